@@ -1,0 +1,1 @@
+"""Transfer of labels between real cohorts: ``python -m benchmarks.transfer``."""

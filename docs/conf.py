@@ -1,0 +1,92 @@
+"""Configuration of the documentation: `sphinx-build -W -b html docs docs/_build/html`."""
+
+import os
+import pkgutil
+import shutil
+from importlib import import_module
+from importlib.metadata import metadata
+from pathlib import Path
+
+import domainvi
+
+HERE = Path(__file__).parent
+
+# Notebooks stand at the top of the repository; sphinx reads only below its own folder.
+shutil.rmtree(HERE / "tutorials", ignore_errors=True)
+shutil.copytree(
+    HERE.parent / "tutorials", HERE / "tutorials", ignore=shutil.ignore_patterns(".*", "*.h5ad")
+)
+
+
+def rooms() -> list[str]:
+    """Public modules of the package."""
+    found = pkgutil.iter_modules(domainvi.__path__, "domainvi.")
+    return [room.name for room in found if "._" not in room.name]
+
+
+def defined_in(room: str) -> list[str]:
+    """Public names of a room, without those that it passes on from another."""
+    module = import_module(room)
+    names = getattr(module, "__all__", [])
+    return [n for n in names if getattr(getattr(module, n), "__module__", room).startswith(room)]
+
+
+info = metadata("domainvi")
+project = "DomainVI"
+author = "DomainVI developers"
+copyright = f"2026, {author}"
+version = release = info["Version"]
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+]
+exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+templates_path = ["_templates"]
+default_role = "literal"
+
+autodoc_member_order = "groupwise"
+autosummary_generate = True
+autosummary_ignore_module_all = False  # a room's public names are its __all__
+autosummary_imported_members = True
+autosummary_context = {"defined": {room: defined_in(room) for room in rooms()}}  # one page a name
+napoleon_google_docstring = False
+napoleon_attr_annotations = False
+napoleon_use_rtype = False
+
+# Types and defaults stand in the signature, one parameter a line.
+autodoc_preserve_defaults = True
+autodoc_typehints_format = "short"
+python_display_short_literal_types = True
+python_maximum_signature_line_length = 88
+python_use_unqualified_type_names = True
+
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "off"  # stored outputs are shown; .ci/run executes the notebooks
+copybutton_exclude = ".linenos, .gp, .go"
+
+# Inventories come from the network, so only where the documentation is published.
+if os.environ.get("READTHEDOCS"):
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "anndata": ("https://anndata.readthedocs.io/en/stable/", None),
+        "numpy": ("https://numpy.org/doc/stable/", None),
+        "pandas": ("https://pandas.pydata.org/docs/", None),
+        "python": ("https://docs.python.org/3", None),
+        "scanpy": ("https://scanpy.readthedocs.io/en/stable/", None),
+        "scvi": ("https://docs.scvi-tools.org/en/stable/", None),
+        "torch": ("https://docs.pytorch.org/docs/stable/", None),
+    }
+
+html_theme = "sphinx_book_theme"
+html_title = project
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_show_sourcelink = False
+html_theme_options = {"show_navbar_depth": 1, "use_download_button": False}

@@ -1,0 +1,21 @@
+"""The few private scvi-tools names that DomainVI needs; each is held by a contract test.
+
+They exist under these names in scvi-tools 1.4.2 and 1.5. ``BaseModelClass`` hooks with a leading
+underscore that every scvi-tools model overrides or calls (``_get_setup_method_args``,
+``_get_init_params``, ``_validate_anndata``, ``_make_data_loader``, ``_get_most_recent_anndata_manager``,
+``_per_instance_manager_store``, ``_setup_adata_manager_store``) are used on the model classes and
+are named in the same contract test.
+"""
+
+from scvi.data._constants import (
+    _MODEL_NAME_KEY as MODEL_NAME_KEY,
+)
+from scvi.data._constants import (
+    _SETUP_ARGS_KEY as SETUP_ARGS_KEY,
+)
+from scvi.data._constants import (
+    _SETUP_METHOD_NAME as SETUP_METHOD_NAME,
+)
+from scvi.module._constants import MODULE_KEYS
+
+__all__ = ["MODEL_NAME_KEY", "MODULE_KEYS", "SETUP_ARGS_KEY", "SETUP_METHOD_NAME"]

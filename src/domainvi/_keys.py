@@ -1,0 +1,31 @@
+"""Every key that DomainVI writes to an AnnData object, in one place."""
+
+from __future__ import annotations
+
+LATENT = "X_domainvi"
+RESULTS = "domainvi"
+
+
+def prediction(key: str) -> str:
+    """Name the ``obs`` column with the predicted class of phenotype ``key``."""
+    return f"{key}_pred"
+
+
+def confidence(key: str) -> str:
+    """Name the ``obs`` column with the calibrated probability of the predicted class."""
+    return f"{key}_conf"
+
+
+def unknown(key: str) -> str:
+    """Name the ``obs`` column with the p-value of belonging to any known class."""
+    return f"{key}_unknown"
+
+
+def probability(key: str) -> str:
+    """Name the ``obsm`` array with the class probabilities."""
+    return f"{key}_prob"
+
+
+def colors(key: str) -> str:
+    """Name the ``uns`` entry in which scanpy keeps the colours of column ``key``."""
+    return f"{key}_colors"

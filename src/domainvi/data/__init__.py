@@ -1,0 +1,43 @@
+"""Data in and checked: real and synthetic cohorts, genes by name, splits, loaders, validation."""
+
+from ._audit import Audit, audit_arrays
+from ._cohorts import cohorts
+from ._genes import GeneAlignment, align_genes
+from ._loaders import TransferDataModule, labelled_weights
+from ._matrix import (
+    MatrixKind,
+    MatrixSummary,
+    describe_matrix,
+    iter_row_chunks,
+    matrix_kind,
+    select_matrix,
+)
+from ._prepare import Columns, PreparedAnnData, prepare, reference_order
+from ._splits import stratified_split
+from ._synthetic import synthetic_cohorts
+from ._validate import check_setup
+from ._values import check_likelihood
+
+__all__ = [
+    "Audit",
+    "Columns",
+    "GeneAlignment",
+    "MatrixKind",
+    "MatrixSummary",
+    "PreparedAnnData",
+    "TransferDataModule",
+    "align_genes",
+    "audit_arrays",
+    "check_likelihood",
+    "check_setup",
+    "cohorts",
+    "describe_matrix",
+    "iter_row_chunks",
+    "labelled_weights",
+    "matrix_kind",
+    "prepare",
+    "reference_order",
+    "select_matrix",
+    "stratified_split",
+    "synthetic_cohorts",
+]

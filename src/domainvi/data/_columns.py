@@ -1,0 +1,264 @@
+"""Checks of one obs column; the messages name the argument that chose it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from domainvi.errors import InputError
+
+_N_EXAMPLES = 5
+_LOOKS_MISSING = {"", "nan", "na", "n/a", "none", "null", "<na>"}
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The values of a column that occur, with their counts, and how many are missing."""
+
+    counts: dict[Any, int]
+    n_missing: int
+    unused: tuple[Any, ...]
+
+
+def shorten(names: Any, quote: bool = True) -> str:
+    """Join the first few names."""
+    names = list(names)
+    text = ", ".join(repr(name) if quote else str(name) for name in names[:_N_EXAMPLES])
+    return text + (f" and {len(names) - _N_EXAMPLES} more" if len(names) > _N_EXAMPLES else "")
+
+
+def is_number_column(column: pd.Series) -> bool:
+    """Whether a column is numeric: a quantity, not a set of names."""
+    return pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(
+        column.dtype
+    )
+
+
+def column_levels(column: pd.Series, argument: str) -> Levels:
+    """Count the values of a column.
+
+    Raises
+    ------
+    InputError
+        If a value cannot be compared, such as a list.
+    """
+    try:
+        values = column.astype("category").cat
+    except TypeError as error:
+        msg = f"{argument}: the column holds values that are not names ({error})."
+        raise InputError(msg) from error
+    codes = values.codes.to_numpy()
+    tally = np.bincount(codes[codes >= 0], minlength=len(values.categories)).tolist()
+    pairs = list(zip(values.categories.tolist(), tally, strict=True))
+    return Levels(
+        counts={level: count for level, count in pairs if count},
+        n_missing=int((codes < 0).sum()),
+        unused=tuple(level for level, count in pairs if not count),
+    )
+
+
+def check_names(levels: Levels, argument: str) -> None:
+    """Refuse names that h5ad cannot hold or that mix types.
+
+    Raises
+    ------
+    InputError
+        If values mix text with numbers, are other objects, or hold characters that are not text.
+    """
+    kinds = {_kind(level) for level in levels.counts}
+    if len(kinds) > 1 or not kinds <= {"str", "int", "bool"}:
+        msg = (
+            f"{argument} holds values of type {', '.join(sorted(kinds))}, for instance "
+            f"{shorten(levels.counts)}. h5ad stores one type a column: convert it with "
+            ".map(str, na_action='ignore').astype('category')."
+        )
+        raise InputError(msg)
+    broken = [level for level in levels.counts if isinstance(level, str) and not _storable(level)]
+    if broken:
+        msg = (
+            f"{argument} holds names with a NUL or surrogate character, which h5ad cannot "
+            f"store: {shorten(map(ascii, broken), quote=False)}. Rename them."
+        )
+        raise InputError(msg)
+
+
+def check_domains(column: pd.Series, argument: str, *, several: bool) -> Levels:
+    """Check a column that names a cohort or another nuisance: complete, not fractional numbers.
+
+    Raises
+    ------
+    InputError
+        If it is a floating point column, has missing values or unusable names, or, if `several`,
+        has a single level.
+    """
+    levels = column_levels(column, argument)
+    if _is_float(column):
+        msg = (
+            f"{argument} is a floating point column with {len(levels.counts)} different values; "
+            "expected names. If the numbers are codes, convert it with "
+            ".astype(int).astype(str).astype('category')."
+        )
+        raise InputError(msg)
+    if levels.n_missing:
+        msg = (
+            f"{argument} has {levels.n_missing} missing values in {len(column)} rows; every row "
+            "needs one. Fill them, or drop these rows."
+        )
+        raise InputError(msg)
+    check_names(levels, argument)
+    if several and len(levels.counts) < 2:
+        msg = (
+            f"{argument} has one level, {shorten(levels.counts)}, in all {len(column)} rows; at "
+            "least two domains are needed. Concatenate the cohorts first, for instance with "
+            "anndata.concat([a, b], label='cohort')."
+        )
+        raise InputError(msg)
+    return levels
+
+
+def check_labels(column: pd.Series, argument: str, key: str) -> Levels:
+    """Check that a column of labels holds names.
+
+    Raises
+    ------
+    InputError
+        If it is numeric or boolean, or has unusable names.
+    """
+    levels = column_levels(column, argument)
+    kinds = {_kind(level) for level in levels.counts}
+    if kinds and kinds <= {"int", "bool", "float"}:
+        dtype = _value_dtype(column)
+        plain = "astype(str)" if dtype.kind in "iu" else "map(str, na_action='ignore')"
+        msg = (
+            f"{argument} holds numbers ({dtype}, {len(levels.counts)} different values), expected "
+            f"names. To predict a number pass target_keys=[{key!r}]; if the numbers code classes, "
+            f"convert with adata.obs[{key!r}] = adata.obs[{key!r}].{plain}.astype('category')."
+        )
+        raise InputError(msg)
+    check_names(levels, argument)
+    return levels
+
+
+def check_classes(levels: Levels, argument: str, unlabeled_category: str) -> None:
+    """Check that the labelled rows can teach a classifier.
+
+    Raises
+    ------
+    InputError
+        If no row is labelled, all have one class, or a class has a single row.
+    """
+    classes = {k: n for k, n in levels.counts.items() if k != unlabeled_category}
+    n_rows = sum(levels.counts.values()) + levels.n_missing
+    if not classes:
+        msg = (
+            f"{argument} labels none of the {n_rows} rows: all are missing or equal to "
+            f"unlabeled_category={unlabeled_category!r}. Label some rows of one domain."
+        )
+        raise InputError(msg)
+    single = [name for name, count in classes.items() if count == 1]
+    if single:
+        msg = (
+            f"{argument}: {len(single)} of {len(classes)} classes have one labelled row: "
+            f"{shorten(single)}. Each needs two or more; set these rows to {unlabeled_category!r}, "
+            f"or merge classes.{_numbers_as_text(classes)}"
+        )
+        raise InputError(msg)
+    if len(classes) == 1:
+        msg = (
+            f"{argument} has one class, {shorten(classes)}, besides "
+            f"unlabeled_category={unlabeled_category!r}; at least two are needed to tell apart."
+        )
+        raise InputError(msg)
+
+
+def suspicious_classes(levels: Levels, unlabeled_category: str) -> list[str]:
+    """Class names that look like a missing or unlabelled value but count as a class."""
+    wanted = unlabeled_category.strip().casefold()
+    return [
+        name
+        for name in levels.counts
+        if isinstance(name, str)
+        and name != unlabeled_category
+        and name.strip().casefold() in _LOOKS_MISSING | {wanted}
+    ]
+
+
+def check_numbers(
+    column: pd.Series, argument: str, *, complete: bool = True, positive: bool = False
+) -> None:
+    """Check a numeric column.
+
+    Raises
+    ------
+    InputError
+        If it is not numeric, has infinite values, or, as asked, missing ones or some at or below 0.
+    """
+    if not is_number_column(column):
+        msg = f"{argument} has type {column.dtype}; expected numbers. Use pandas.to_numeric first."
+        raise InputError(msg)
+    values = column.to_numpy(dtype=float, na_value=np.nan)
+    n_missing, n_infinite = int(np.isnan(values).sum()), int(np.isinf(values).sum())
+    if n_infinite or (complete and n_missing):
+        msg = (
+            f"{argument} has {n_missing} missing and {n_infinite} infinite values in "
+            f"{len(values)} rows; expected {'finite numbers' if complete else 'no infinite ones'}. "
+            "Fill them, or drop these rows."
+        )
+        raise InputError(msg)
+    if positive and (values <= 0).any():
+        msg = (
+            f"{argument} has {int((values <= 0).sum())} values at or below 0 (smallest "
+            f"{values.min():g}); size factors must be positive."
+        )
+        raise InputError(msg)
+
+
+def check_spread(column: pd.Series, argument: str) -> None:
+    """Check that a numeric target has something to learn.
+
+    Raises
+    ------
+    InputError
+        If fewer than two different values are present.
+    """
+    n_values = column.nunique()
+    if n_values < 2:
+        msg = (
+            f"{argument} has {n_values} different values in {int(column.notna().sum())} rows that "
+            "are not missing; at least two are needed."
+        )
+        raise InputError(msg)
+
+
+def _value_dtype(column: pd.Series) -> Any:
+    dtype = column.dtype
+    return dtype.categories.dtype if isinstance(dtype, pd.CategoricalDtype) else dtype
+
+
+def _is_float(column: pd.Series) -> bool:
+    return bool(pd.api.types.is_float_dtype(_value_dtype(column)))
+
+
+def _kind(level: Any) -> str:
+    if isinstance(level, str):
+        return "str"
+    if isinstance(level, (bool, np.bool_)):
+        return "bool"
+    if isinstance(level, (int, np.integer)):
+        return "int"
+    return "float" if isinstance(level, (float, np.floating)) else type(level).__name__
+
+
+def _storable(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in name
+
+
+def _numbers_as_text(classes: dict[Any, int]) -> str:
+    if pd.to_numeric(pd.Series(list(classes)), errors="coerce").isna().any():
+        return ""
+    return " All class names read as numbers: convert a numeric column with pandas.to_numeric."

@@ -1,0 +1,150 @@
+"""Batches for training: a labelled half in which classes count the same, and a half of all rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import lightning.pytorch as pl
+import numpy as np
+from scvi.dataloaders import AnnDataLoader
+from torch.utils.data import DataLoader, Sampler
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+    from scvi.data import AnnDataManager
+
+MIN_STEPS_PER_EPOCH = 20
+
+
+def labelled_weights(
+    domain: NDArray[np.int64],
+    label: NDArray[np.int64],
+    is_source: NDArray[np.bool_],
+    target_share: float,
+) -> NDArray[np.float64]:
+    """Sampling weight of each row: classes the same within a domain, targets ``target_share``.
+
+    Parameters
+    ----------
+    domain, label
+        Codes, shape ``(n_rows,)``; label -1 is unlabelled and gets weight 0.
+    is_source
+        Whether a domain is a source, shape ``(n_domains,)``.
+    target_share
+        Share of the total weight that labelled rows of target domains get, when there are any.
+    """
+    weight = np.zeros(len(label))
+    known = label >= 0
+    strata, inverse, counts = np.unique(
+        np.stack([domain[known], label[known]]), axis=1, return_inverse=True, return_counts=True
+    )
+    weight[known] = 1.0 / counts[inverse.ravel()]
+    # Every class counts the same, also when some domains lack it.
+    per_class = np.bincount(strata[1], minlength=label.max(initial=0) + 1)
+    weight[known] /= per_class[label[known]]
+    target = known & ~is_source[domain]
+    source = known & is_source[domain]
+    if target.any() and source.any():
+        weight[target] *= target_share / weight[target].sum()
+        weight[source] *= (1 - target_share) / weight[source].sum()
+    return weight / max(weight.sum(), 1e-300)
+
+
+class TransferSampler(Sampler[list[int]]):
+    """Yield batches of row numbers, the first half labelled, the second from all rows in turn.
+
+    An epoch passes over the rows once and has at least ``min_steps`` batches, so that a cohort of
+    a hundred rows is trained for as many steps an epoch as a larger one.
+
+    Parameters
+    ----------
+    rows
+        Row numbers to draw from.
+    weight
+        Weights of these rows in the labelled half, shape ``(n_rows,)``; all zero if there is none.
+    batch_size
+        Rows a batch.
+    seed
+        Of the draws.
+    min_steps
+        Least number of batches an epoch.
+    """
+
+    def __init__(
+        self,
+        rows: NDArray[np.int64],
+        weight: NDArray[np.float64],
+        batch_size: int,
+        seed: int,
+        min_steps: int = MIN_STEPS_PER_EPOCH,
+    ) -> None:
+        self.rows = rows
+        self.weight = weight
+        self.n_labelled = batch_size // 2 if weight.any() else 0
+        self.n_any = min(batch_size - self.n_labelled, len(rows))
+        self.n_steps = max(min_steps, -(-len(rows) // max(self.n_any, 1)))
+        self.generator = np.random.default_rng(seed)
+
+    def __len__(self) -> int:
+        return self.n_steps
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = np.empty(0, dtype=np.int64)
+        for _ in range(self.n_steps):
+            if len(order) < self.n_any:
+                order = np.concatenate([order, self.generator.permutation(self.rows)])
+            batch, order = order[: self.n_any], order[self.n_any :]
+            if self.n_labelled:
+                drawn = self.generator.choice(self.rows, self.n_labelled, p=self.weight)
+                batch = np.concatenate([drawn, batch])
+            yield batch.tolist()
+
+
+class TransferDataModule(pl.LightningDataModule):
+    """Training and validation batches of a prepared object.
+
+    Parameters
+    ----------
+    manager
+        Manager of the prepared object.
+    train_idx, val_idx
+        Row numbers of the two parts.
+    weight
+        Weight of the training rows in the labelled half.
+    batch_size
+        Rows a batch.
+    seed
+        Of the draws.
+    """
+
+    def __init__(
+        self,
+        manager: AnnDataManager,
+        train_idx: NDArray[np.int64],
+        val_idx: NDArray[np.int64],
+        weight: NDArray[np.float64],
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.manager = manager
+        self.train_idx, self.val_idx = train_idx, val_idx
+        self.test_idx = np.empty(0, dtype=np.int64)
+        self.n_train, self.n_val = len(train_idx), len(val_idx)
+        self.batch_size = batch_size
+        self.sampler = TransferSampler(train_idx, weight, batch_size, seed)
+
+    def train_dataloader(self) -> DataLoader:
+        """Batches of :class:`TransferSampler`."""
+        return DataLoader(
+            self.manager.create_torch_dataset(), sampler=self.sampler, batch_size=None
+        )
+
+    def val_dataloader(self) -> AnnDataLoader | list:
+        """Validation rows in order; nothing when there are none."""
+        if not self.n_val:
+            return []
+        size = max(self.batch_size, 512)
+        return AnnDataLoader(self.manager, indices=self.val_idx, batch_size=size)

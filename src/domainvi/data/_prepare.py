@@ -1,0 +1,169 @@
+"""The object that a model works on: the needed parts of the user's AnnData, in a known form.
+
+The user's object is read and never written. What scvi-tools registers (integer codes, identifiers)
+goes to this private object, which shares the expression matrix where its format allows.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from domainvi.errors import InputError
+
+from ._genes import align_genes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from scvi.data import AnnDataManager
+
+logger = logging.getLogger(__name__)
+
+UNSEEN_DOMAIN = "unseen"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The names that ``setup_anndata`` was given."""
+
+    batch_keys: tuple[str, ...]
+    labels_key: str
+    unlabeled_category: str = "Unknown"
+    layer: str | None = None
+    target_keys: tuple[str, ...] = ()
+    size_factor_key: str | None = None
+    categorical_covariate_keys: tuple[str, ...] = ()
+    continuous_covariate_keys: tuple[str, ...] = ()
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """Columns that the decoder needs as they are."""
+        size_factor = (self.size_factor_key,) if self.size_factor_key else ()
+        return (*self.categorical_covariate_keys, *self.continuous_covariate_keys, *size_factor)
+
+
+class PreparedAnnData(AnnData):
+    """Working copy of an AnnData object; made by :func:`prepare` only."""
+
+    gene_mask: NDArray[np.bool_]
+    manager: AnnDataManager
+
+
+def prepare(
+    adata: AnnData,
+    columns: Columns,
+    *,
+    reference_genes: Sequence[str] | None = None,
+    classes: Sequence[str] | None = None,
+    min_overlap: float = 0.5,
+) -> PreparedAnnData:
+    """Gather what a model needs from an AnnData object, without touching it.
+
+    Parameters
+    ----------
+    adata
+        The user's object; views, backed files and every sparse format are read.
+    columns
+        Names of the columns to take.
+    reference_genes
+        Genes of a trained model, in its order. Genes are matched by name; missing ones are
+        reported, filled with zeros and marked in ``gene_mask``. ``None`` keeps all genes.
+    classes
+        Classes of a trained model. Labels outside of them count as unlabelled.
+    min_overlap
+        Least share of ``reference_genes`` that must be present.
+
+    Raises
+    ------
+    InputError
+        If a column that is needed is missing.
+    GeneMatchError
+        If too few genes match.
+    """
+    matrix = _in_memory(adata.X if columns.layer is None else adata.layers[columns.layer])
+    mask = np.ones(adata.n_vars, dtype=bool)
+    genes = pd.Index(adata.var_names.astype(str))
+    if reference_genes is not None:
+        alignment = align_genes(genes, reference_genes, min_overlap)
+        if alignment.n_missing:
+            logger.warning(
+                "%d of %d genes of the model are missing, for instance %s; they are masked.",
+                alignment.n_missing,
+                len(reference_genes),
+                ", ".join(alignment.missing_examples),
+            )
+        matrix, mask, genes = alignment.take(matrix), alignment.mask, pd.Index(reference_genes)
+    obs = _observations(adata.obs, columns, classes, is_query=reference_genes is not None)
+    work = PreparedAnnData(X=matrix, obs=obs, var=pd.DataFrame(index=genes))
+    work.gene_mask = mask
+    return work
+
+
+def _in_memory(matrix: Any) -> Any:
+    """Read backed matrices, and bring sparse ones to CSR, which serves rows quickly."""
+    if hasattr(matrix, "to_memory"):
+        matrix = matrix.to_memory()
+    if sparse.issparse(matrix):
+        matrix = matrix if matrix.format == "csr" else matrix.tocsr()
+        return matrix.astype(np.float32) if matrix.dtype == bool else matrix
+    matrix = np.asarray(matrix)
+    return matrix.astype(np.float32) if matrix.dtype == bool else matrix
+
+
+def _observations(
+    obs: pd.DataFrame, columns: Columns, classes: Sequence[str] | None, *, is_query: bool
+) -> pd.DataFrame:
+    """Copy the columns that are needed: domains, labels, covariates."""
+    out = pd.DataFrame(index=obs.index.astype(str))
+    for key in columns.batch_keys:
+        if key in obs:
+            out[key] = pd.Categorical(obs[key].astype(str))
+        elif is_query:
+            out[key] = pd.Categorical([UNSEEN_DOMAIN] * len(obs))
+        else:
+            msg = f"batch_key={key!r} is not a column of adata.obs."
+            raise InputError(msg)
+    out[columns.labels_key] = clean_labels(obs, columns, classes)
+    for key in columns.covariates:
+        if key not in obs:
+            msg = f"adata.obs has no column {key!r}, which the model was set up with; add it."
+            raise InputError(msg)
+        out[key] = obs[key].to_numpy()
+    return out
+
+
+def clean_labels(
+    obs: pd.DataFrame, columns: Columns, classes: Sequence[str] | None
+) -> pd.Categorical:
+    """Labels as a categorical: used classes in alphabetical order, the unlabelled one last.
+
+    Missing values, a missing column and classes that the model does not know all become the
+    unlabelled category.
+    """
+    unlabelled = columns.unlabeled_category
+    if columns.labels_key not in obs:
+        values = np.full(len(obs), unlabelled, dtype=object)
+    else:
+        column = obs[columns.labels_key]
+        values = column.astype(object).where(column.notna(), unlabelled).astype(str).to_numpy()
+    known = sorted(set(values) - {unlabelled}) if classes is None else list(classes)
+    values = np.where(np.isin(values, known), values, unlabelled)
+    return pd.Categorical(values, categories=[*known, unlabelled])
+
+
+def reference_order(obs: pd.DataFrame, labels_key: str, classes: Sequence[str]) -> list[str]:
+    """Classes in the order in which the user's column lists them; alphabetical for plain text."""
+    column = obs[labels_key] if labels_key in obs else None
+    if column is not None and isinstance(column.dtype, pd.CategoricalDtype):
+        listed = [str(c) for c in column.cat.categories if str(c) in set(classes)]
+        if len(listed) == len(classes):
+            return listed
+    return list(classes)

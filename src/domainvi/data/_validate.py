@@ -1,0 +1,267 @@
+"""Everything about an AnnData that can be wrong before a model exists; nothing is changed."""
+
+import difflib
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from anndata import AnnData
+
+from domainvi.errors import InputError
+
+from ._columns import (
+    Levels,
+    check_classes,
+    check_domains,
+    check_labels,
+    check_numbers,
+    check_spread,
+    is_number_column,
+    shorten,
+    suspicious_classes,
+)
+from ._values import check_values
+
+
+def check_setup(
+    adata: AnnData,
+    *,
+    batch_keys: Sequence[str],
+    labels_key: str | None,
+    unlabeled_category: str = "Unknown",
+    layer: str | None = None,
+    target_keys: Sequence[str] | None = None,
+    size_factor_key: str | None = None,
+    categorical_covariate_keys: Sequence[str] | None = None,
+    continuous_covariate_keys: Sequence[str] | None = None,
+    require_labels: bool = True,
+    require_domains: bool = True,
+) -> None:
+    """Check data before it is registered with a model.
+
+    Views, files opened with `backed="r"`, sparse matrices and arrays, and values of any real type
+    are accepted. A backed file is read in blocks of rows; the rows of a backed view are loaded.
+
+    Parameters
+    ----------
+    adata
+        The data; not changed.
+    batch_keys
+        Columns of `adata.obs` that name the domain.
+    labels_key
+        Column with class names, or None to check no labels.
+    unlabeled_category
+        Rows with this label, like rows without one, are unlabelled.
+    layer
+        Layer with the values, or None for `adata.X`.
+    target_keys
+        More columns to predict: numbers, or names; values may be missing.
+    size_factor_key
+        Column with positive numbers.
+    categorical_covariate_keys
+        Columns with names that the decoder is given.
+    continuous_covariate_keys
+        Columns with numbers that the decoder is given.
+    require_labels
+        Whether labels and targets must be able to teach: False for data that are only predicted.
+    require_domains
+        Whether each of `batch_keys` needs two levels: False for a single new cohort.
+
+    Raises
+    ------
+    InputError
+        On the first thing that cannot be used; the message says what and how to mend it.
+
+    Warns
+    -----
+    UserWarning
+        If categories without a row are left out, or a class name looks like a missing label.
+
+    Examples
+    --------
+    >>> import domainvi.data as dv_data
+    >>> adata = dv_data.synthetic_cohorts(n_obs=100)
+    >>> dv_data.check_setup(adata, batch_keys=["domain"], labels_key="label")
+    >>> dv_data.check_setup(adata, batch_keys=["domian"], labels_key="label")
+    Traceback (most recent call last):
+        ...
+    domainvi.errors.InputError: batch_key='domian' is not a column of adata.obs. ...
+    """
+    columns = {
+        "batch_key": list(batch_keys),
+        "labels_key": [] if labels_key is None else [labels_key],
+        "target_keys": list(target_keys or ()),
+        "size_factor_key": [] if size_factor_key is None else [size_factor_key],
+        "categorical_covariate_keys": list(categorical_covariate_keys or ()),
+        "continuous_covariate_keys": list(continuous_covariate_keys or ()),
+    }
+    check_shape(adata)
+    check_unique_names(adata)
+    check_keys(adata, columns, require_domains=require_domains)
+    check_unlabeled_category(unlabeled_category)
+    levels = _check_names(adata.obs, columns, unlabeled_category, require_labels, require_domains)
+    _check_quantities(adata.obs, columns, require_labels)
+    check_values(adata, layer)
+    for message in _remarks(levels, columns, unlabeled_category):
+        warnings.warn(message, UserWarning, stacklevel=3)
+
+
+def check_shape(adata: AnnData) -> None:
+    """Refuse what is not an AnnData, and one without rows or genes.
+
+    Raises
+    ------
+    InputError
+        As said.
+    """
+    if not isinstance(adata, AnnData):
+        msg = f"adata is a {type(adata).__name__}; expected an anndata.AnnData."
+        raise InputError(msg)
+    if not adata.n_obs or not adata.n_vars:
+        msg = (
+            f"adata is empty: {adata.n_obs} rows x {adata.n_vars} genes. Check the filter that "
+            "was applied to it."
+        )
+        raise InputError(msg)
+
+
+def check_unique_names(adata: AnnData) -> None:
+    """Refuse doubled gene or row names: both are used to look things up.
+
+    Raises
+    ------
+    InputError
+        As said.
+    """
+    for axis, names in (("var", adata.var_names), ("obs", adata.obs_names)):
+        if not names.is_unique:
+            doubled = names[names.duplicated()].unique()
+            msg = (
+                f"adata.{axis}_names holds {len(doubled)} names more than once, for instance "
+                f"{shorten(doubled)}. Call adata.{axis}_names_make_unique()."
+            )
+            raise InputError(msg)
+
+
+def check_keys(
+    adata: AnnData, columns: Mapping[str, Sequence[str]], *, require_domains: bool
+) -> None:
+    """Check that each argument names a column of its own that exists.
+
+    Parameters
+    ----------
+    adata
+        The data.
+    columns
+        For each argument the columns it names.
+    require_domains
+        Whether there must be a `batch_key`.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, used twice, or no domain is named.
+    """
+    if require_domains and not columns["batch_key"]:
+        msg = "batch_key names no column; expected the obs column that says which cohort a row is."
+        raise InputError(msg)
+    for argument, keys in columns.items():
+        for key in keys:
+            if key not in adata.obs:
+                raise InputError(_unknown_column(adata, argument, key))
+    count = Counter(key for keys in columns.values() for key in keys)
+    for key, n_uses in count.items():
+        if n_uses > 1:
+            users = [argument for argument, keys in columns.items() if key in keys]
+            msg = (
+                f"obs column {key!r} is given {n_uses} times ({', '.join(users)}); each column "
+                "can have one role."
+            )
+            raise InputError(msg)
+
+
+def check_unlabeled_category(unlabeled_category: str) -> None:
+    """Refuse a marker for unlabelled rows that is not text.
+
+    Raises
+    ------
+    InputError
+        As said.
+    """
+    if not isinstance(unlabeled_category, str):
+        msg = (
+            f"unlabeled_category={unlabeled_category!r} is a {type(unlabeled_category).__name__}; "
+            "expected text. Missing values are unlabelled anyhow."
+        )
+        raise InputError(msg)
+
+
+def _unknown_column(adata: AnnData, argument: str, key: str) -> str:
+    names = [str(name) for name in adata.obs.columns]
+    folded = {name.casefold(): name for name in names}
+    near = [folded[name] for name in difflib.get_close_matches(str(key).casefold(), folded)]
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    return (
+        f"{argument}={key!r} is not a column of adata.obs.{hint} "
+        f"Columns: {', '.join(names) or 'none'}."
+    )
+
+
+def _check_names(
+    obs: pd.DataFrame,
+    columns: Mapping[str, Sequence[str]],
+    unlabeled_category: str,
+    require_labels: bool,
+    require_domains: bool,
+) -> dict[str, Levels]:
+    """Check the columns that hold names; returns what was found in each."""
+    found: dict[str, Levels] = {}
+    for argument in ("batch_key", "categorical_covariate_keys"):
+        for key in columns[argument]:
+            several = require_domains and argument == "batch_key"
+            found[key] = check_domains(obs[key], f"{argument}={key!r}", several=several)
+    for argument in ("labels_key", "target_keys"):
+        for key in columns[argument]:
+            if argument == "target_keys" and is_number_column(obs[key]):
+                continue
+            found[key] = check_labels(obs[key], f"{argument}={key!r}", key)
+            if require_labels:
+                check_classes(found[key], f"{argument}={key!r}", unlabeled_category)
+    return found
+
+
+def _check_quantities(
+    obs: pd.DataFrame, columns: Mapping[str, Sequence[str]], require_labels: bool
+) -> None:
+    for key in columns["target_keys"]:
+        if is_number_column(obs[key]):
+            check_numbers(obs[key], f"target_keys={key!r}", complete=False)
+            if require_labels:
+                check_spread(obs[key], f"target_keys={key!r}")
+    for key in columns["size_factor_key"]:
+        check_numbers(obs[key], f"size_factor_key={key!r}", positive=True)
+    for key in columns["continuous_covariate_keys"]:
+        check_numbers(obs[key], f"continuous_covariate_keys={key!r}")
+
+
+def _remarks(
+    levels: Mapping[str, Levels], columns: Mapping[str, Sequence[str]], unlabeled_category: str
+) -> list[str]:
+    """Say what the user should know though the data can be used."""
+    remarks: list[str] = []
+    unused = {
+        key: [name for name in found.unused if name != unlabeled_category]
+        for key, found in levels.items()
+    }
+    if any(unused.values()):
+        listed = "; ".join(f"{key}: {shorten(names)}" for key, names in unused.items() if names)
+        remarks.append(f"Categories without a row are left out ({listed}).")
+    for key in {*columns["labels_key"], *columns["target_keys"]} & levels.keys():
+        names = suspicious_classes(levels[key], unlabeled_category)
+        if names:
+            remarks.append(
+                f"obs[{key!r}] has classes that look like missing labels: {shorten(names)}. They "
+                f"count as classes; use NaN or unlabeled_category={unlabeled_category!r} instead."
+            )
+    return remarks

@@ -1,0 +1,142 @@
+"""``model.json``: what a model directory holds, with the checksums that prove it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from domainvi.errors import InputError
+from domainvi.io._codec import encode_json
+from domainvi.io._faults import RESTORE, fault
+from domainvi.io._migrate import SCHEMA_VERSION
+from domainvi.io._paths import NO_PICKLE, WEIGHTS_PATTERN, looks_like_pickle, read_bounded
+from domainvi.io._strict import dump_json, parse_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+FORMAT = "domainvi-model"
+MAX_MANIFEST_BYTES = 2**25
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The checked content of ``model.json``; ``metadata`` is still encoded."""
+
+    schema_version: int
+    package_version: str
+    weights_name: str
+    weights_sha256: str
+    weights_bytes: int
+    metadata: dict[str, Any]
+    checksum: str
+
+
+def weights_name(weights: bytes) -> str:
+    """Name a weights file by its content, so that old and new ones never collide."""
+    return f"weights-{hashlib.sha256(weights).hexdigest()[:16]}.safetensors"
+
+
+def build_manifest(
+    weights: bytes, metadata: Mapping[str, Any], schema_version: int, package_version: str
+) -> bytes:
+    """Make the bytes of ``model.json``."""
+    content = {
+        "format": FORMAT,
+        "schema_version": schema_version,
+        "package_version": package_version,
+        "files": {
+            weights_name(weights): {
+                "sha256": hashlib.sha256(weights).hexdigest(),
+                "bytes": len(weights),
+            }
+        },
+        "metadata": encode_json(metadata),
+    }
+    data = dump_json({**content, "checksum": _checksum(content)})
+    if len(data) > MAX_MANIFEST_BYTES:
+        msg = f"metadata takes {len(data)} bytes as JSON, more than {MAX_MANIFEST_BYTES}."
+        raise InputError(msg + " Pass large arrays as tensors.")
+    return data
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read and check ``model.json``: format, then schema version, then everything else."""
+    content = _parsed(path)
+    version = content.get("schema_version")
+    if type(version) is not int or version < 1:
+        raise fault(path, f"has no valid schema version ({version!r:.40})", RESTORE)
+    if version > SCHEMA_VERSION:
+        writer = f"{content.get('package_version')!r:.40}"
+        raise fault(
+            path,
+            f"has schema version {version}, written by DomainVI {writer}; this installation reads "
+            f"up to {SCHEMA_VERSION}",
+            "Upgrade it: pip install --upgrade domainvi.",
+        )
+    checksum = content.pop("checksum", None)
+    if not isinstance(checksum, str) or checksum != _checksum(content):
+        raise fault(path, "does not match its own checksum: it was changed or damaged", RESTORE)
+    return _checked(path, content, checksum)
+
+
+def is_model_manifest(path: Path) -> bool:
+    """Tell whether a file is a manifest of ours, of whatever schema version."""
+    try:
+        content = parse_json(read_bounded(path, MAX_MANIFEST_BYTES))
+    except ValueError:
+        return False
+    return isinstance(content, dict) and content.get("format") == FORMAT
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    return hashlib.sha256(dump_json(content)).hexdigest()
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    data = read_bounded(path, MAX_MANIFEST_BYTES)
+    if looks_like_pickle(data[:8]):
+        raise fault(path, "is a pickle, not JSON", NO_PICKLE)
+    try:
+        content = parse_json(data)
+    except ValueError as error:
+        raise fault(path, f"is not valid JSON: {error}", RESTORE) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise fault(
+            path,
+            "does not describe a DomainVI model",
+            "Give a directory written by model.save() of DomainVI.",
+        )
+    return content
+
+
+def _checked(path: Path, content: dict[str, Any], checksum: str) -> Manifest:
+    """Check the entries: the checksum proves integrity, not that the author meant well."""
+    files, metadata = content.get("files"), content.get("metadata")
+    package_version = content.get("package_version")
+    if not isinstance(metadata, dict) or not isinstance(package_version, str):
+        raise fault(path, "lacks metadata or package_version", RESTORE)
+    if not isinstance(files, dict) or len(files) != 1:
+        raise fault(path, "must list exactly one weights file", RESTORE)
+    name, entry = next(iter(files.items()))
+    match = WEIGHTS_PATTERN.fullmatch(name)
+    if match is None:
+        raise fault(path, f"lists the file {name!r:.80}, a name that is not allowed", RESTORE)
+    if not isinstance(entry, dict) or set(entry) != {"sha256", "bytes"}:
+        raise fault(path, f"does not give sha256 and bytes of {name!r}", RESTORE)
+    digest, size = entry["sha256"], entry["bytes"]
+    if not isinstance(digest, str) or not digest.startswith(match[1]):
+        raise fault(path, f"gives a checksum that does not fit {name!r}", RESTORE)
+    if type(size) is not int or size < 0:
+        raise fault(path, f"gives an impossible size for {name!r}", RESTORE)
+    return Manifest(
+        schema_version=content["schema_version"],
+        package_version=package_version,
+        weights_name=name,
+        weights_sha256=digest,
+        weights_bytes=size,
+        metadata=metadata,
+        checksum=checksum,
+    )

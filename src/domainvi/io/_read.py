@@ -1,0 +1,147 @@
+"""Read a model directory that may come from a stranger."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING, Any
+
+from domainvi.errors import InputError
+from domainvi.io._codec import decode_json
+from domainvi.io._faults import RESTORE, fault, reading
+from domainvi.io._header import check_header, header_length
+from domainvi.io._manifest import Manifest, read_manifest
+from domainvi.io._migrate import migrate
+from domainvi.io._paths import (
+    MANIFEST_NAME,
+    NO_PICKLE,
+    check_directory,
+    check_location,
+    looks_like_pickle,
+    open_regular,
+)
+from domainvi.io._tensors import unpack_tensors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import BinaryIO
+
+    import torch
+
+DEFAULT_MAX_BYTES = 2**32
+# A reader that meets a writer tries again; the writer needs a few milliseconds for its last step.
+_ATTEMPTS = 5
+
+
+def read_model(
+    directory: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Load what :func:`write_model` saved; nothing in the directory is ever executed.
+
+    Parameters
+    ----------
+    directory
+        The model directory. A path with ``..`` or a symbolic link is refused.
+    max_bytes
+        Refuse weights larger than this many bytes, before memory is allocated.
+
+    Returns
+    -------
+    Tensors sorted by name, on the CPU with their dtypes and shapes, and the decoded metadata.
+    Models of older schema versions are brought up to date.
+
+    Raises
+    ------
+    ModelFileError
+        Whatever is wrong: missing, damaged, foreign, of a newer schema, too large, with links,
+        devices or pickles inside. One line says what and how to go on.
+    InputError
+        If an argument is of the wrong kind.
+
+    Notes
+    -----
+    Checked in this order, each before more is read: kinds of all directory entries; ``model.json``
+    (size, strict JSON, format, schema version, its checksum, file names); size of the weights;
+    their header (length, dtypes, shapes, contiguous offsets); their SHA-256. The checksums find
+    damage, not forgery: they are stored in the directory itself.
+
+    Examples
+    --------
+    >>> from domainvi.io import read_model
+    >>> read_model("no-such-model")
+    Traceback (most recent call last):
+    ...
+    domainvi.errors.ModelFileError: ... does not exist. Check the path of the model directory.
+    """
+    if type(max_bytes) is not int or max_bytes < 1:
+        msg = f"max_bytes must be a positive integer, got {max_bytes!r}."
+        raise InputError(msg)
+    path = check_location(directory)
+    with reading(path):
+        check_directory(path)
+        manifest, data = _read_consistent(path, max_bytes)
+        weights_path = path / manifest.weights_name
+        try:
+            tensors = unpack_tensors(data)
+        except ValueError as error:
+            raise fault(weights_path, f"is not valid safetensors: {error}", RESTORE) from error
+        metadata = decode_json(manifest.metadata)
+        return migrate(path, manifest.schema_version, tensors, metadata)
+
+
+def _read_consistent(path: Path, max_bytes: int) -> tuple[Manifest, bytes]:
+    """Read manifest and weights of one save, also while another process replaces them."""
+    checksum = ""
+    for _ in range(_ATTEMPTS):
+        manifest = _find_manifest(path)
+        try:
+            return manifest, _read_weights(path / manifest.weights_name, manifest, max_bytes)
+        except FileNotFoundError:
+            if manifest.checksum == checksum:
+                break
+            checksum = manifest.checksum
+    raise fault(path, f"lacks its weights file {manifest.weights_name!r}", RESTORE)
+
+
+def _find_manifest(path: Path) -> Manifest:
+    try:
+        return read_manifest(path / MANIFEST_NAME)
+    except FileNotFoundError as error:
+        problem = f"holds no {MANIFEST_NAME}, so it is no DomainVI model"
+        raise fault(path, problem, "Give a directory written by model.save().") from error
+
+
+def _read_weights(path: Path, manifest: Manifest, max_bytes: int) -> bytes:
+    with open_regular(path) as handle:
+        size = os.fstat(handle.fileno()).st_size
+        if size != manifest.weights_bytes:
+            problem = f"has {size} bytes where {manifest.weights_bytes} are expected"
+            raise fault(path, problem, RESTORE)
+        if size > max_bytes:
+            problem = f"has {size} bytes, more than max_bytes={max_bytes}"
+            raise fault(path, problem, "If you trust its source, pass a larger max_bytes.")
+        head = _checked_head(path, handle, size)
+        data = head + _read_rest(path, handle, size - len(head))
+    if hashlib.sha256(data).hexdigest() != manifest.weights_sha256:
+        raise fault(path, "does not match its checksum: it was changed or damaged", RESTORE)
+    return data
+
+
+def _checked_head(path: Path, handle: BinaryIO, size: int) -> bytes:
+    prefix = handle.read(8)
+    try:
+        header = handle.read(header_length(prefix, size))
+        check_header(header, size - len(prefix) - len(header))
+    except ValueError as error:
+        if looks_like_pickle(prefix):
+            raise fault(path, "is a pickle, not safetensors", NO_PICKLE) from error
+        raise fault(path, f"is not valid safetensors: {error}", RESTORE) from error
+    return prefix + header
+
+
+def _read_rest(path: Path, handle: BinaryIO, size: int) -> bytes:
+    try:
+        return handle.read(size)
+    except MemoryError as error:
+        problem = f"needs {size} bytes of memory, more than there are"
+        raise fault(path, problem, "Load it on a larger machine.") from error

@@ -1,0 +1,60 @@
+"""Figures of merit for label transfer: arrays in, floats out.
+
+Nothing here knows of AnnData or of a model, so the same function scores DomainVI, a logistic
+regression or a table of predictions read from elsewhere.
+"""
+
+from domainvi.metrics._association import (
+    class_mix,
+    cramers_v,
+    domain_only_macro_f1,
+    jensen_shannon_divergence,
+    majority_macro_f1,
+    mixing_error_bound,
+    normalised_mutual_information,
+)
+from domainvi.metrics._calibration import (
+    ReliabilityCurve,
+    area_under_risk_coverage,
+    brier,
+    expected_calibration_error,
+    negative_log_likelihood,
+    reliability_curve,
+    risk_coverage_curve,
+)
+from domainvi.metrics._leakage import DomainProbe, domain_probe, proxy_a_distance
+from domainvi.metrics._transfer import (
+    accuracy,
+    balanced_accuracy,
+    macro_f1,
+    negative_transfer_rate,
+    per_class_recall,
+)
+from domainvi.metrics._unknown import auroc, fpr_at_95_tpr
+
+__all__ = [
+    "DomainProbe",
+    "ReliabilityCurve",
+    "accuracy",
+    "area_under_risk_coverage",
+    "auroc",
+    "balanced_accuracy",
+    "brier",
+    "class_mix",
+    "cramers_v",
+    "domain_only_macro_f1",
+    "domain_probe",
+    "expected_calibration_error",
+    "fpr_at_95_tpr",
+    "jensen_shannon_divergence",
+    "macro_f1",
+    "majority_macro_f1",
+    "mixing_error_bound",
+    "negative_log_likelihood",
+    "negative_transfer_rate",
+    "normalised_mutual_information",
+    "per_class_recall",
+    "proxy_a_distance",
+    "reliability_curve",
+    "risk_coverage_curve",
+]

@@ -1,0 +1,5 @@
+"""The models that a user meets."""
+
+from ._domainvi import DomainVI
+
+__all__ = ["DomainVI"]

@@ -1,0 +1,120 @@
+"""Write results into the user's AnnData: the keys of :mod:`domainvi._keys` and nothing else."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scvi import REGISTRY_KEYS
+
+from domainvi import _keys
+from domainvi._compat import SETUP_ARGS_KEY
+from domainvi.data import reference_order
+
+from ._codes import codes
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from domainvi.data import PreparedAnnData
+
+    from ._inference import RowOutputs
+
+
+class AnnotationMixin:
+    """``annotate``."""
+
+    def annotate(self, adata: AnnData | None = None, unknown_alpha: float | None = None) -> None:
+        """Write latents, predictions and the verdict on them into ``adata``.
+
+        Parameters
+        ----------
+        adata
+            Object to annotate; the one that the model was made with if ``None``.
+        unknown_alpha
+            Rows whose p-value of belonging to any known class is at most this are labelled with
+            the unlabelled category (``"Unknown"``) in the prediction column. ``None`` keeps the
+            best class for every row.
+
+        Returns
+        -------
+        Nothing. Writes ``obsm["X_domainvi"]``, ``obs["<labels_key>_pred"]``,
+        ``obs["<labels_key>_conf"]``, ``obs["<labels_key>_unknown"]``,
+        ``obsm["<labels_key>_prob"]``, ``uns["domainvi"]``, and
+        ``uns["<labels_key>_pred_colors"]`` when the reference has colours.
+
+        Raises
+        ------
+        NotTrainedError
+            Before :meth:`train`.
+        """
+        self._check_trained()
+        adata = self._adata if adata is None else adata
+        work = self._validate_anndata(adata)
+        out = self._outputs(work, None, None)
+        order = [self.classes.index(c) for c in self.class_order_]
+        p = self._probabilities(out)[:, order]
+        known = self._unknown_p_values(work, out)
+        key = self.registry_[SETUP_ARGS_KEY]["labels_key"]
+        columns = {
+            _keys.prediction(key): self._named(p, known, unknown_alpha),
+            _keys.confidence(key): p.max(axis=1).astype(np.float32),
+            _keys.unknown(key): known.astype(np.float32),
+        }
+        # Everything is computed before the first key is written.
+        summary = self._summary(work)
+        for name, values in columns.items():
+            adata.obs[name] = pd.Series(values, index=adata.obs_names)
+        adata.obsm[_keys.LATENT] = out.mean
+        adata.obsm[_keys.probability(key)] = p.astype(np.float32)
+        adata.uns[_keys.RESULTS] = summary
+        if self.class_colors_:
+            adata.uns[_keys.colors(_keys.prediction(key))] = list(self.class_colors_)
+
+    def _named(
+        self, p: np.ndarray, known: np.ndarray, unknown_alpha: float | None
+    ) -> pd.Categorical:
+        names = np.asarray(self.class_order_, dtype=object)[p.argmax(axis=1)]
+        categories = list(self.class_order_)
+        if unknown_alpha is not None:
+            unlabelled = self.registry_[SETUP_ARGS_KEY]["unlabeled_category"]
+            names = np.where(known <= unknown_alpha, unlabelled, names)
+            categories.append(unlabelled)
+        return pd.Categorical(names, categories=categories)
+
+    def _unknown_p_values(self, work: PreparedAnnData, out: RowOutputs) -> np.ndarray:
+        if self.unknown_ is None:
+            return np.full(len(out.mean), np.nan)
+        spaces = {"latent": out.mean}
+        domain = codes(work.manager, REGISTRY_KEYS.BATCH_KEY)
+        return self.unknown_.p_value(spaces, out.logits, domain=domain)
+
+    def _summary(self, work: PreparedAnnData) -> dict[str, Any]:
+        """What ``uns["domainvi"]`` holds: text, numbers, arrays and dicts of them."""
+        setup = self.registry_[SETUP_ARGS_KEY]
+        batch = setup["batch_key"]
+        return {
+            "version": version("domainvi"),
+            "classes": np.asarray(self.class_order_, dtype=object),
+            "labels_key": setup["labels_key"],
+            "batch_key": batch if isinstance(batch, str) else np.asarray(batch, dtype=object),
+            "unlabeled_category": setup["unlabeled_category"],
+            "genes_matched": int(work.gene_mask.sum()),
+            "params": {k: v for k, v in self._parameters().items() if v is not None},
+            "audit": self.audit_,
+            "guard": self.guard_,
+        }
+
+    def _remember_reference(self, adata: AnnData) -> None:
+        """Keep the order and the colours of the classes as the user's object has them."""
+        key = self.registry_[SETUP_ARGS_KEY]["labels_key"]
+        self.class_order_ = reference_order(adata.obs, key, self.classes)
+        colors = list(adata.uns.get(_keys.colors(key), []))
+        column = adata.obs[key] if key in adata.obs else None
+        self.class_colors_: list[str] = []
+        if column is not None and isinstance(column.dtype, pd.CategoricalDtype):
+            named = dict(zip(column.cat.categories.astype(str), colors, strict=False))
+            if all(c in named for c in self.class_order_):
+                self.class_colors_ = [str(named[c]) for c in self.class_order_]

@@ -1,0 +1,234 @@
+"""The main model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from scvi import REGISTRY_KEYS
+from scvi.model.base import ArchesMixin, BaseModelClass, VAEMixin
+
+from domainvi._compat import SETUP_ARGS_KEY
+from domainvi.data import check_likelihood, check_setup, describe_matrix, prepare
+from domainvi.errors import InputError
+from domainvi.module import EXTRA_DOMAINS_KEY, DomainVAE
+
+from ._annotation import AnnotationMixin
+from ._inference import InferenceMixin
+from ._persistence import PersistenceMixin
+from ._prediction import PredictionMixin
+from ._prepared import PreparedDataMixin, columns_of, register
+from ._query import QueryMixin
+from ._training import TrainingMixin
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+    from domainvi.trust import Calibrator, UnknownScorer
+
+
+class DomainVI(
+    PersistenceMixin,
+    QueryMixin,
+    AnnotationMixin,
+    PredictionMixin,
+    InferenceMixin,
+    TrainingMixin,
+    PreparedDataMixin,
+    VAEMixin,
+    ArchesMixin,
+    BaseModelClass,
+):
+    """Move phenotype labels between RNA-seq cohorts, and say when not to trust them.
+
+    A variational autoencoder whose latents do not know the cohort, with a phenotype head, a domain
+    adversary that belongs to the module, and linear members fitted to the same rows. The losses
+    are written down in :class:`~domainvi.module.DomainVAE`.
+
+    Parameters
+    ----------
+    adata
+        Object that was passed to :meth:`setup_anndata`.
+    registry
+        Registry of a saved model, for loading without data.
+    n_latent
+        Dimensions of the latent space.
+    n_hidden, n_layers
+        Width and number of hidden layers of encoder and decoder.
+    n_components
+        Width of the encoder's projection, which starts at principal components.
+    dropout_rate
+        Dropout rate of the encoder.
+    likelihood
+        ``"nb"``, ``"zinb"`` or ``"poisson"`` for counts, ``"normal"`` for values on a log scale;
+        ``"auto"`` takes ``"nb"`` for whole numbers and ``"normal"`` otherwise.
+    scaling
+        How rows are standardised before they are encoded. ``"mix"``: each domain by its own mean
+        and standard deviation, as they would be if it had the class mix of the labelled domains,
+        and by its labelled rows where a target has some. ``"domain"``: each domain by its own mean
+        and standard deviation. ``"global"``: all domains by those of the labelled ones. Statistics
+        come from the training rows and are saved with the model.
+    adversary
+        ``"conditional"`` (on the class), ``"marginal"``, ``"wasserstein"`` or ``"none"``; see
+        :class:`~domainvi.module.DomainAlignment`.
+    seed
+        Of initial weights, split, batches and training noise.
+
+    Notes
+    -----
+    The user's object is read and never written, except by :meth:`annotate`. Setup reads it as it
+    is at that moment: call :meth:`setup_anndata` again after changing it.
+
+    Examples
+    --------
+    >>> import domainvi as dv
+    >>> adata = dv.data.synthetic_cohorts(n_obs=300, n_genes=100, seed=1)
+    >>> dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
+    >>> model = dv.DomainVI(adata)
+    >>> model.train(max_epochs=2, enable_progress_bar=False)
+    >>> model.predict(soft=True).shape
+    (300, 4)
+    >>> model.annotate(adata)
+    >>> adata.obsm["X_domainvi"].shape
+    (300, 32)
+    """
+
+    calibration_: Calibrator | None
+    unknown_: UnknownScorer | None
+
+    def __init__(
+        self,
+        adata: AnnData | None = None,
+        registry: dict[str, Any] | None = None,
+        n_latent: int = 32,
+        n_hidden: int = 128,
+        n_layers: int = 1,
+        n_components: int = 100,
+        dropout_rate: float = 0.1,
+        likelihood: Literal["auto", "normal", "nb", "zinb", "poisson"] = "auto",
+        scaling: Literal["mix", "domain", "global"] = "mix",
+        adversary: Literal["conditional", "marginal", "wasserstein", "none"] = "conditional",
+        seed: int = 0,
+    ) -> None:
+        check_sizes(
+            n_latent=n_latent, n_hidden=n_hidden, n_layers=n_layers, n_components=n_components
+        )
+        check_choice("scaling", scaling, ("mix", "domain", "global"))
+        super().__init__(adata, registry)
+        if adata is not None:
+            likelihood = check_likelihood(describe_matrix(self._validate_anndata().X), likelihood)
+            self._remember_reference(adata)
+        self.likelihood, self.scaling, self.seed = likelihood, scaling, seed
+        self.is_scaled_ = False
+        self.calibration_, self.unknown_ = None, None
+        self.audit_: dict[str, Any] = {}
+        self.guard_: dict[str, Any] = {}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.module = DomainVAE(
+                n_input=len(self.genes),
+                n_domains=[len(self.domains), *self._levels(EXTRA_DOMAINS_KEY)],
+                n_classes=len(self.classes),
+                n_cats_per_cov=self._levels(REGISTRY_KEYS.CAT_COVS_KEY),
+                n_continuous_cov=self.summary_stats.get("n_extra_continuous_covs", 0),
+                n_latent=n_latent,
+                n_hidden=n_hidden,
+                n_layers=n_layers,
+                n_components=n_components,
+                dropout_rate=dropout_rate,
+                likelihood=likelihood,
+                adversary=adversary,
+            )
+        # Saved models are rebuilt without data, so the resolved likelihood is what counts.
+        self.init_params_ = self._get_init_params(locals())
+        self._model_summary_string = (
+            f"DomainVI: {len(self.genes)} genes, {len(self.domains)} domains, "
+            f"{len(self.classes)} classes, n_latent: {n_latent}, likelihood: {likelihood}, "
+            f"scaling: {scaling}, adversary: {adversary}"
+        )
+
+    @classmethod
+    def setup_anndata(
+        cls,
+        adata: AnnData,
+        batch_key: str | Sequence[str],
+        labels_key: str,
+        unlabeled_category: str = "Unknown",
+        layer: str | None = None,
+        size_factor_key: str | None = None,
+        categorical_covariate_keys: Sequence[str] | None = None,
+        continuous_covariate_keys: Sequence[str] | None = None,
+    ) -> None:
+        """Register the fields of an AnnData object.
+
+        Parameters
+        ----------
+        adata
+            Rows are samples or cells; views, backed files and every sparse format are read.
+            Nothing is written to it.
+        batch_key
+            Column of ``adata.obs`` with the domain: cohort, study, platform. A list gives one
+            adversary each; the first is the one by which rows are standardised.
+        labels_key
+            Column with the main phenotype.
+        unlabeled_category
+            Rows with this value, or with a missing value, are unlabelled.
+        layer
+            Layer with the expression values; ``adata.X`` if ``None``.
+        size_factor_key
+            Column with library sizes, for counts; row sums if ``None``.
+        categorical_covariate_keys, continuous_covariate_keys
+            Columns that the decoder is given besides the domain.
+
+        Raises
+        ------
+        InputError
+            If something cannot be used; the message says what, and how to mend it.
+        """
+        batch_keys = [batch_key] if isinstance(batch_key, str) else list(batch_key)
+        check_setup(
+            adata,
+            batch_keys=batch_keys,
+            labels_key=labels_key,
+            unlabeled_category=unlabeled_category,
+            layer=layer,
+            size_factor_key=size_factor_key,
+            categorical_covariate_keys=categorical_covariate_keys,
+            continuous_covariate_keys=continuous_covariate_keys,
+        )
+        arguments = cls._get_setup_method_args(
+            cls=cls,
+            adata=adata,
+            batch_key=batch_keys if len(batch_keys) > 1 else batch_keys[0],
+            labels_key=labels_key,
+            unlabeled_category=unlabeled_category,
+            layer=layer,
+            size_factor_key=size_factor_key,
+            categorical_covariate_keys=list(categorical_covariate_keys or []),
+            continuous_covariate_keys=list(continuous_covariate_keys or []),
+        )
+        columns = columns_of(arguments[SETUP_ARGS_KEY])
+        work = prepare(adata, columns)
+        register(work, columns, arguments)
+        cls._remember(adata, work)
+
+    def _levels(self, key: str) -> list[int]:
+        """Numbers of levels of jointly registered columns."""
+        return [int(n) for n in self._state(key).get("n_cats_per_key", [])]
+
+
+def check_sizes(**sizes: int) -> None:
+    """Refuse sizes that are not positive whole numbers."""
+    for name, value in sizes.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            msg = f"{name}={value!r} must be a whole number of at least 1."
+            raise InputError(msg)
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Refuse a value that is not among the choices."""
+    if value not in choices:
+        msg = f"{name}={value!r} is not known. Use one of {', '.join(choices)}."
+        raise InputError(msg)

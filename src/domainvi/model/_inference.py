@@ -1,0 +1,164 @@
+"""Latents and class scores of rows, of the training cohorts or of others."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scvi import REGISTRY_KEYS
+from scvi.dataloaders import AnnDataLoader
+
+from domainvi.errors import InputError, NotTrainedError
+from domainvi.train import extended_tables
+
+from ._codes import codes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+    from domainvi.data import PreparedAnnData
+    from domainvi.module import ScalingTables
+
+logger = logging.getLogger(__name__)
+
+INFERENCE_BATCH = 2048
+
+
+@dataclass(frozen=True)
+class RowOutputs:
+    """What the module says of rows.
+
+    Parameters
+    ----------
+    mean, variance
+        Of ``q(z | x)``, shape ``(n_rows, n_latent)``.
+    logits
+        Uncalibrated log-probabilities of the classes, shape ``(n_rows, n_classes)``.
+    network, linear
+        Those of the network and of the linear members alone.
+    """
+
+    mean: NDArray[np.float32]
+    variance: NDArray[np.float32]
+    logits: NDArray[np.float32]
+    network: NDArray[np.float32]
+    linear: NDArray[np.float32]
+
+
+class InferenceMixin:
+    """Encode rows with the scaling of their own cohort."""
+
+    def _check_trained(self) -> None:
+        if not self.is_trained_:
+            msg = "The model is not trained. Call model.train() first."
+            raise NotTrainedError(msg)
+
+    def _row_numbers(self, work: PreparedAnnData, indices: Sequence | None) -> NDArray[np.int64]:
+        if indices is None:
+            return np.arange(work.n_obs)
+        rows = np.asarray(indices)
+        if rows.dtype == bool:
+            if len(rows) != work.n_obs:
+                msg = f"indices is a mask of length {len(rows)}, but there are {work.n_obs} rows."
+                raise InputError(msg)
+            return np.flatnonzero(rows)
+        rows = rows.astype(np.int64)
+        if rows.size and (rows.min() < -work.n_obs or rows.max() >= work.n_obs):
+            msg = f"indices holds {rows.min()} to {rows.max()}, but there are {work.n_obs} rows."
+            raise InputError(msg)
+        return rows % max(work.n_obs, 1)
+
+    @torch.inference_mode()
+    def _outputs(
+        self, adata: AnnData | None, indices: Sequence | None, batch_size: int | None
+    ) -> RowOutputs:
+        """Run encoder and classifier; rows come back in the order asked for."""
+        self._check_trained()
+        work = self._validate_anndata(adata)
+        rows = self._row_numbers(work, indices)
+        tables = self._scaling_tables(work)
+        loader = AnnDataLoader(work.manager, rows, batch_size=batch_size or INFERENCE_BATCH)
+        parts = []
+        for tensors in loader:
+            inputs = self.module._get_inference_input(tensors)
+            mean, variance, network, linear = self.module.embed(**inputs, tables=tables)
+            logits = self.module.ensemble(network, linear)
+            parts.append([t.cpu() for t in (mean, variance, logits, network, linear)])
+        if not parts:
+            widths = [self.module.n_latent] * 2 + [len(self.classes)] * 3
+            return RowOutputs(*(np.empty((0, w), dtype=np.float32) for w in widths))
+        return RowOutputs(*(torch.cat(p).numpy() for p in zip(*parts, strict=True)))
+
+    def _scaling_tables(
+        self, work: PreparedAnnData
+    ) -> ScalingTables | None:
+        """Tables for rows that the stored ones do not serve: new domains, missing genes."""
+        domain = codes(work.manager, REGISTRY_KEYS.BATCH_KEY)
+        unseen = np.unique(domain[domain >= len(self.domains)])
+        if not unseen.size and work.gene_mask.all():
+            return None
+        tables, notes = extended_tables(self.module, work, domain)
+        for code, note in zip(unseen, notes, strict=True):
+            name = work.manager.get_state_registry(REGISTRY_KEYS.BATCH_KEY).categorical_mapping
+            logger.info("Cohort %r was not in training: %s.", str(name[code]), note)
+        return tables
+
+    def _make_data_loader(self, adata: PreparedAnnData, *args, **kwargs) -> AnnDataLoader:
+        """Load rows for methods that decode, and so need a domain that the decoder knows."""
+        domain = codes(adata.manager, REGISTRY_KEYS.BATCH_KEY)
+        if (domain >= len(self.domains)).any() or not adata.gene_mask.all():
+            msg = (
+                "adata has domains or lacks genes that were not in training, and this method needs "
+                "the decoder. Use load_query_data(adata, model) and train on the query first."
+            )
+            raise InputError(msg)
+        return super()._make_data_loader(adata, *args, **kwargs)
+
+    def get_latent_representation(
+        self,
+        adata: AnnData | None = None,
+        indices: Sequence[int] | Sequence[bool] | None = None,
+        give_mean: bool = True,
+        batch_size: int | None = None,
+        return_dist: bool = False,
+    ) -> NDArray[np.float32] | tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Domain-invariant latents.
+
+        Parameters
+        ----------
+        adata
+            Rows to encode; the model's own data if ``None``. Genes are matched by name, and
+            cohorts that were not in training are welcome.
+        indices
+            Row numbers or a mask; all rows if ``None``. Any order; rows come back in it.
+        give_mean
+            The mean of ``q(z | x)``; otherwise one draw from it.
+        batch_size
+            Rows at a time.
+        return_dist
+            Return mean and variance of ``q(z | x)``.
+
+        Returns
+        -------
+        Array of shape ``(n_rows, n_latent)``, float32; two of them with ``return_dist``.
+
+        Raises
+        ------
+        NotTrainedError
+            Before :meth:`train`.
+        GeneMatchError
+            If too few genes match.
+        """
+        out = self._outputs(adata, indices, batch_size)
+        if return_dist:
+            return out.mean, out.variance
+        if give_mean:
+            return out.mean
+        draw = np.random.default_rng(self.seed).standard_normal(out.mean.shape)
+        return (out.mean + np.sqrt(out.variance) * draw).astype(np.float32)

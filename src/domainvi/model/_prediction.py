@@ -1,0 +1,71 @@
+"""Predicted phenotypes, with probabilities that are calibrated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+    from ._inference import RowOutputs
+
+
+class PredictionMixin:
+    """``predict`` on the outputs of the network and of its linear members."""
+
+    def _probabilities(self, out: RowOutputs, calibrated: bool = True) -> NDArray[np.float64]:
+        """Class probabilities in the order of the codes, shape ``(n_rows, n_classes)``."""
+        if calibrated and self.calibration_ is not None:
+            return self.calibration_.apply(out.logits)
+        p = np.exp(out.logits.astype(np.float64))
+        return p / p.sum(axis=1, keepdims=True)
+
+    def predict(
+        self,
+        adata: AnnData | None = None,
+        indices: Sequence[int] | Sequence[bool] | None = None,
+        soft: bool = False,
+        batch_size: int | None = None,
+        calibrated: bool = True,
+    ) -> NDArray[np.str_] | pd.DataFrame:
+        """Predict the main phenotype.
+
+        Parameters
+        ----------
+        adata
+            Rows to predict; the model's own data if ``None``. Genes are matched by name. A cohort
+            that was not in training is standardised by its own rows when it has enough of them.
+        indices
+            Row numbers or a mask; all rows if ``None``.
+        soft
+            Return probabilities.
+        batch_size
+            Rows at a time.
+        calibrated
+            Whether probabilities are calibrated.
+
+        Returns
+        -------
+        One class name a row, or with ``soft`` a frame of probabilities, rows by ``obs_names`` and
+        columns by class in the order of the reference. Labelled rows are predicted as well.
+
+        Raises
+        ------
+        NotTrainedError
+            Before :meth:`train`.
+        GeneMatchError
+            If too few genes match.
+        """
+        work = self._validate_anndata(adata)
+        rows = self._row_numbers(work, indices)
+        p = self._probabilities(self._outputs(work, rows, batch_size), calibrated)
+        if not soft:
+            return np.asarray(self.classes)[p.argmax(axis=1)]
+        frame = pd.DataFrame(p, index=work.obs_names[rows], columns=self.classes)
+        return frame[self.class_order_]

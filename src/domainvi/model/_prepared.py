@@ -1,0 +1,161 @@
+"""How a model reaches data: through its own prepared object, never through the user's."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from scvi import REGISTRY_KEYS
+from scvi.data import AnnDataManager
+from scvi.data.fields import (
+    CategoricalJointObsField,
+    CategoricalObsField,
+    LabelsWithUnlabeledObsField,
+    LayerField,
+    NumericalJointObsField,
+    NumericalObsField,
+)
+
+from domainvi._compat import SETUP_ARGS_KEY
+from domainvi.data import Columns, PreparedAnnData, prepare
+from domainvi.errors import InputError
+from domainvi.module import EXTRA_DOMAINS_KEY
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def columns_of(setup_args: dict[str, Any]) -> Columns:
+    """Columns as the arguments of ``setup_anndata`` name them."""
+    batch = setup_args["batch_key"]
+    return Columns(
+        batch_keys=(batch,) if isinstance(batch, str) else tuple(batch),
+        labels_key=setup_args["labels_key"],
+        unlabeled_category=setup_args["unlabeled_category"],
+        layer=setup_args["layer"],
+        size_factor_key=setup_args["size_factor_key"],
+        categorical_covariate_keys=tuple(setup_args["categorical_covariate_keys"] or ()),
+        continuous_covariate_keys=tuple(setup_args["continuous_covariate_keys"] or ()),
+    )
+
+
+def register(
+    work: PreparedAnnData,
+    columns: Columns,
+    setup_method_args: dict[str, Any],
+    source_registry: dict[str, Any] | None = None,
+    **transfer: Any,
+) -> AnnDataManager:
+    """Register a prepared object with scvi-tools and remember the manager on it."""
+    main, *others = columns.batch_keys
+    fields = [
+        LayerField(REGISTRY_KEYS.X_KEY, None, is_count_data=False),
+        CategoricalObsField(REGISTRY_KEYS.BATCH_KEY, main),
+        LabelsWithUnlabeledObsField(
+            REGISTRY_KEYS.LABELS_KEY, columns.labels_key, columns.unlabeled_category
+        ),
+        CategoricalJointObsField(EXTRA_DOMAINS_KEY, others),
+        NumericalObsField(
+            REGISTRY_KEYS.SIZE_FACTOR_KEY, columns.size_factor_key, required=False
+        ),
+        CategoricalJointObsField(
+            REGISTRY_KEYS.CAT_COVS_KEY, list(columns.categorical_covariate_keys)
+        ),
+        NumericalJointObsField(
+            REGISTRY_KEYS.CONT_COVS_KEY, list(columns.continuous_covariate_keys)
+        ),
+    ]
+    manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
+    manager.register_fields(work, source_registry, **transfer)
+    work.manager = manager
+    return manager
+
+
+class PreparedDataMixin:
+    """Answer scvi-tools' questions for data from prepared objects.
+
+    scvi-tools writes codes and identifiers into the user's object and keeps every object that was
+    ever set up alive. Here the user's object is only read, and a setup lives as long as the object
+    it was made from.
+    """
+
+    _setups: ClassVar[dict[tuple[type, int], PreparedAnnData]] = {}
+    registry_: dict[str, Any]
+
+    @classmethod
+    def _remember(cls, adata: AnnData, work: PreparedAnnData) -> None:
+        key = (cls, id(adata))
+        if key not in cls._setups:
+            weakref.finalize(adata, cls._setups.pop, key, None)
+        cls._setups[key] = work
+
+    @classmethod
+    def _get_most_recent_anndata_manager(
+        cls, adata: AnnData, required: bool = False
+    ) -> AnnDataManager | None:
+        if isinstance(adata, PreparedAnnData):
+            return adata.manager
+        work = cls._setups.get((cls, id(adata)))
+        if work is None and required:
+            msg = f"adata is not set up. Call {cls.__name__}.setup_anndata(adata, ...) first."
+            raise InputError(msg)
+        return None if work is None else work.manager
+
+    def _register_manager_for_instance(self, adata_manager: AnnDataManager) -> None:
+        """Do nothing: a prepared object holds its manager."""
+
+    def get_anndata_manager(
+        self, adata: AnnData, required: bool = False
+    ) -> AnnDataManager | None:
+        """Return the manager of the model's data or of a prepared object."""
+        if isinstance(adata, PreparedAnnData):
+            return adata.manager
+        if adata is not None and adata is self._adata:  # type: ignore[attr-defined]
+            return self._adata_manager  # type: ignore[attr-defined]
+        return self._get_most_recent_anndata_manager(adata, required=required)
+
+    def _validate_anndata(
+        self, adata: AnnData | None = None, copy_if_view: bool = True
+    ) -> PreparedAnnData:
+        """Return the prepared form of ``adata``, of the model's own data if ``None``."""
+        if isinstance(adata, PreparedAnnData):
+            return adata
+        if adata is None or adata is self._adata:  # type: ignore[attr-defined]
+            if self._adata is None:  # type: ignore[attr-defined]
+                msg = "The model was loaded without data. Pass adata=..."
+                raise InputError(msg)
+            return self._adata_manager.adata  # type: ignore[attr-defined]
+        return self._prepare_query(adata)
+
+    def _prepare_query(self, adata: AnnData, min_overlap: float = 0.5) -> PreparedAnnData:
+        """Prepare rows that the model was not set up with: genes by name, new domains allowed."""
+        columns = columns_of(self.registry_[SETUP_ARGS_KEY])
+        work = prepare(
+            adata,
+            columns,
+            reference_genes=self.genes,
+            classes=self.classes,
+            min_overlap=min_overlap,
+        )
+        setup_method_args = {k: v for k, v in self.registry_.items() if k != "field_registries"}
+        register(work, columns, setup_method_args, self.registry_, extend_categories=True)
+        return work
+
+    def _state(self, key: str) -> dict[str, Any]:
+        return self.registry_["field_registries"][key]["state_registry"]
+
+    @property
+    def classes(self) -> list[str]:
+        """Classes of the main phenotype, in the order of the codes."""
+        return [str(c) for c in self._state(REGISTRY_KEYS.LABELS_KEY)["categorical_mapping"][:-1]]
+
+    @property
+    def domains(self) -> list[str]:
+        """Levels of the main domain column, in the order of the codes."""
+        return [str(d) for d in self._state(REGISTRY_KEYS.BATCH_KEY)["categorical_mapping"]]
+
+    @property
+    def genes(self) -> list[str]:
+        """Genes of the model, in its order."""
+        return [str(g) for g in np.asarray(self._state(REGISTRY_KEYS.X_KEY)["column_names"])]

@@ -1,0 +1,190 @@
+"""Reference models meet query data: scArches-style surgery on the domain columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from scvi import REGISTRY_KEYS
+
+from domainvi.data import align_genes
+from domainvi.errors import InputError
+from domainvi.train import extended_tables
+
+from ._codes import codes
+
+if TYPE_CHECKING:
+    import os
+
+
+class QueryMixin:
+    """``load_query_data`` and ``prepare_query_anndata``."""
+
+    @classmethod
+    def load_query_data(
+        cls,
+        adata: AnnData,
+        reference_model: Self | str | os.PathLike[str],
+        unfrozen: bool = False,
+        min_overlap: float = 0.5,
+    ) -> Self:
+        """Extend a trained model by the domains of a query, to be trained on the query alone.
+
+        The encoder knows no domain, so :meth:`predict` and :meth:`get_latent_representation` serve
+        a query without this. It is for methods that decode, and for fine-tuning (Lotfollahi et
+        al., Nature Biotechnology 2022).
+
+        Parameters
+        ----------
+        adata
+            Query, with the columns of the original setup. Labels are optional.
+        reference_model
+            A trained model, or the directory of one.
+        unfrozen
+            Train everything. By default only the decoder's weights of the new domains learn, so
+            that latents and predictions of the reference stay what they were.
+        min_overlap
+            Least share of the model's genes that the query must have.
+
+        Returns
+        -------
+        A model on the query, to be trained with :meth:`train`.
+
+        Raises
+        ------
+        GeneMatchError
+            If too few genes match.
+        NotTrainedError
+            If the reference is not trained.
+        """
+        reference = reference_model
+        if not isinstance(reference, cls):
+            reference = cls.load(reference)
+        reference._check_trained()
+        work = reference._prepare_query(adata, min_overlap)
+        if not work.gene_mask.all():
+            missing = int((~work.gene_mask).sum())
+            msg = (
+                f"The query lacks {missing} of {len(work.gene_mask)} genes, and the decoder needs "
+                "all. Predict with the reference model itself, which masks missing genes."
+            )
+            raise InputError(msg)
+        cls._remember(adata, work)
+        parameters = reference._parameters() | {"likelihood": reference.likelihood}
+        model = cls(adata, **parameters)
+        model._adopt(reference, work)
+        if not unfrozen:
+            model._freeze(len(reference.domains))
+        return model
+
+    def _adopt(self, reference: Self, work: AnnData) -> None:
+        """Copy everything from the reference; new domains start from the query's own rows."""
+        module, old = self.module, reference.module
+        n_old, n_new = len(reference.domains), len(self.domains)
+        module.set_linear_members(old.linear.n_members)
+        state = dict(old.state_dict())
+        inputs = {
+            "decoder.hidden.0.weight": old.n_latent + n_old,
+            "decoder.output.weight": old.decoder.n_hidden + n_old,
+        }
+        for name, tensor in module.state_dict().items():
+            state[name] = grow(state[name], tensor, inputs.get(name))
+        module.load_state_dict(state)
+        domain = codes(work.manager, REGISTRY_KEYS.BATCH_KEY)
+        if n_new > n_old:
+            tables, _ = extended_tables(old, work, domain, n_new)
+            module.standardiser.set_tables(*tables.network)
+            module.linear.centre.copy_(tables.linear[0])
+            module.linear.scale.copy_(tables.linear[1])
+        for name in ("class_order_", "class_colors_", "calibration_", "unknown_", "audit_", "guard_"):
+            setattr(self, name, getattr(reference, name))
+        self.is_scaled_ = True
+        module.eval()
+
+    def _freeze(self, n_old: int) -> None:
+        """Let only the decoder's weights of domains from ``n_old`` on learn."""
+        module = self.module
+        module.requires_grad_(False)
+        n_new = len(self.domains) - n_old
+        if module.counts:
+            train_only(module.likelihood.baseline, (slice(n_old, None), slice(None)))
+        decoder = module.decoder
+        for layer, width in ((decoder.hidden[0], module.n_latent), (decoder.output, decoder.n_hidden)):
+            start = width + n_old
+            train_only(layer.weight, (slice(None), slice(start, start + n_new)))
+
+    @staticmethod
+    def prepare_query_anndata(
+        adata: AnnData,
+        reference_model: Any,
+        return_reference_var_names: bool = False,
+        min_overlap: float = 0.5,
+    ) -> AnnData | pd.Index:
+        """Bring a query to the genes of a model, matched by name.
+
+        Parameters
+        ----------
+        adata
+            Query; not changed.
+        reference_model
+            A model, or the directory of one.
+        return_reference_var_names
+            Return the genes of the model only.
+        min_overlap
+            Least share of the model's genes that the query must have.
+
+        Returns
+        -------
+        A new object with the genes of the model in its order, ``obs`` copied and missing genes
+        filled with zeros; ``var["in_query"]`` says which genes the query has.
+        """
+        from ._domainvi import DomainVI
+
+        model = reference_model
+        if not hasattr(model, "genes"):
+            model = DomainVI.load(model)
+        genes = pd.Index(model.genes)
+        if return_reference_var_names:
+            return genes
+        alignment = align_genes(adata.var_names, genes, min_overlap)
+        var = pd.DataFrame({"in_query": alignment.mask}, index=genes)
+        out = AnnData(X=alignment.take(adata.X), obs=adata.obs.copy(), var=var)
+        for name, layer in adata.layers.items():
+            out.layers[name] = alignment.take(layer)
+        return out
+
+
+def grow(old: torch.Tensor, new: torch.Tensor, at: int | None = None) -> torch.Tensor:
+    """Fit an old tensor into the shape of a new one; what is added is the mean of what there was.
+
+    Parameters
+    ----------
+    old, new
+        Tensors that differ in one dimension, the number of domains.
+    at
+        Where the new entries go; behind the old ones if ``None``.
+    """
+    if old.shape == new.shape:
+        return old
+    dim = next(i for i in range(old.dim()) if old.shape[i] != new.shape[i])
+    at = old.shape[dim] if at is None else at
+    if old.is_floating_point():
+        shape = list(old.shape)
+        shape[dim] = new.shape[dim] - old.shape[dim]
+        middle = old.mean(dim, keepdim=True).expand(shape)
+    else:
+        middle = new.narrow(dim, at, new.shape[dim] - old.shape[dim])
+    before, after = old.narrow(dim, 0, at), old.narrow(dim, at, old.shape[dim] - at)
+    return torch.cat([before, middle, after], dim=dim)
+
+
+def train_only(parameter: torch.nn.Parameter, block: tuple[slice, slice]) -> None:
+    """Let one block of a matrix learn and keep the rest as it is."""
+    mask = torch.zeros_like(parameter)
+    mask[block] = 1.0
+    parameter.requires_grad_(True)
+    parameter.no_decay = True
+    parameter.register_hook(lambda gradient: gradient * mask.to(gradient.device))

@@ -1,0 +1,197 @@
+"""Training of a model: audit, split, starting values, plan, and what is judged afterwards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from scvi import REGISTRY_KEYS
+from scvi.data.fields import ObsmField
+from scvi.dataloaders import AnnDataLoader
+from scvi.train import TrainRunner
+
+from domainvi.data import TransferDataModule, audit_arrays, labelled_weights, stratified_split
+from domainvi.errors import InputError
+from domainvi.module import TEACHER_KEY
+from domainvi.train import (
+    DomainTrainingPlan,
+    TrainingRows,
+    initialise,
+    library_sizes,
+    log_rows,
+    source_domains,
+    subsample,
+)
+
+from ._codes import codes
+from ._judgement import fit_calibration, fit_unknown
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from domainvi.data import PreparedAnnData
+
+DEFAULT_EPOCHS = 20
+PATIENCE = 10
+TARGET_SHARE = 0.6
+
+
+class TrainingMixin:
+    """``train`` for models on prepared data."""
+
+    def _labels(self, work: PreparedAnnData) -> NDArray[np.int64]:
+        """Class codes of all rows, -1 where unlabelled."""
+        label = codes(work.manager, REGISTRY_KEYS.LABELS_KEY)
+        return np.where(label < len(self.classes), label, -1)
+
+    def train(
+        self,
+        max_epochs: int | None = None,
+        accelerator: str = "auto",
+        devices: int | list[int] | str = "auto",
+        train_size: float = 0.9,
+        batch_size: int = 256,
+        early_stopping: bool = True,
+        force_alignment: bool = False,
+        plan_kwargs: dict[str, Any] | None = None,
+        **trainer_kwargs: Any,
+    ) -> None:
+        """Train the model.
+
+        The design is audited first: when classes and domains are confounded, nothing is aligned
+        unless ``force_alignment`` is set. Input scaling and linear members are fitted, the network
+        is trained, and probabilities and the unknown score are calibrated on rows that were held
+        out.
+
+        Parameters
+        ----------
+        max_epochs
+            Passes over the training rows; an epoch has at least 20 steps. 20 by default.
+        accelerator, devices
+            As for :class:`lightning.pytorch.Trainer`.
+        train_size
+            Share of rows to train on; the others are held out, stratified by domain and class.
+        batch_size
+            Rows a step: half of them labelled, with classes and domains balanced.
+        early_stopping
+            Stop when the loss of held-out rows has not improved for 10 epochs.
+        force_alignment
+            Align domains even where the audit refuses.
+        plan_kwargs
+            Arguments of :class:`~domainvi.train.DomainTrainingPlan`: learning rate and weights of
+            the terms.
+        **trainer_kwargs
+            Arguments of :class:`scvi.train.Trainer`, ``enable_progress_bar`` for instance.
+
+        Returns
+        -------
+        Nothing. Losses of each epoch are in ``model.history``, with the accuracy of the domain
+        head beside its chance level.
+
+        Raises
+        ------
+        InputError
+            If an argument is out of range, before anything is changed.
+        TrainingError
+            If a loss becomes NaN or infinite.
+        """
+        check_training_arguments(max_epochs, train_size, batch_size)
+        work = self._validate_anndata()
+        domain, label = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), self._labels(work)
+        is_source = source_domains(domain, label, len(self.domains))
+        train_idx, val_idx = stratified_split(domain, label, 1 - train_size, self.seed)
+        plan_arguments = self._align_as_audited(domain, label, force_alignment, plan_kwargs)
+        if not self.is_scaled_:
+            self._fit_scaling(work, train_idx, is_source)
+        if self.module.linear.n_members and TEACHER_KEY not in work.obsm:
+            work.obsm[TEACHER_KEY] = self._teacher(work)
+            work.manager.register_new_fields([ObsmField(TEACHER_KEY, TEACHER_KEY)])
+        weight = labelled_weights(domain[train_idx], label[train_idx], is_source, TARGET_SHARE)
+        data = TransferDataModule(work.manager, train_idx, val_idx, weight, batch_size, self.seed)
+        max_epochs = DEFAULT_EPOCHS if max_epochs is None else max_epochs
+        plan = DomainTrainingPlan(
+            self.module, n_steps=max_epochs * len(data.sampler), **plan_arguments
+        )
+        runner = TrainRunner(
+            self,
+            training_plan=plan,
+            data_splitter=data,
+            max_epochs=max_epochs,
+            accelerator=accelerator,
+            devices=devices,
+            early_stopping=early_stopping and len(val_idx) > 0,
+            early_stopping_monitor="validation_loss",
+            early_stopping_patience=PATIENCE,
+            **trainer_kwargs,
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            runner()
+        self._judge(domain, label)
+
+    def _align_as_audited(
+        self,
+        domain: NDArray[np.int64],
+        label: NDArray[np.int64],
+        force: bool,
+        plan_kwargs: dict[str, Any] | None,
+    ) -> dict[str, Any]:
+        """Audit the design; return the plan's arguments, with alignment off where refused."""
+        arguments = dict(plan_kwargs or {})
+        if len(np.unique(domain)) < 2 or not (label >= 0).any():
+            return arguments
+        audit = audit_arrays(
+            domain, label, domain_names=self.domains, class_names=self.classes
+        )
+        self.audit_ = audit.to_dict()
+        self.guard_ = {"alignment": "as set up", "reason": audit.sentence}
+        if audit.verdict == "refused" and not force and self.module.alignment.kind != "none":
+            arguments["adversary_weight"] = 0.0
+            self.guard_["alignment"] = "off"
+        return arguments
+
+    def _fit_scaling(
+        self, work: PreparedAnnData, train_idx: NDArray[np.int64], is_source: NDArray[np.bool_]
+    ) -> None:
+        domain, label = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), self._labels(work)
+        drawn = subsample(train_idx, domain[train_idx], self.seed)
+        sizes = library_sizes(work, drawn)
+        self.module.target_sum.fill_(float(np.median(sizes[sizes > 0])) if (sizes > 0).any() else 1.0)
+        x = log_rows(self.module, work, drawn)
+        rows = TrainingRows(x, domain[drawn], label[drawn], is_source, len(self.classes))
+        initialise(self.module, rows, self.scaling)
+        self.is_scaled_ = True
+
+    @torch.inference_mode()
+    def _teacher(self, work: PreparedAnnData) -> NDArray[np.float32]:
+        """Class probabilities of the linear members for all rows, ``(n_rows, n_classes)``."""
+        loader = AnnDataLoader(work.manager, batch_size=2048)
+        self.module.eval()
+        parts = [self.module.embed(**self.module._get_inference_input(t))[3] for t in loader]
+        return torch.exp(torch.cat(parts)).cpu().numpy()
+
+    def _judge(self, domain: NDArray[np.int64], label: NDArray[np.int64]) -> None:
+        """Fit what says how far predictions can be trusted."""
+        if not (label >= 0).any():
+            return
+        out = self._outputs(None, None, None)
+        held_out = np.zeros(len(label), dtype=bool)
+        held_out[self.validation_indices] = True
+        self.calibration_ = fit_calibration(out.logits, label, held_out)
+        self.unknown_ = fit_unknown(out, label, domain, self.seed)
+
+
+def check_training_arguments(
+    max_epochs: int | None, train_size: float, batch_size: int
+) -> None:
+    """Refuse numbers out of range."""
+    if max_epochs is not None and max_epochs < 1:
+        msg = f"max_epochs={max_epochs!r} must be at least 1."
+        raise InputError(msg)
+    if not 0 < train_size <= 1:
+        msg = f"train_size={train_size!r} must be above 0 and at most 1."
+        raise InputError(msg)
+    if batch_size < 4:
+        msg = f"batch_size={batch_size!r} must be at least 4."
+        raise InputError(msg)

@@ -1,0 +1,15 @@
+"""The torch modules: inference, generative model and loss."""
+
+from ._alignment import DomainAlignment
+from ._domain_vae import EXTRA_DOMAINS_KEY, TEACHER_KEY, DomainVAE, ScalingTables
+from ._likelihood import CountLikelihood, NormalLikelihood
+
+__all__ = [
+    "EXTRA_DOMAINS_KEY",
+    "TEACHER_KEY",
+    "CountLikelihood",
+    "DomainAlignment",
+    "DomainVAE",
+    "NormalLikelihood",
+    "ScalingTables",
+]

@@ -1,0 +1,143 @@
+"""Alignment of domains in the latent space: the adversary of each domain column."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from domainvi.errors import InputError
+from domainvi.nn import (
+    Critic,
+    DomainAdversary,
+    balanced_domain_loss,
+    critic_loss,
+    encoder_loss,
+    one_hot,
+    shared_class_weight,
+)
+
+ADVERSARIES = ("conditional", "marginal", "wasserstein", "none")
+
+
+class DomainAlignment(nn.Module):
+    r"""Hide the domain from the latents, one adversary a domain column.
+
+    ``"conditional"`` and ``"marginal"`` train a domain head and reverse its gradient with weight
+    :math:`\lambda` (:class:`~domainvi.nn.DomainAdversary`); rows of classes that one domain alone
+    has take no part in the conditional form. ``"wasserstein"`` trains a critic
+    (:class:`~domainvi.nn.Critic`) on the main domain column and pulls the rows of target domains
+    to those of source domains. Weight 0 gives the encoder exactly the gradient of ``"none"``.
+
+    Parameters
+    ----------
+    kind
+        One of the four names.
+    n_latent
+        Dimensions of ``z``.
+    n_domains
+        Levels of each domain column.
+    n_classes
+        Classes.
+    """
+
+    is_source: torch.Tensor
+
+    def __init__(self, kind: str, n_latent: int, n_domains: list[int], n_classes: int) -> None:
+        super().__init__()
+        if kind not in ADVERSARIES:
+            msg = f"adversary={kind!r} is not known. Use one of {', '.join(ADVERSARIES)}."
+            raise InputError(msg)
+        self.kind = kind
+        self.n_classes = n_classes
+        conditional = n_classes if kind == "conditional" else 0
+        self.register_buffer("is_source", torch.zeros(n_domains[0], dtype=torch.bool))
+        self.heads = nn.ModuleList()
+        if kind in ("conditional", "marginal"):
+            self.heads.extend(DomainAdversary(n_latent, n, conditional) for n in n_domains)
+        elif kind == "wasserstein":
+            self.heads.append(Critic(n_latent))
+        for i, n in enumerate(n_domains):
+            self.register_buffer(f"support_{i}", torch.ones(n, n_classes, dtype=torch.bool))
+
+    @property
+    def chance(self) -> float:
+        """Domain accuracy of a head that knows nothing, for the main domain column."""
+        return 0.5 if self.kind == "wasserstein" else 1.0 / len(self.is_source)
+
+    def set_support(self, column: int, support: torch.Tensor) -> None:
+        """Say which classes each domain of a column has, boolean ``(n_domains, n_classes)``."""
+        getattr(self, f"support_{column}").copy_(support)
+
+    def forward(
+        self,
+        z: torch.Tensor,
+        logits: torch.Tensor,
+        label: torch.Tensor,
+        domains: list[torch.Tensor],
+        weight: float,
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return the alignment loss and its metrics.
+
+        Parameters
+        ----------
+        z
+            Latents, shape ``(n_rows, n_latent)``.
+        logits
+            Class scores, shape ``(n_rows, n_classes)``; constants here.
+        label
+            Class codes, -1 where unlabelled.
+        domains
+            Domain codes of each column.
+        weight
+            Weight of the adversary at this step.
+        """
+        if self.kind == "none":
+            return z.new_zeros(()), {}
+        if self.kind == "wasserstein":
+            return self._wasserstein(z, domains[0], weight)
+        p = torch.where(
+            (label >= 0)[:, None],
+            one_hot(label, self.n_classes),
+            functional.softmax(logits, dim=1),
+        )
+        losses, accuracies = [], []
+        for i, (head, domain) in enumerate(zip(self.heads, domains, strict=True)):
+            row_weight = None
+            if self.kind == "conditional":
+                row_weight = shared_class_weight(p, getattr(self, f"support_{i}"))
+            scores = head(z, p, weight)
+            losses.append(balanced_domain_loss(scores, domain, row_weight))
+            if i == 0:
+                accuracies.append(balanced_domain_accuracy(scores, domain))
+        loss = torch.stack(losses).sum()
+        return loss, {"adversary_loss": loss, "domain_accuracy": accuracies[0]}
+
+    def _wasserstein(
+        self, z: torch.Tensor, domain: torch.Tensor, weight: float
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        critic = self.heads[0]
+        source = self.is_source[domain]
+        if source.all() or not source.any():
+            return z.new_zeros(()), {}
+        discrimination = critic_loss(critic, z[source], z[~source])
+        pull = encoder_loss(critic, z[~source])
+        with torch.no_grad():
+            scores = critic(z)
+            midpoint = (scores[source].mean() + scores[~source].mean()) / 2
+            guess = torch.stack([scores <= midpoint, scores > midpoint], dim=1).float()
+            accuracy = balanced_domain_accuracy(guess, source.long())
+        return discrimination + weight * pull, {
+            "adversary_loss": discrimination,
+            "domain_accuracy": accuracy,
+        }
+
+
+@torch.no_grad()
+def balanced_domain_accuracy(scores: torch.Tensor, domain: torch.Tensor) -> torch.Tensor:
+    """Share of rows whose domain is found, averaged over the domains in the batch."""
+    hit = (scores.argmax(dim=1) == domain).float()
+    n = scores.shape[1]
+    total = hit.new_zeros(n).index_add(0, domain, torch.ones_like(hit))
+    hits = hit.new_zeros(n).index_add(0, domain, hit)
+    return (hits / total.clamp_min(1)).sum() / (total > 0).sum().clamp_min(1)

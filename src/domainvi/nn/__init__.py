@@ -1,0 +1,28 @@
+"""Tensors in, tensors out: the networks and the losses on them."""
+
+from ._adversary import DomainAdversary, balanced_domain_loss, shared_class_weight
+from ._confusion import class_confusion
+from ._gradient_reversal import reverse_gradient
+from ._linear import LinearEnsemble
+from ._networks import Classifier, Decoder, GaussianEncoder, one_hot
+from ._standardise import Standardiser, log_normalise
+from ._wasserstein import Critic, critic_loss, encoder_loss, gradient_penalty
+
+__all__ = [
+    "Classifier",
+    "Critic",
+    "Decoder",
+    "DomainAdversary",
+    "GaussianEncoder",
+    "LinearEnsemble",
+    "Standardiser",
+    "balanced_domain_loss",
+    "class_confusion",
+    "critic_loss",
+    "encoder_loss",
+    "gradient_penalty",
+    "log_normalise",
+    "one_hot",
+    "reverse_gradient",
+    "shared_class_weight",
+]

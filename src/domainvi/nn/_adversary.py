@@ -1,0 +1,122 @@
+"""Domain head behind gradient reversal, marginal or conditioned on the class."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from ._gradient_reversal import reverse_gradient
+
+MAX_OUTER = 4096
+
+
+class DomainAdversary(nn.Module):
+    r"""Predict the domain of a row from its latents, to teach the encoder to hide it.
+
+    *Marginal* (DANN; Ganin et al. 2016): the input is :math:`z`. *Conditional* (CDAN; Long et al.,
+    NeurIPS 2018): the input is the outer product :math:`z \otimes p`, with :math:`p` the true
+    one-hot class where it is known and the predicted probabilities elsewhere, so that domains are
+    compared class by class. When the product has more than 4,096 entries it is replaced by a fixed
+    random projection of the same inner products (the randomised map of the same paper).
+
+    The loss is the cross-entropy over domains, weighted so that each domain counts the same,
+
+    .. math:: L = - \sum_d \frac{1}{D} \frac{\sum_{i \in d} w_i \log q(d \mid i)}
+                                            {\sum_{i \in d} w_i},
+
+    so that its value at chance is :math:`\log D` whatever the sizes of the cohorts.
+
+    Parameters
+    ----------
+    n_latent
+        Dimensions of ``z``.
+    n_domains
+        Domains.
+    n_classes
+        Classes; 0 builds the marginal form.
+    n_hidden
+        Width of the hidden layer.
+    """
+
+    map_z: torch.Tensor
+    map_p: torch.Tensor
+
+    def __init__(
+        self, n_latent: int, n_domains: int, n_classes: int = 0, n_hidden: int = 64
+    ) -> None:
+        super().__init__()
+        self.n_domains = n_domains
+        self.conditional = n_classes > 0
+        width = n_latent * n_classes if self.conditional else n_latent
+        self.randomised = width > MAX_OUTER
+        if self.randomised:
+            width = 512
+            self.register_buffer("map_z", torch.randn(n_latent, width) / width**0.25)
+            self.register_buffer("map_p", torch.randn(n_classes, width) / width**0.25)
+        self.network = nn.Sequential(
+            nn.Linear(width, n_hidden), nn.LeakyReLU(0.2), nn.Linear(n_hidden, n_domains)
+        )
+
+    def _join(self, z: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
+        if not self.conditional:
+            return z
+        if self.randomised:
+            return (z @ self.map_z) * (p @ self.map_p)
+        return torch.einsum("nl,nk->nlk", z, p).flatten(1)
+
+    def forward(self, z: torch.Tensor, p: torch.Tensor, reversal: float) -> torch.Tensor:
+        """Return domain logits; the gradient to ``z`` is multiplied by ``-reversal``.
+
+        Parameters
+        ----------
+        z
+            Latents, shape ``(n_rows, n_latent)``.
+        p
+            Class probabilities, shape ``(n_rows, n_classes)``; taken as constants.
+        reversal
+            Weight of the adversary.
+        """
+        return self.network(self._join(reverse_gradient(z, reversal), p.detach()))
+
+
+def balanced_domain_loss(
+    logits: torch.Tensor, domain: torch.Tensor, weight: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Cross-entropy in which each domain that is present carries the same total weight.
+
+    Parameters
+    ----------
+    logits
+        Domain scores, shape ``(n_rows, n_domains)``.
+    domain
+        Domain codes, shape ``(n_rows,)``.
+    weight
+        Weight of each row, shape ``(n_rows,)``; 0 leaves a row out.
+    """
+    weight = torch.ones_like(logits[:, 0]) if weight is None else weight
+    losses = functional.cross_entropy(logits, domain, reduction="none")
+    n_domains = logits.shape[1]
+    total = weight.new_zeros(n_domains).index_add(0, domain, weight)
+    summed = weight.new_zeros(n_domains).index_add(0, domain, weight * losses)
+    present = total > 0
+    means = torch.where(present, summed / total.clamp_min(1e-8), summed.new_zeros(()))
+    return means.sum() / present.sum().clamp_min(1)
+
+
+def shared_class_weight(p: torch.Tensor, support: torch.Tensor) -> torch.Tensor:
+    r"""Weight of each row in the adversary: its probability of a class that two domains share.
+
+    :math:`w_i = \sum_k p_{ik} [\,|\{d : S_{dk}\}| \ge 2\,]`. A class that one domain alone has
+    (normal tissue in one cohort only, say) takes no part in alignment, since nothing could be
+    aligned with it but another class.
+
+    Parameters
+    ----------
+    p
+        Class probabilities or one-hot labels, shape ``(n_rows, n_classes)``.
+    support
+        Whether a domain has a class, boolean, shape ``(n_domains, n_classes)``.
+    """
+    shared = (support.sum(dim=0) >= 2).to(p.dtype)
+    return (p * shared).sum(dim=1)

@@ -1,0 +1,74 @@
+"""The linear members of the ensemble: one linear map a view of the standardised rows."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ._standardise import CLIP
+
+
+class LinearEnsemble(nn.Module):
+    r"""Average of linear classifiers, each on its own standardisation of the rows.
+
+    .. math:: p(y \mid x, d) = \mathrm{softmax}\Bigl(a \log \sum_m w_m\,\mathrm{softmax}\bigl(
+              \mathrm{clip}((x - c_{md}) / s_{md})^\top B_m + b_m\bigr)\Bigr)
+
+    with weights :math:`w` that sum to one and a sharpness :math:`a`. The members are fitted in
+    closed form before the network is trained (:func:`domainvi.train.fit_anchor`) and stay as they
+    are; they are saved with the weights.
+
+    Parameters
+    ----------
+    n_members, n_domains, n_input, n_classes
+        Sizes. With 0 members the ensemble has no say.
+    """
+
+    centre: torch.Tensor
+    scale: torch.Tensor
+    coef: torch.Tensor
+    intercept: torch.Tensor
+    weight: torch.Tensor
+    sharpness: torch.Tensor
+    is_shared: torch.Tensor
+
+    def __init__(self, n_members: int, n_domains: int, n_input: int, n_classes: int) -> None:
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(n_members, n_domains, n_input))
+        self.register_buffer("scale", torch.ones(n_members, n_domains, n_input))
+        self.register_buffer("coef", torch.zeros(n_members, n_input, n_classes))
+        self.register_buffer("intercept", torch.zeros(n_members, n_classes))
+        self.register_buffer("weight", torch.ones(n_members) / max(n_members, 1))
+        self.register_buffer("sharpness", torch.ones(()))
+        # Members that standardise every domain alike, new ones too.
+        self.register_buffer("is_shared", torch.zeros(n_members, dtype=torch.bool))
+
+    @property
+    def n_members(self) -> int:
+        """Number of linear classifiers."""
+        return len(self.weight)
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        domain: torch.Tensor,
+        tables: tuple[torch.Tensor, torch.Tensor] | None = None,
+    ) -> torch.Tensor:
+        """Return log-probabilities of shape ``(n_rows, n_classes)``.
+
+        Parameters
+        ----------
+        x
+            Log values, shape ``(n_rows, n_input)``.
+        domain
+            Domain codes, shape ``(n_rows,)``.
+        tables
+            Centre and scale of each member, ``(n_members, n_domains, n_input)``, in place of the
+            stored ones.
+        """
+        centre, scale = (self.centre, self.scale) if tables is None else tables
+        p = x.new_zeros(len(x), self.coef.shape[2])
+        for m in range(self.n_members):
+            s = ((x - centre[m][domain]) / scale[m][domain]).clamp(-CLIP, CLIP)
+            p = p + self.weight[m] * torch.softmax(s @ self.coef[m] + self.intercept[m], dim=1)
+        return torch.log_softmax(self.sharpness * torch.log(p.clamp_min(1e-6)), dim=1)

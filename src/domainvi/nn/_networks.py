@@ -1,0 +1,136 @@
+"""Encoder, decoder and heads: tensors in, tensors out, LayerNorm throughout."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+def hidden_layers(n_in: int, n_hidden: int, n_layers: int, dropout: float) -> nn.Sequential:
+    """Stack ``n_layers`` blocks of Linear, LayerNorm, GELU and dropout."""
+    blocks: list[nn.Module] = []
+    for i in range(n_layers):
+        width = n_in if i == 0 else n_hidden
+        blocks += [
+            nn.Linear(width, n_hidden),
+            nn.LayerNorm(n_hidden),
+            nn.GELU(),
+            nn.Dropout(dropout),
+        ]
+    return nn.Sequential(*blocks)
+
+
+class GaussianEncoder(nn.Module):
+    r"""Encode standardised expression as a diagonal Gaussian :math:`q(z \mid x)`.
+
+    The first map is a linear projection that starts at the leading principal components of the
+    training rows (:meth:`set_projection`), scaled so that the first component has unit standard
+    deviation. It is the bias towards directions that many genes share which keeps small cohorts
+    from being fitted gene by gene. The encoder never sees the domain, so it takes rows of any.
+
+    Parameters
+    ----------
+    n_input
+        Genes.
+    n_latent
+        Dimensions of ``z``.
+    n_hidden, n_layers
+        Width and number of hidden layers.
+    dropout
+        Dropout rate of the hidden layers.
+    n_components
+        Width of the projection.
+    """
+
+    def __init__(
+        self,
+        n_input: int,
+        n_latent: int,
+        n_hidden: int = 128,
+        n_layers: int = 1,
+        dropout: float = 0.1,
+        n_components: int = 100,
+    ) -> None:
+        super().__init__()
+        self.projection = nn.Linear(n_input, min(n_components, n_input))
+        self.hidden = hidden_layers(self.projection.out_features, n_hidden, n_layers, dropout)
+        self.mean = nn.Linear(n_hidden, n_latent)
+        self.log_variance = nn.Linear(n_hidden, n_latent)
+
+    @torch.no_grad()
+    def set_projection(self, components: torch.Tensor, centre: torch.Tensor) -> None:
+        """Start the projection at ``(k, n_input)`` components about ``(n_input,)`` ``centre``."""
+        k = components.shape[0]
+        self.projection.weight.zero_()
+        self.projection.bias.zero_()
+        self.projection.weight[:k] = components
+        self.projection.bias[:k] = -(components @ centre)
+
+    def forward(self, s: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return mean and variance of ``q(z | x)``, each ``(n_rows, n_latent)``."""
+        h = self.hidden(self.projection(s))
+        # The bounds keep exp() finite and the posterior away from a point mass.
+        return self.mean(h), torch.exp(self.log_variance(h).clamp(-8.0, 4.0))
+
+
+class Decoder(nn.Module):
+    """Decode latents and covariates to one score a gene.
+
+    Parameters
+    ----------
+    n_latent
+        Dimensions of ``z``.
+    n_covariates
+        Width of the covariates (one-hot domains and others) that are appended to ``z``.
+    n_output
+        Genes.
+    n_hidden, n_layers, dropout
+        As for the encoder.
+    """
+
+    def __init__(
+        self,
+        n_latent: int,
+        n_covariates: int,
+        n_output: int,
+        n_hidden: int = 128,
+        n_layers: int = 1,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.n_hidden = n_hidden
+        self.hidden = hidden_layers(n_latent + n_covariates, n_hidden, n_layers, dropout)
+        self.output = nn.Linear(n_hidden + n_covariates, n_output)
+
+    def forward(self, z: torch.Tensor, covariates: torch.Tensor) -> torch.Tensor:
+        """Return scores of shape ``(n_rows, n_output)``."""
+        h = self.hidden(torch.cat([z, covariates], dim=1))
+        return self.output(torch.cat([h, covariates], dim=1))
+
+
+class Classifier(nn.Module):
+    """Linear phenotype head on the latents.
+
+    Parameters
+    ----------
+    n_latent
+        Dimensions of ``z``.
+    n_classes
+        Classes.
+    """
+
+    def __init__(self, n_latent: int, n_classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(n_latent, n_classes)
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """Return logits of shape ``(n_rows, n_classes)``."""
+        return self.linear(z)
+
+
+def one_hot(codes: torch.Tensor, n: int) -> torch.Tensor:
+    """One-hot rows; codes outside ``0..n-1`` (unlabelled rows, unseen domains) become zeros."""
+    inside = (codes >= 0) & (codes < n)
+    encoded = functional.one_hot(codes.clamp(0, n - 1), n)
+    return encoded.float() * inside[:, None]

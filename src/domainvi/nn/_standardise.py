@@ -1,0 +1,76 @@
+"""Input scaling as part of the model: library size, logarithm, per-domain centre and scale."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+CLIP = 8.0
+
+
+def log_normalise(
+    x: torch.Tensor, library: torch.Tensor, target_sum: float | torch.Tensor
+) -> torch.Tensor:
+    r"""Counts to :math:`\log(1 + t x_g / \ell)` with library size :math:`\ell`.
+
+    Parameters
+    ----------
+    x
+        Counts, shape ``(n_rows, n_genes)``.
+    library
+        Library size of each row, shape ``(n_rows, 1)``.
+    target_sum
+        :math:`t`, the library size that all rows are brought to.
+
+    Examples
+    --------
+    >>> log_normalise(torch.tensor([[0.0, 2.0]]), torch.tensor([[2.0]]), 1e4)
+    tensor([[0.0000, 9.2104]])
+    """
+    return torch.log1p(x * (target_sum / library.clamp_min(1e-8)))
+
+
+class Standardiser(nn.Module):
+    """Tables of centre and scale, one row a domain; saved with the weights.
+
+    Parameters
+    ----------
+    n_domains
+        Rows of the tables.
+    n_input
+        Genes.
+    """
+
+    loc: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, n_domains: int, n_input: int) -> None:
+        super().__init__()
+        self.register_buffer("loc", torch.zeros(n_domains, n_input))
+        self.register_buffer("scale", torch.ones(n_domains, n_input))
+
+    def set_tables(self, loc: torch.Tensor, scale: torch.Tensor) -> None:
+        """Replace both tables, each ``(n_domains, n_input)``."""
+        self.loc.copy_(loc)
+        self.scale.copy_(scale)
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        domain: torch.Tensor,
+        tables: tuple[torch.Tensor, torch.Tensor] | None = None,
+    ) -> torch.Tensor:
+        """Standardise rows with the tables of their domain and clip at ±8 standard deviations.
+
+        Parameters
+        ----------
+        x
+            Log values, shape ``(n_rows, n_input)``.
+        domain
+            Domain codes, shape ``(n_rows,)``.
+        tables
+            Centre and scale to use in place of the stored ones, for cohorts that were not in
+            training.
+        """
+        loc, scale = (self.loc, self.scale) if tables is None else tables
+        return ((x - loc[domain]) / scale[domain]).clamp(-CLIP, CLIP)

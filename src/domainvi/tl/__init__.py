@@ -1,0 +1,6 @@
+"""Functions on AnnData that need no model, or compare several."""
+
+from domainvi.data._audit import Audit
+from domainvi.tl._audit import audit_confounding
+
+__all__ = ["Audit", "audit_confounding"]

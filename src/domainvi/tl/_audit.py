@@ -1,0 +1,125 @@
+"""The audit of class and domain on an AnnData."""
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from domainvi.data._audit import Audit, audit_arrays
+from domainvi.data._columns import check_domains, check_labels
+from domainvi.data._matrix import describe_matrix, select_matrix
+from domainvi.data._probe import probe_components
+from domainvi.errors import InputError
+
+# The probe looks at this many rows and features at most: more would not change what it says.
+_MAX_ROWS = 5000
+_MAX_FEATURES = 2000
+
+
+def audit_confounding(
+    adata: AnnData,
+    *,
+    batch_key: str,
+    labels_key: str,
+    unlabeled_category: str = "Unknown",
+    layer: str | None = None,
+) -> Audit:
+    """Say, before training, whether the labels can be transferred between these domains.
+
+    When one class sits in one cohort and another class in the other, nothing in the data tells the
+    biology from the laboratory, and a model that makes the cohorts alike makes the classes alike.
+    The audit counts classes by domain, measures how far they go together, and gives a verdict:
+    "alignment allowed", "conditional only" (within classes) or "refused". The formulas are those of
+    `data.audit_arrays`. A probe on principal components of up to 5,000 rows and the 2,000 most
+    variable features (counts are scaled to the median total and logged) adds how well the domain
+    can be told, over all rows and within classes. Nothing is written to the data.
+
+    Parameters
+    ----------
+    adata
+        The data.
+    batch_key
+        Column of `adata.obs` that names the domain.
+    labels_key
+        Column of `adata.obs` with class names.
+    unlabeled_category
+        Rows with this label, like rows without one, are unlabelled.
+    layer
+        Layer with the values for the probe, or None for `adata.X`; no probe without either.
+
+    Returns
+    -------
+    Audit
+        Figures, verdict and a sentence; `str()` of it is what a report shows.
+
+    Raises
+    ------
+    InputError
+        When a column or the layer is missing, there is one domain only, or no row is labelled.
+
+    Examples
+    --------
+    >>> import domainvi as dv
+    >>> adata = dv.data.cohorts()
+    >>> audit = dv.tl.audit_confounding(adata, batch_key="cohort", labels_key="cancer_type")
+    >>> audit.verdict
+    'alignment allowed'
+    """
+    domain = _column(adata, batch_key, "batch_key")
+    label = _column(adata, labels_key, "labels_key")
+    check_domains(domain, f"batch_key={batch_key!r}", several=True)
+    check_labels(label, f"labels_key={labels_key!r}", labels_key)
+    domain = domain.astype("category").cat.remove_unused_categories()
+    label = label.astype("category")
+    if unlabeled_category in label.cat.categories:
+        label = label.cat.remove_categories([unlabeled_category])
+    label = label.cat.remove_unused_categories()
+    d, y = (column.cat.codes.to_numpy(np.int64) for column in (domain, label))
+    audit = audit_arrays(
+        d,
+        y,
+        domain_names=domain.cat.categories.astype(str).tolist(),
+        class_names=label.cat.categories.astype(str).tolist(),
+    )
+    if layer is None and adata.X is None:
+        return audit
+    rows = _sample(len(d))
+    features = _features(adata[rows], layer)
+    return dataclasses.replace(audit, probe=probe_components(features, d[rows], y[rows]))
+
+
+def _column(adata: AnnData, key: str, argument: str) -> pd.Series:
+    if key not in adata.obs:
+        known = ", ".join(map(repr, adata.obs.columns)) or "none"
+        raise InputError(f"{argument}={key!r} is not a column of adata.obs; columns: {known}.")
+    return adata.obs[key]
+
+
+def _sample(n_rows: int) -> npt.NDArray[np.int64]:
+    if n_rows <= _MAX_ROWS:
+        return np.arange(n_rows)
+    return np.sort(np.random.default_rng(0).choice(n_rows, _MAX_ROWS, replace=False))
+
+
+def _features(part: AnnData, layer: str | None) -> npt.NDArray[np.float64]:
+    """Return the most variable features of some rows, counts scaled and logged."""
+    matrix = select_matrix(part.to_memory() if part.isbacked else part, layer)
+    summary = describe_matrix(matrix)
+    if summary.n_nonfinite:
+        raise InputError(
+            f"The values hold {summary.n_nonfinite} NaN or infinite entries; expected none. Fill "
+            "them, or pass the layer without them."
+        )
+    values = sparse.csr_array(matrix, dtype=np.float64)
+    if summary.kind == "counts":
+        total = values.sum(axis=1)
+        scale = np.median(total[total > 0]) if (total > 0).any() else 1.0
+        factor = np.divide(scale, total, out=np.zeros_like(total), where=total > 0)
+        values = sparse.csr_array(sparse.diags_array(factor) @ values).log1p()
+    mean = values.mean(axis=0)
+    variance = values.power(2).mean(axis=0) - mean**2
+    chosen = np.sort(np.argsort(-variance, kind="stable")[:_MAX_FEATURES])
+    return np.asarray(values[:, chosen].toarray())

@@ -1,0 +1,146 @@
+"""Which rows of a target show their label, and which are left to be scored."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Draw(NamedTuple):
+    """Rows whose label is shown to the methods, and rows on which they are scored."""
+
+    shown: NDArray[np.int64]
+    scored: NDArray[np.int64]
+
+
+def draw_per_class(
+    label: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    budget: int,
+    rng: np.random.Generator,
+) -> Draw:
+    """Show the label of up to `budget` rows of each class.
+
+    Rows are taken class by class in turn, in an order set by `rng` alone, so that a larger budget
+    contains a smaller one. A row whose group (a patient) has a shown row is not scored. A row is
+    passed over where taking it would leave a class with less than a third of its rows, or less
+    than two, to be scored; so a small class may show fewer than `budget`.
+
+    Parameters
+    ----------
+    label
+        Class codes, shape `(n_rows,)`.
+    rows
+        Row numbers of the target.
+    groups
+        Group codes, shape `(n_rows,)`.
+    budget
+        Labels wanted for each class.
+    rng
+        Source of the order.
+
+    Returns
+    -------
+    Row numbers, sorted.
+    """
+    queues = [list(rng.permutation(rows[label[rows] == c])) for c in np.unique(label[rows])]
+    left = np.bincount(label[rows])
+    least = np.maximum(2, left // 3)
+    seen: set[int] = set()
+    shown: list[int] = []
+    for _ in range(budget):
+        for queue in queues:
+            row = _next_row(queue, label, rows, groups, seen, left - least)
+            if row is None:
+                continue
+            shown.append(row)
+            if groups[row] not in seen:
+                seen.add(int(groups[row]))
+                left = left - _group_classes(label, rows, groups, row)
+    scored = rows[~np.isin(groups[rows], list(seen))]
+    return Draw(np.sort(np.array(shown, dtype=np.int64)), np.sort(scored))
+
+
+def _group_classes(
+    label: NDArray[np.int64], rows: NDArray[np.int64], groups: NDArray[np.int64], row: int
+) -> NDArray[np.int64]:
+    members = rows[groups[rows] == groups[row]]
+    return np.bincount(label[members], minlength=int(label[rows].max()) + 1)
+
+
+def _next_row(
+    queue: list[int],
+    label: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    seen: set[int],
+    spare: NDArray[np.int64],
+) -> int | None:
+    """Take the first row of the queue that the target can spare."""
+    for at, row in enumerate(queue):
+        free = int(groups[row]) in seen
+        if free or np.all(_within(_group_classes(label, rows, groups, row), spare)):
+            return int(queue.pop(at))
+    return None
+
+
+def _within(cost: NDArray[np.int64], spare: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return (cost == 0) | (cost <= spare)
+
+
+def draw_share(
+    label: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    share: float,
+    rng: np.random.Generator,
+) -> Draw:
+    """Show a share of one half of the target and score the other half, the same for every share.
+
+    Parameters
+    ----------
+    label
+        Class codes, shape `(n_rows,)`.
+    rows
+        Row numbers of the target.
+    groups
+        Group codes, shape `(n_rows,)`; the halves share no group.
+    share
+        Share of the rows of each class, rounded up, over 0 and up to 1.
+    rng
+        Source of the halves and of the order; a larger share contains a smaller one.
+
+    Returns
+    -------
+    Row numbers, sorted.
+    """
+    names = rng.permutation(np.unique(groups[rows]))
+    scored_groups = _half(label, rows, groups, names)
+    scored = rows[np.isin(groups[rows], scored_groups)]
+    pool = np.setdiff1d(rows, scored)
+    shown: list[int] = []
+    for code in np.unique(label[pool]):
+        queue = rng.permutation(pool[label[pool] == code])
+        # The small subtrahend keeps 0.07 * 100 from rising to 8.
+        shown += list(queue[: int(np.ceil(share * queue.size - 1e-9))])
+    return Draw(np.sort(np.array(shown, dtype=np.int64)), np.sort(scored))
+
+
+def _half(
+    label: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    names: NDArray[np.int64],
+) -> list[int]:
+    """Deal the groups to two hands so that both hold about as many rows of each class."""
+    hands = np.zeros((2, int(label[rows].max()) + 1))
+    scored: list[int] = []
+    for name in names:
+        counts = np.bincount(label[rows[groups[rows] == name]], minlength=hands.shape[1])
+        here = counts > 0
+        lighter = int(hands[1, here].sum() < hands[0, here].sum())
+        hands[lighter] += counts
+        if lighter == 0:
+            scored.append(int(name))
+    return scored

@@ -1,0 +1,148 @@
+"""How labelled rows are parted into those that teach and those that are scored."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
+from ._draws import draw_per_class
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+Protocol = Literal["leave_one_domain_out", "cross_validation", "label_budget"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Codes of every row that a benchmark may use.
+
+    Attributes
+    ----------
+    domain, label, group
+        Codes, each ``(n_rows,)``; a label of -1 is unknown.
+    """
+
+    domain: NDArray[np.int64]
+    label: NDArray[np.int64]
+    group: NDArray[np.int64]
+
+    @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """Rows whose label is known."""
+        return self.label >= 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One parting of the rows.
+
+    Attributes
+    ----------
+    held_out
+        Name of the part that is scored.
+    used
+        Rows that take part at all.
+    shown
+        Rows whose label the methods see.
+    scored
+        Rows on which they are compared.
+    is_source
+        Rows of the reference.
+    budget
+        Labels of each class that were shown in the target, where that is what varies.
+    """
+
+    held_out: str
+    used: NDArray[np.bool_]
+    shown: NDArray[np.bool_]
+    scored: NDArray[np.bool_]
+    is_source: NDArray[np.bool_]
+    budget: int | None = None
+
+    @property
+    def is_useful(self) -> bool:
+        """Whether there is something to learn from and something to score."""
+        return bool(self.shown.any() and self.scored.any())
+
+
+def leave_one_domain_out(rows: Rows, names: Sequence[str]) -> Iterator[Trial]:
+    """Hold each domain out in turn.
+
+    Rows elsewhere whose group occurs in the held-out domain are left out, and rows of a class
+    that no other domain teaches are not scored.
+
+    Parameters
+    ----------
+    rows
+        Codes of all rows.
+    names
+        Name of each domain.
+    """
+    for code, name in enumerate(names):
+        yield _hold_out(rows, code, name, np.zeros(0, dtype=np.int64))
+
+
+def label_budget(
+    rows: Rows, names: Sequence[str], budgets: Sequence[int], seed: int
+) -> Iterator[Trial]:
+    """Hold each domain out in turn, but for some labelled rows of each class.
+
+    Parameters
+    ----------
+    rows
+        Codes of all rows.
+    names
+        Name of each domain.
+    budgets
+        How many labels of each class are shown. The rows shown for a small budget are among those
+        of a larger one.
+    seed
+        Chooses the rows.
+    """
+    for code, name in enumerate(names):
+        target = np.flatnonzero((rows.domain == code) & rows.labelled)
+        for budget in budgets if target.size else ():
+            rng = np.random.default_rng(seed)
+            draw = draw_per_class(rows.label, target, rows.group, budget, rng)
+            yield dataclasses.replace(_hold_out(rows, code, name, draw.shown), budget=budget)
+
+
+def _hold_out(rows: Rows, code: int, name: str, extra: NDArray[np.int64]) -> Trial:
+    target = rows.domain == code
+    used = target | ~np.isin(rows.group, rows.group[target])
+    shown = used & ~target & rows.labelled
+    shown[extra] = True
+    fresh = ~np.isin(rows.group, rows.group[extra])
+    known = np.isin(rows.label, np.unique(rows.label[shown]))
+    scored = target & rows.labelled & fresh & known
+    return Trial(name, used, shown, scored, used & ~target)
+
+
+def cross_validation(rows: Rows, n_splits: int, seed: int) -> Iterator[Trial]:
+    """Part the labelled rows at random, every domain on both sides.
+
+    Parameters
+    ----------
+    rows
+        Codes of all rows.
+    n_splits
+        Number of folds. Classes are spread over them evenly and groups stay whole.
+    seed
+        Shuffles the rows.
+    """
+    labelled = np.flatnonzero(rows.labelled)
+    folds = StratifiedGroupKFold(n_splits, shuffle=True, random_state=seed)
+    split = folds.split(labelled, rows.label[labelled], rows.group[labelled])
+    for number, (_, test) in enumerate(split):
+        held = np.zeros(rows.label.size, dtype=bool)
+        held[labelled[test]] = True
+        used = ~np.isin(rows.group, rows.group[held]) | held
+        shown = used & rows.labelled & ~held
+        known = np.isin(rows.label, np.unique(rows.label[shown]))
+        yield Trial(f"fold {number + 1}", used, shown, held & known, shown)

@@ -1,0 +1,29 @@
+"""How models are trained."""
+
+from ._anchor import Anchor, fit_anchor
+from ._extend import extended_tables
+from ._initialise import (
+    initialise,
+    library_sizes,
+    log_rows,
+    source_domains,
+    subsample,
+)
+from ._plan import DomainTrainingPlan
+from ._schedule import cosine, ramp
+from ._tables import TrainingRows
+
+__all__ = [
+    "Anchor",
+    "DomainTrainingPlan",
+    "TrainingRows",
+    "cosine",
+    "extended_tables",
+    "fit_anchor",
+    "initialise",
+    "library_sizes",
+    "log_rows",
+    "ramp",
+    "source_domains",
+    "subsample",
+]

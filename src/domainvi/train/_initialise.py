@@ -1,0 +1,150 @@
+"""What is set from the training rows before the first step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scvi import REGISTRY_KEYS
+
+
+from ._anchor import Anchor, fit_anchor
+from ._tables import Table, TrainingRows, domain_table, moments, safe_scale, source_table, standardise
+from ._views import components
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from scvi.data import AnnDataManager
+
+    from domainvi.data import PreparedAnnData
+    from domainvi.module import DomainVAE
+
+MAX_ROWS = 6000
+N_TOP_GENES = 2000
+
+
+def library_sizes(work: PreparedAnnData, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Library size of rows, ``(n_rows, 1)``: the registered size factor, or the row's sum."""
+    if REGISTRY_KEYS.SIZE_FACTOR_KEY in work.manager.data_registry:
+        sizes = work.manager.get_from_registry(REGISTRY_KEYS.SIZE_FACTOR_KEY)[rows]
+    else:
+        sizes = work.X[rows].sum(axis=1)
+    return np.asarray(sizes, dtype=np.float32).reshape(-1, 1)
+
+
+def log_rows(
+    module: DomainVAE, work: PreparedAnnData, rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Read rows on the log scale on which the input scaling works, dense float32."""
+    x = work.X[rows]
+    x = np.asarray(x.toarray() if hasattr(x, "toarray") else x, dtype=np.float32)
+    library = torch.from_numpy(library_sizes(work, rows)).to(module.device)
+    return module.log_values(torch.from_numpy(x).to(module.device), library).cpu().numpy()
+
+
+def subsample(
+    rows: NDArray[np.int64], domain: NDArray[np.int64], seed: int, limit: int = MAX_ROWS
+) -> NDArray[np.int64]:
+    """Draw at most ``limit`` rows, as far as possible the same number from each domain."""
+    if len(rows) <= limit:
+        return rows
+    rng = np.random.default_rng(seed)
+    weight = 1.0 / np.bincount(domain)[domain]
+    return np.sort(rng.choice(rows, limit, replace=False, p=weight / weight.sum()))
+
+
+def class_support(rows: TrainingRows) -> NDArray[np.bool_]:
+    """Which classes a domain has, ``(n_domains, n_classes)``; unlabelled rows may be of any."""
+    support = np.zeros((rows.n_domains, rows.n_classes), dtype=bool)
+    support[rows.domain[rows.labelled], rows.label[rows.labelled]] = True
+    support[np.unique(rows.domain[~rows.labelled])] = True
+    return support
+
+
+def source_domains(
+    domain: NDArray[np.int64], label: NDArray[np.int64], n_domains: int
+) -> NDArray[np.bool_]:
+    """Which domains are sources: those with labels on at least half of their rows.
+
+    When no domain reaches half, the one with the most labelled rows is the source.
+    """
+    n = np.bincount(domain, minlength=n_domains)
+    labelled = np.bincount(domain[label >= 0], minlength=n_domains)
+    is_source = labelled * 2 >= np.maximum(n, 1)
+    if not is_source.any():
+        is_source[labelled.argmax()] = True
+    return is_source
+
+
+def leading_genes(rows: TrainingRows) -> NDArray[np.int64]:
+    """The 2,000 genes with the largest mean variance within domains, in order of the genes."""
+    variance = np.mean(
+        [rows.x[rows.domain == d].var(axis=0) for d in np.unique(rows.domain)], axis=0
+    )
+    return np.sort(np.argsort(-variance, kind="stable")[:N_TOP_GENES])
+
+
+def initialise(module: DomainVAE, rows: TrainingRows, scaling: str) -> Anchor | None:
+    """Set scaling, linear members, projection and baseline of a module.
+
+    Linear members and projection use the leading genes only; the network may learn to use others.
+    """
+    genes = leading_genes(rows)
+    table = source_table(rows) if scaling == "global" else domain_table(rows)
+    anchor = None
+    if scaling == "mix":
+        part = TrainingRows(
+            rows.x[:, genes], rows.domain, rows.label, rows.is_source, rows.n_classes
+        )
+        anchor = fit_anchor(part)
+        for whole, own in zip(table, anchor.table, strict=True):
+            whole[:, genes] = own
+        set_members(module, rows, anchor, genes)
+    module.standardiser.set_tables(*(torch.as_tensor(t, dtype=torch.float32) for t in table))
+    set_projection(module, standardise(rows.x, rows.domain, table), genes)
+    module.alignment.set_support(0, torch.from_numpy(class_support(rows)))
+    module.alignment.is_source.copy_(torch.from_numpy(rows.is_source))
+    if module.counts:
+        set_baseline(module, rows)
+    return anchor
+
+
+@torch.no_grad()
+def set_members(
+    module: DomainVAE, rows: TrainingRows, anchor: Anchor, genes: NDArray[np.int64]
+) -> None:
+    """Copy the linear members of an anchor into a module."""
+    module.set_linear_members(len(anchor.views))
+    linear = module.linear
+    linear.scale.fill_(torch.inf)
+    for i, (name, view) in enumerate(anchor.views.items()):
+        linear.is_shared[i] = name == "shared"
+        coef, intercept = view.gene_coefficients()
+        linear.centre[i][:, genes] = torch.as_tensor(view.table[0], dtype=torch.float32)
+        linear.scale[i][:, genes] = torch.as_tensor(view.table[1], dtype=torch.float32)
+        linear.coef[i][genes] = torch.as_tensor(coef, dtype=torch.float32)
+        linear.intercept[i] = torch.as_tensor(intercept, dtype=torch.float32)
+        linear.weight[i] = view.weight
+    linear.weight /= linear.weight.sum()
+    linear.sharpness.fill_(anchor.sharpness)
+    module.class_mix.copy_(torch.as_tensor(anchor.mix))
+
+
+def set_projection(module: DomainVAE, s: NDArray[np.float32], genes: NDArray[np.int64]) -> None:
+    """Start the encoder's projection at the principal components of the leading genes."""
+    _, basis, mean = components(s[:, genes], module.z_encoder.projection.out_features)
+    weight = np.zeros((basis.shape[1], s.shape[1]), dtype=np.float32)
+    weight[:, genes] = basis.T
+    centre = np.zeros(s.shape[1], dtype=np.float32)
+    centre[genes] = mean
+    module.z_encoder.set_projection(torch.from_numpy(weight), torch.from_numpy(centre))
+
+
+@torch.no_grad()
+def set_baseline(module: DomainVAE, rows: TrainingRows) -> None:
+    """Start the decoder's baseline at the log mean profile of each domain."""
+    for d in np.unique(rows.domain):
+        profile = np.expm1(rows.x[rows.domain == d], dtype=np.float64).mean(axis=0)
+        share = profile / profile.sum() + 1e-8
+        module.likelihood.baseline[d] = torch.as_tensor(np.log(share), dtype=torch.float32)

@@ -1,0 +1,200 @@
+"""The training plan: one optimiser, one backward pass a step, weights on their own schedule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import lightning.pytorch as pl
+import torch
+from torch import nn
+
+from domainvi.errors import TrainingError
+
+from ._schedule import cosine, ramp
+
+if TYPE_CHECKING:
+    from scvi.module.base import LossOutput
+
+    from domainvi.module import DomainVAE
+
+MAX_GRADIENT_NORM = 5.0
+
+
+class DomainTrainingPlan(pl.LightningModule):
+    r"""Minimise the loss of :class:`~domainvi.module.DomainVAE`.
+
+    AdamW with a cosine learning rate. The adversary's weight and the confusion weight rise along
+    :func:`~domainvi.train.ramp`. Gradient norms of the autoencoder and of the domain heads are
+    clipped apart, so that heads whose reversal weight is 0 change nothing for the encoder. Means
+    over an epoch are gathered on the device and logged once, as ``<name>_train`` and
+    ``<name>_validation``; ``domain_accuracy_train`` stands beside ``domain_accuracy_chance``.
+
+    Parameters
+    ----------
+    module
+        What to train.
+    n_steps
+        Planned steps, the length of all schedules.
+    lr, weight_decay
+        Of AdamW.
+    reconstruction_weight
+        Weight of the ELBO a gene.
+    adversary_weight, confusion_weight
+        Final weights of the two.
+    teaching_weight
+        Weight of the linear members' probabilities as targets of unlabelled rows.
+    genes_per_step
+        Genes, drawn anew each step, from which the reconstruction is estimated; ``None`` for all.
+    """
+
+    def __init__(
+        self,
+        module: DomainVAE,
+        *,
+        n_steps: int,
+        lr: float = 1e-3,
+        weight_decay: float = 1e-2,
+        reconstruction_weight: float = 10.0,
+        adversary_weight: float = 0.1,
+        confusion_weight: float = 1.0,
+        teaching_weight: float = 1.0,
+        genes_per_step: int | None = 512,
+    ) -> None:
+        super().__init__()
+        self.module = module
+        self.n_steps = n_steps
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.reconstruction_weight = reconstruction_weight
+        self.adversary_weight = adversary_weight
+        self.confusion_weight = confusion_weight
+        self.teaching_weight = teaching_weight
+        self.genes_per_step = genes_per_step
+        self.sums: dict[str, torch.Tensor] = {}
+        self.counts: dict[str, int] = {}
+
+    @property
+    def progress(self) -> float:
+        """Share of the planned steps that is done."""
+        return min(self.global_step / max(self.n_steps, 1), 1.0)
+
+    def loss_weights(self) -> dict[str, float]:
+        """Weights of the terms at this step."""
+        factor = ramp(self.progress)
+        return {
+            "reconstruction_weight": self.reconstruction_weight,
+            "adversary_weight": self.adversary_weight * factor,
+            "confusion_weight": self.confusion_weight * factor,
+            "teaching_weight": self.teaching_weight,
+        }
+
+    def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
+        """Compute the loss of one batch."""
+        genes = self._some_genes()
+        _, _, output = self.module(
+            batch,
+            generative_kwargs={"genes": genes},
+            loss_kwargs={"genes": genes, **self.loss_weights()},
+        )
+        self._gather(output, "train")
+        return output.loss
+
+    def _some_genes(self) -> torch.Tensor | None:
+        """Draw the genes that this step reconstructs; ``None`` for all of them."""
+        n = self.module.n_input
+        if self.genes_per_step is None or n <= self.genes_per_step:
+            return None
+        return torch.randperm(n, device=self.device)[: self.genes_per_step]
+
+    def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
+        """Gather the loss of held-out rows, without the terms that are being fought over."""
+        inference, _, output = self.module(
+            batch, loss_kwargs={"reconstruction_weight": self.reconstruction_weight}
+        )
+        self._gather(output, "validation")
+        label = self.module.labels(batch)
+        if (label >= 0).any():
+            logits = self.module.classifier(inference["qz"].loc)
+            hit = (logits.argmax(dim=1) == label)[label >= 0].float().mean()
+            self._add("accuracy_validation", hit)
+
+    def _gather(self, output: LossOutput, stage: str) -> None:
+        n = output.n_obs_minibatch
+        reconstruction, kl = output.reconstruction_loss_sum / n, output.kl_local_sum / n
+        terms = {
+            "reconstruction_loss": reconstruction,
+            "kl_local": kl,
+            "elbo": reconstruction + kl,
+            **(output.extra_metrics or {}),
+        }
+        for name, value in terms.items():
+            self._add(f"{name}_{stage}", value)
+        # Held-out rows are judged by the autoencoder and the classifier, not by the adversary.
+        game = 0.0 if stage == "train" else terms.get("adversary_loss", 0.0)
+        self._add(f"{stage}_loss", output.loss - game)
+
+    def _add(self, name: str, value: torch.Tensor) -> None:
+        value = value.detach()
+        self.sums[name] = self.sums[name] + value if name in self.sums else value
+        self.counts[name] = self.counts.get(name, 0) + 1
+
+    def _log_epoch(self, names: list[str]) -> None:
+        for name in names:
+            mean = self.sums.pop(name) / self.counts.pop(name)
+            self.log(name, mean, prog_bar=name == "train_loss", on_step=False, on_epoch=True)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's means, and the two weights that were in force at its end."""
+        loss = self.sums.get("train_loss")
+        if loss is not None and not torch.isfinite(loss):
+            raise TrainingError(self._fault())
+        weights = self.loss_weights()
+        for name in ("adversary_weight", "confusion_weight"):
+            self.log(name, weights[name], on_step=False, on_epoch=True)
+        if "domain_accuracy_train" in self.sums:
+            self.log("domain_accuracy_chance", self.module.alignment.chance, on_epoch=True)
+        self._log_epoch([n for n in self.sums if "validation" not in n])
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means over the held-out rows."""
+        self._log_epoch([n for n in self.sums if "validation" in n])
+
+    def _fault(self) -> str:
+        bad = [n for n, v in self.sums.items() if not torch.isfinite(v) and n != "train_loss"]
+        return (
+            f"The loss became NaN or infinite in epoch {self.current_epoch + 1}; terms: "
+            f"{', '.join(bad) or 'train_loss'}. Use a smaller learning rate (lr={self.lr} now), or "
+            "look for rows with extreme values."
+        )
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW over all parameters, with weight decay on matrices only."""
+        optimizer = torch.optim.AdamW(
+            parameter_groups(self.module, self.weight_decay), lr=self.lr, fused=True
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: cosine(step / max(self.n_steps, 1))
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: ARG002
+        """Clip the gradient norms of the autoencoder and of the domain heads apart."""
+        heads = {id(p) for p in self.module.alignment.parameters()}
+        parameters = [p for p in self.module.parameters() if p.grad is not None]
+        for inside in (True, False):
+            group = [p for p in parameters if (id(p) in heads) == inside]
+            if group:
+                nn.utils.clip_grad_norm_(group, MAX_GRADIENT_NORM)
+
+
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Split parameters so that only matrices decay, unless they are marked ``no_decay``."""
+    trained = [p for p in module.parameters() if p.requires_grad]
+    decays = [p.dim() > 1 and not getattr(p, "no_decay", False) for p in trained]
+    return [
+        {"params": [p for p, d in zip(trained, decays, strict=True) if d], "weight_decay": weight_decay},
+        {"params": [p for p, d in zip(trained, decays, strict=True) if not d], "weight_decay": 0.0},
+    ]

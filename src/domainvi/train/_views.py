@@ -1,0 +1,172 @@
+"""Linear classifiers on principal components of standardised rows."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from ._tables import Table, TrainingRows, standardise
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+RANK = 100
+# An absent class keeps this log-odds, which is nothing beside those of the others.
+ABSENT = -30.0
+
+
+def softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Row-wise softmax."""
+    e = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def components(
+    s: NDArray[np.float32], rank: int = RANK
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Principal components in units of the first one's standard deviation, not whitened.
+
+    Returns
+    -------
+    Scores ``(n_rows, k)``, the map from genes ``(n_genes, k)`` and the mean ``(n_genes,)``.
+    """
+    k = min(rank, s.shape[0] - 1, s.shape[1])
+    solver = "randomized" if min(s.shape) > 400 else "full"
+    pca = PCA(k, svd_solver=solver, random_state=0).fit(s.astype(np.float64))
+    spread = max(float(np.sqrt(pca.explained_variance_[0])), 1e-12)
+    basis = pca.components_.T / spread
+    return (s - pca.mean_) @ basis, basis, pca.mean_
+
+
+def logistic(
+    features: NDArray[np.float64],
+    label: NDArray[np.int64],
+    weight: NDArray[np.float64],
+    n_classes: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fit a multinomial logistic regression to the rows with weight; scores for every class.
+
+    Returns
+    -------
+    Coefficients ``(n_features, n_classes)`` and intercepts ``(n_classes,)``.
+    """
+    used = weight > 0
+    coef, intercept = np.zeros((features.shape[1], n_classes)), np.full(n_classes, ABSENT)
+    present = np.unique(label[used])
+    if len(present) == 1:
+        intercept[present] = 0.0
+        return coef, intercept
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fit = LogisticRegression(C=1.0, tol=1e-3, max_iter=300).fit(
+            features[used], label[used], sample_weight=weight[used]
+        )
+    if len(present) == 2:
+        coef[:, present[1]], intercept[present] = fit.coef_[0], (0.0, fit.intercept_[0])
+    else:
+        coef[:, present], intercept[present] = fit.coef_.T, fit.intercept_
+    return coef, intercept
+
+
+@dataclass
+class View:
+    """One way of looking at the rows, and the classifier on it.
+
+    Parameters
+    ----------
+    rows
+        The rows.
+    table
+        Their standardisation.
+    gene_weight
+        Weight of each gene in the components.
+    weight
+        Say of the view in the vote.
+    uses_target_labels
+        Whether labelled rows of target domains teach its classifier.
+    is_labelled_table
+        Whether the table depends on the labels, and so has to be made anew for other labels.
+    """
+
+    rows: TrainingRows
+    table: Table
+    gene_weight: NDArray[np.float64]
+    weight: float = 1.0
+    uses_target_labels: bool = True
+    is_labelled_table: bool = False
+    features: NDArray[np.float64] = field(init=False)
+    probs: NDArray[np.float64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.standardise_by(self.table)
+
+    def standardise_by(self, table: Table) -> None:
+        """Take another table, and new components from it."""
+        self.table = table
+        s = standardise(self.rows.x, self.rows.domain, table) * self.gene_weight
+        self.features, self.basis, self.mean = components(s)
+
+    def fit(self, label: NDArray[np.int64], weight: NDArray[np.float64]) -> None:
+        """Fit the classifier."""
+        self.coef, self.intercept = logistic(
+            self.features, label, weight, self.rows.n_classes
+        )
+        self.probs = softmax(self.features @ self.coef + self.intercept)
+
+    def gene_coefficients(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Coefficients on standardised genes, and intercepts."""
+        coef = self.basis @ self.coef
+        return self.gene_weight[:, None] * coef, self.intercept - self.mean @ coef
+
+
+def balanced_weights(
+    rows: TrainingRows, target_share: float, *, use_target: bool = True
+) -> NDArray[np.float64]:
+    """Weight of labelled rows: classes the same, target rows ``target_share`` of the total."""
+
+    def balanced(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+        label = rows.label[mask]
+        w = 1 / np.bincount(label)[label]
+        return w / w.sum()
+
+    weight = np.zeros(len(rows.label))
+    source = rows.labelled & rows.in_source
+    target = rows.labelled & ~rows.in_source & use_target
+    if source.any():
+        weight[source] = balanced(source) * (1 - target_share if target.any() else 1)
+    if target.any():
+        weight[target] = balanced(target) * (target_share if source.any() else 1)
+    return weight * rows.labelled.sum()
+
+
+def confident_rows(
+    soft: NDArray[np.float64],
+    rows: TrainingRows,
+    free: NDArray[np.bool_],
+    share: float,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Take the most confident ``share`` of each predicted class among free rows as labelled.
+
+    Returns
+    -------
+    Labels with the new ones in, and the weights of the new ones: classes the same, one a row on
+    average.
+    """
+    label, index = rows.label.copy(), np.flatnonzero(free)
+    predicted = soft[index].argmax(axis=1)
+    for c in np.unique(predicted):
+        candidates = index[predicted == c]
+        n = int(np.ceil(share * len(candidates)))
+        label[candidates[np.argsort(-soft[candidates, c], kind="stable")[:n]]] = c
+    new = (label >= 0) & ~rows.labelled
+    weight = np.zeros(len(label))
+    if new.any():
+        weight[new] = 1 / np.bincount(label[new])[label[new]]
+        weight *= new.sum() / weight.sum()
+    return label, weight

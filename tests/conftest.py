@@ -1,0 +1,76 @@
+"""What all tests share: seeds, a small AnnData factory, and the rule for tests that need a GPU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anndata as ad
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import sparse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+mpl.use("Agg")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A generator with a fixed seed."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def make_adata() -> Callable[..., ad.AnnData]:
+    """A factory of small AnnData objects with planted classes and cohorts.
+
+    The defaults give 120 rows of log values of 20 genes: classes ``a`` and ``b`` that differ in the
+    first half of the genes, cohorts ``x`` and ``y`` that differ in the second half, the classes
+    equally frequent in both, and the labels of ``y`` hidden as ``"Unknown"``. ``obs`` holds
+    ``cohort``, ``label`` and, with nothing hidden, ``truth``.
+    """
+
+    def make(
+        n_obs: int = 120,
+        n_genes: int = 20,
+        *,
+        classes: tuple[str, ...] = ("a", "b"),
+        cohorts: tuple[str, ...] = ("x", "y"),
+        counts: bool = False,
+        csr: bool = False,
+        hidden: tuple[str, ...] = ("y",),
+        seed: int = 0,
+    ) -> ad.AnnData:
+        rng = np.random.default_rng(seed)
+        label = np.arange(n_obs) % len(classes)
+        cohort = np.arange(n_obs) // len(classes) % len(cohorts)
+        half = n_genes // 2
+        mean = np.empty((n_obs, n_genes))
+        mean[:, :half] = rng.normal(2, 1, (len(classes), half))[label]
+        mean[:, half:] = rng.normal(2, 1, (len(cohorts), n_genes - half))[cohort]
+        x = rng.poisson(np.exp(mean)) if counts else rng.normal(mean, 0.3)
+        x = x.astype(np.float32)
+        truth = np.array(classes)[label]
+        names = np.array(cohorts)[cohort]
+        shown = np.where(np.isin(names, hidden), "Unknown", truth)
+        obs = pd.DataFrame(
+            {
+                "cohort": pd.Categorical(names),
+                "label": pd.Categorical(shown),
+                "truth": pd.Categorical(truth),
+            },
+            index=[f"row{i}" for i in range(n_obs)],
+        )
+        var = pd.DataFrame(index=[f"gene{i}" for i in range(n_genes)])
+        return ad.AnnData(sparse.csr_matrix(x) if csr else x, obs=obs, var=var)
+
+    return make

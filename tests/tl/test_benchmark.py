@@ -1,0 +1,201 @@
+"""The benchmark on the user's own cohorts: who teaches, who is scored, what the table says."""
+
+from __future__ import annotations
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from domainvi.errors import InputError
+from domainvi.tl._benchmark import COLUMNS, METHODS, benchmark
+from domainvi.tl._cohorts import Cohorts
+from domainvi.tl._draws import draw_per_class, draw_share
+from domainvi.tl._protocols import Rows, cross_validation, label_budget, leave_one_domain_out
+
+
+@pytest.fixture
+def adata() -> ad.AnnData:
+    rng = np.random.default_rng(0)
+    n_rows = 150
+    label = np.arange(n_rows) % 2
+    x = rng.poisson(5, size=(n_rows, 20)).astype(np.float32)
+    x[np.arange(n_rows), label] += 20
+    obs = pd.DataFrame(
+        {
+            "cohort": pd.Categorical(np.repeat(["a", "b", "c"], 50)),
+            "kind": np.array(["one", "two"])[label],
+            "patient": [f"p{i // 4}" for i in range(n_rows)],
+        },
+        index=[f"s{i}" for i in range(n_rows)],
+    )
+    obs.loc[["s0", "s60"], "kind"] = "NA"
+    return ad.AnnData(x, obs=obs)
+
+
+def table(adata: ad.AnnData, **arguments: object) -> pd.DataFrame:
+    keys = {"batch_key": "cohort", "labels_key": "kind", "unlabeled_category": "NA"}
+    defaults = {"methods": ("logistic_regression_z", "majority")}
+    return benchmark(adata, **{**keys, **defaults, **arguments})
+
+
+def test_every_domain_is_held_out_once(adata: ad.AnnData) -> None:
+    result = table(adata)
+    assert tuple(result.columns) == COLUMNS
+    assert result["held_out"].tolist() == ["a", "a", "b", "b", "c", "c"]
+    linear = result[result["method"] == "logistic_regression_z"].set_index("held_out")
+    assert linear["n_test"].to_dict() == {"a": 49, "b": 49, "c": 50}
+    assert linear["n_train"].to_dict() == {"a": 99, "b": 99, "c": 98}
+    assert linear["macro_f1"].min() > 0.95
+    assert result["budget"].isna().all()
+    majority = result[result["method"] == "majority"]
+    np.testing.assert_allclose(majority["balanced_accuracy"], 0.5)
+
+
+def test_user_object_is_not_changed(adata: ad.AnnData) -> None:
+    before = adata.copy()
+    table(adata, protocol="cross_validation", n_splits=2)
+    pd.testing.assert_frame_equal(adata.obs, before.obs)
+    np.testing.assert_array_equal(adata.X, before.X)
+    assert not adata.uns
+
+
+@pytest.mark.parametrize("wrap", [sp.csr_matrix, sp.csc_array, np.asarray])
+def test_matrix_format_and_layer_do_not_matter(adata: ad.AnnData, wrap: type) -> None:
+    adata.layers["counts"] = wrap(adata.X)
+    expected = table(adata).drop(columns="seconds")
+    adata.X = None
+    result = table(adata, layer="counts").drop(columns="seconds")
+    pd.testing.assert_frame_equal(result, expected)
+
+
+def test_cross_validation_scores_each_labelled_row_once(adata: ad.AnnData) -> None:
+    result = table(adata, protocol="cross_validation", n_splits=3, methods=["majority"])
+    assert result["held_out"].tolist() == ["fold 1", "fold 2", "fold 3"]
+    assert result["n_test"].sum() == 148
+
+
+def test_budgets_show_target_labels_and_seeds_repeat(adata: ad.AnnData) -> None:
+    result = table(
+        adata, protocol="label_budget", budgets=(0, 3), seeds=(0, 1), methods=["majority"]
+    )
+    assert len(result) == 3 * 2 * 2
+    shown = result[result["held_out"] == "c"].groupby("budget")
+    assert shown["n_train"].unique().map(list).to_dict() == {0: [98], 3: [104]}
+    assert shown["n_test"].unique().map(list).to_dict() == {0: [50], 3: [44]}
+
+
+def test_groups_are_never_on_both_sides() -> None:
+    rng = np.random.default_rng(0)
+    rows = Rows(
+        domain=np.repeat([0, 1, 2], 40),
+        label=rng.integers(-1, 3, 120),
+        group=rng.integers(0, 45, 120),
+    )
+    trials = [
+        *leave_one_domain_out(rows, ["a", "b", "c"]),
+        *cross_validation(rows, 4, seed=0),
+        *label_budget(rows, ["a", "b", "c"], [0, 2, 5], seed=0),
+    ]
+    assert len(trials) == 3 + 4 + 9
+    for trial in trials:
+        assert trial.is_useful
+        assert not set(rows.group[trial.shown]) & set(rows.group[trial.scored])
+        assert not np.any(trial.shown & trial.scored)
+        assert np.all(trial.used[trial.shown | trial.scored])
+        assert set(rows.label[trial.scored]) <= set(rows.label[trial.shown])
+
+
+def test_visible_labels_hide_the_scored_rows(adata: ad.AnnData) -> None:
+    cohorts = Cohorts(adata, "cohort", "kind", "NA", None, None)
+    for trial in cohorts.trials("leave_one_domain_out", (), 2, 0):
+        assert np.all(cohorts.visible_labels(trial)[trial.scored[trial.used]] == -1)
+        work = cohorts.anndata(trial)
+        hidden = work.obs["label"].to_numpy()[trial.scored[trial.used]]
+        assert set(hidden) == {"NA"}
+        assert set(work.obs["label"]) == {"one", "two", "NA"}
+
+
+def test_class_that_is_not_taught_is_not_scored() -> None:
+    rows = Rows(np.repeat([0, 1], 6), np.array([0, 0, 1, 1, 0, 1, 0, 0, 1, 1, 2, 2]), np.arange(12))
+    held = list(leave_one_domain_out(rows, ["a", "b"]))[1]
+    np.testing.assert_array_equal(np.flatnonzero(held.scored), [6, 7, 8, 9])
+
+
+def test_larger_budget_contains_the_smaller() -> None:
+    label, groups = np.arange(60) % 3, np.arange(60)
+    draws = [
+        draw_per_class(label, np.arange(60), groups, n, np.random.default_rng(4)) for n in (2, 5)
+    ]
+    assert set(draws[0].shown) < set(draws[1].shown)
+    np.testing.assert_array_equal(np.bincount(label[draws[1].shown]), [5, 5, 5])
+    assert len(draws[1].scored) == 45
+
+
+def test_small_class_keeps_rows_to_score() -> None:
+    label = np.array([0] * 40 + [1] * 7)
+    draw = draw_per_class(label, np.arange(47), np.arange(47), 20, np.random.default_rng(0))
+    np.testing.assert_array_equal(np.bincount(label[draw.shown]), [20, 5])
+    np.testing.assert_array_equal(np.bincount(label[draw.scored]), [20, 2])
+
+
+def test_patients_with_two_rows_keep_a_third_of_each_class() -> None:
+    label, groups = np.tile([0, 1], 30), np.repeat(np.arange(30), 2)
+    draw = draw_per_class(label, np.arange(60), groups, 20, np.random.default_rng(0))
+    assert not set(groups[draw.shown]) & set(groups[draw.scored])
+    np.testing.assert_array_equal(np.bincount(label[draw.scored]), [10, 10])
+    np.testing.assert_array_equal(np.bincount(label[draw.shown]), [20, 20])
+
+
+def test_share_scores_the_same_half_whatever_is_shown() -> None:
+    label, groups = np.arange(200) % 4, np.arange(200) // 2
+    draws = [
+        draw_share(label, np.arange(200), groups, share, np.random.default_rng(1))
+        for share in (0.01, 0.07, 1.0)
+    ]
+    for draw in draws[1:]:
+        np.testing.assert_array_equal(draw.scored, draws[0].scored)
+    assert set(draws[0].shown) < set(draws[1].shown) < set(draws[2].shown)
+    assert len(draws[0].shown) == 4
+    assert len(draws[2].shown) + len(draws[2].scored) == 200
+    assert abs(len(draws[2].scored) - 100) <= 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"protocol": "bootstrap"}, "protocol='bootstrap'"),
+        ({"methods": ["svm"]}, "methods="),
+        ({"methods": "majority"}, "methods='majority'"),
+        ({"seeds": ()}, "seeds is empty"),
+        ({"n_splits": 1}, "n_splits=1"),
+        ({"budgets": (-1,)}, "budgets="),
+        ({"groups": "donor"}, "groups='donor'"),
+        ({"batch_key": "cohrt"}, "cohrt"),
+    ],
+)
+def test_bad_arguments_are_named(
+    adata: ad.AnnData, arguments: dict[str, object], match: str
+) -> None:
+    with pytest.raises(InputError, match=match):
+        table(adata, **arguments)
+
+
+def test_disjoint_classes_leave_nothing_to_score(adata: ad.AnnData) -> None:
+    adata = adata[adata.obs["cohort"] != "c"].copy()
+    adata.obs["kind"] = np.where(adata.obs["cohort"] == "a", "one", "two")
+    with pytest.raises(InputError, match="nothing to score"):
+        table(adata)
+
+
+def test_domainvi_runs_beside_the_others(adata: ad.AnnData) -> None:
+    result = table(
+        adata,
+        methods=("domainvi", "logistic_regression_z"),
+        train_kwargs={"max_epochs": 3, "enable_progress_bar": False},
+    )
+    ours = result[result["method"] == "domainvi"]
+    assert len(ours) == 3
+    assert ours["macro_f1"].mean() > 0.7
+    assert METHODS[0] == "domainvi"

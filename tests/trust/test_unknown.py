@@ -1,0 +1,208 @@
+"""P-values are uniform for known rows, small for planted unknowns, and survive a file."""
+
+import numpy as np
+import pytest
+from scipy.stats import kstest
+
+from domainvi.errors import InputError
+from domainvi.metrics import auroc
+from domainvi.trust import UnknownScorer
+from domainvi.trust._distance import ClassDistance
+from domainvi.trust._unknown_parts import deal_folds, energy
+
+CENTRES = 6 * np.eye(4)[:3]
+
+
+def draw(n, seed, centres=CENTRES):
+    """Draw unit normals around centres, with the exact logits of the first three classes."""
+    rng = np.random.default_rng(seed)
+    label = rng.integers(len(centres), size=n)
+    z = rng.normal(size=(n, 4)) + centres[label]
+    return z, label, z @ CENTRES.T
+
+
+@pytest.fixture(scope="module")
+def scorer():
+    z, label, logits = draw(1500, 0)
+    return UnknownScorer.fit({"latent": z}, label, logits)
+
+
+def test_p_values_of_exchangeable_rows_are_uniform(scorer):
+    z, _, logits = draw(1500, 1)
+    p = scorer.p_value({"latent": z}, logits)
+    assert kstest(p, "uniform").pvalue > 0.01
+    assert (p <= 0.05).mean() == pytest.approx(0.05, abs=0.02)
+    assert p.min() >= 1 / 1501
+    assert p.max() <= 1
+
+
+def test_p_value_by_hand(scorer):
+    top, low = scorer.calibration[-1], scorer.calibration[0]
+    np.testing.assert_allclose(
+        scorer.rank([top + 1, top, low - 1]), [1 / 1501, 2 / 1501, 1501 / 1501]
+    )
+
+
+@pytest.mark.parametrize(
+    "centre",
+    [[0, 0, 0, 6], [3, 3, 0, 0], [9, 9, 9, 9]],
+    ids=["a new direction", "between two classes", "far away"],
+)
+def test_planted_unknowns_are_found(scorer, centre):
+    known, _, known_logits = draw(500, 2)
+    unknown, _, unknown_logits = draw(200, 3, centres=np.array([centre], dtype=float))
+    z, logits = np.r_[known, unknown], np.r_[known_logits, unknown_logits]
+    flag = np.repeat([False, True], [500, 200])
+    p = scorer.p_value({"latent": z}, logits, domain=np.zeros(700))
+    assert auroc(-p, flag) > 0.95
+    assert (p[flag] <= 0.05).mean() > 0.8
+    assert 0.005 < (p[~flag] <= 0.05).mean() <= 0.08
+
+
+def test_a_space_that_hides_the_unknown_is_helped_by_another():
+    z, label, logits = draw(1000, 4)
+    unknown, _, unknown_logits = draw(200, 5, centres=np.array([[6.0, 0, 0, 8]]))
+    test = np.r_[z[:300], unknown]
+    test_logits = np.r_[logits[:300], unknown_logits]
+    flag = np.repeat([False, True], [300, 200])
+    hidden = UnknownScorer.fit({"adapted": z[:, :3]}, label, logits)
+    both = UnknownScorer.fit({"adapted": z[:, :3], "plain": z}, label, logits)
+    blind = auroc(hidden.score({"adapted": test[:, :3]}, test_logits), flag)
+    seen = auroc(both.score({"adapted": test[:, :3], "plain": test}, test_logits), flag)
+    assert blind < 0.65
+    assert seen > 0.85
+
+
+def test_a_shifted_domain_is_brought_to_the_common_level(scorer):
+    z, _, logits = draw(1000, 6)
+    z[:, 3] += 4.0
+    raw = scorer.p_value({"latent": z}, logits)
+    level = scorer.p_value({"latent": z}, logits, domain=np.zeros(1000))
+    assert (raw <= 0.05).mean() > 0.3
+    assert (level <= 0.05).mean() == pytest.approx(0.05, abs=0.04)
+
+
+def test_domains_are_never_shifted_up_and_small_ones_not_at_all(scorer):
+    low, high = np.full(50, -5.0), np.full(50, 5.0)
+    offset = scorer.offset(np.r_[low, high, high[:10]], np.repeat([0, 1, 2], [50, 50, 10]))
+    assert (offset[:50] == 0).all()
+    np.testing.assert_allclose(offset[50:100], 5.0 - np.quantile(scorer.calibration, 0.25))
+    assert (offset[100:] == 0).all()
+
+
+def test_calibration_rows_are_scored_without_themselves():
+    # as many dimensions as rows a class: centres fitted with the row would be far too near
+    rng = np.random.default_rng(0)
+    label = np.repeat([0, 1], 60)
+    z, new = rng.normal(size=(2, 120, 60))
+    logits = np.eye(2)[label] + rng.normal(size=(120, 2)) * 0.1
+    p = UnknownScorer.fit({"z": z}, label, logits).p_value({"z": new}, logits)
+    assert (p <= 0.05).mean() < 0.15
+
+
+def test_the_energy_does_not_depend_on_the_free_constant():
+    logits = np.random.default_rng(0).normal(size=(5, 3))
+    np.testing.assert_allclose(energy(logits), energy(logits + np.arange(5.0)[:, None]))
+    np.testing.assert_allclose(energy(np.zeros((1, 3))), -np.log(3))
+
+
+def test_distance_by_hand():
+    # residuals +-1 on each axis: covariance I / 2 without shrinkage to speak of
+    z = np.tile([[1, 0], [-1, 0], [0, 1], [0, -1]], (500, 1)) + 0.0
+    label = np.zeros(len(z), dtype=np.int64)
+    distance = ClassDistance.fit(np.r_[z, z + [10, 0]], np.r_[label, label + 1])
+    found = np.exp(distance(np.array([[3.0, 0.0], [10.0, 2.0]]), "z"))
+    np.testing.assert_allclose(found, [18.0, 8.0], rtol=1e-3)
+
+
+def test_collapsed_latents_give_finite_p_values():
+    label = np.repeat([0, 1], 30)
+    logits = np.eye(2)[label]
+    z = np.ones((60, 3))
+    scorer = UnknownScorer.fit({"z": z}, label, logits)
+    p = scorer.p_value({"z": z}, logits)
+    assert ((p > 0) & (p <= 1)).all()
+
+
+def test_a_small_class_uses_the_common_scale():
+    z, label, logits = draw(400, 7)
+    keep = (label < 2) | (np.cumsum(label == 2) <= 2)
+    fitted = UnknownScorer.fit({"z": z[keep]}, label[keep], logits[keep])
+    assert fitted.distances["z"].centres.shape == (3, 4)
+    assert np.isfinite(fitted.score({"z": z}, logits)).all()
+
+
+def test_groups_stay_in_one_fold_and_classes_are_spread():
+    label = np.repeat([0, 1], [40, 10])
+    groups = np.repeat(np.arange(25), 2)
+    fold = deal_folds(label, groups, 5, np.random.default_rng(0))
+    assert all(len(np.unique(fold[groups == g])) == 1 for g in range(25))
+    assert set(fold[label == 1]) == {0, 1, 2, 3, 4}
+
+
+def test_labelled_domains_of_different_spread_are_levelled():
+    z, label, logits = draw(1000, 8)
+    domain = np.repeat([0, 1], 500)
+    z[domain == 1, 3] += 4.0
+    levelled = UnknownScorer.fit({"z": z}, label, logits, domain=domain)
+    plain = UnknownScorer.fit({"z": z}, label, logits)
+    assert np.ptp(levelled.calibration) < np.ptp(plain.calibration)
+
+
+def test_round_trip_through_numeric_arrays(scorer, tmp_path):
+    np.savez(tmp_path / "scorer.npz", **scorer.to_arrays())
+    with np.load(tmp_path / "scorer.npz", allow_pickle=False) as arrays:
+        back = UnknownScorer.from_arrays(dict(arrays))
+    z, _, logits = draw(100, 9)
+    domain = np.repeat([0, 1], 50)
+    np.testing.assert_array_equal(
+        back.p_value({"latent": z}, logits, domain=domain),
+        scorer.p_value({"latent": z}, logits, domain=domain),
+    )
+
+
+def test_seeds_repeat():
+    z, label, logits = draw(200, 10)
+    one, two, other = (
+        UnknownScorer.fit({"z": z}, label, logits, seed=s).calibration for s in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(one, two)
+    assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"spaces": {}}, "one space or more"),
+        ({"spaces": {"energy": np.ones((40, 2))}}, "one space or more"),
+        ({"spaces": {"a/b": np.ones((40, 2))}}, "one space or more"),
+        ({"spaces": {"z": np.ones((39, 2))}}, "39 rows"),
+        ({"spaces": {"z": np.full((40, 2), np.nan)}}, "NaN"),
+        ({"label": np.zeros(40, int)}, "1 classes"),
+        ({"label": np.full(40, -1)}, "from -1"),
+        ({"n_splits": 1}, "n_splits"),
+        ({"class_weight": 2.0}, "class_weight"),
+        ({"quantile": 0.0}, "quantile"),
+        ({"groups": [0, 1]}, "groups"),
+        ({"domain": [0, 1]}, "domain"),
+    ],
+)
+def test_bad_fits_are_refused(change, match):
+    rng = np.random.default_rng(0)
+    arguments = {
+        "spaces": {"z": rng.normal(size=(40, 2))},
+        "label": np.arange(40) % 2,
+        "logits": rng.normal(size=(40, 2)),
+    } | change
+    with pytest.raises(InputError, match=match):
+        UnknownScorer.fit(**arguments)
+
+
+def test_rows_of_another_fit_are_refused(scorer):
+    z, _, logits = draw(5, 0)
+    with pytest.raises(InputError, match="2 columns"):
+        scorer.score({"latent": z}, logits[:, :2])
+    with pytest.raises(InputError, match="Pass the same"):
+        scorer.score({"other": z}, logits)
+    with pytest.raises(InputError, match="3 dimensions"):
+        scorer.score({"latent": z[:, :3]}, logits)
