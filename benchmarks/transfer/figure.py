@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -54,7 +54,7 @@ def _draw_curves(axes: Axes, table: pd.DataFrame) -> None:
     place = np.arange(means.shape[1])
     for method, row in means.iterrows():
         color, marker, dashes = _STYLE[str(method)]
-        style = {"color": color, "marker": marker, "ls": dashes, "ms": 6}
+        style: dict[str, Any] = {"color": color, "marker": marker, "ls": dashes, "ms": 6}
         axes.plot(place, row, lw=2.2 if method == "domainvi" else 1.2, label=str(method), **style)
     axes.set_xticks(place, means.columns)
     axes.set_xlabel("labels of each class shown in the target")

@@ -49,7 +49,7 @@ def domainvi(
     from domainvi import DomainVI
 
     _prepare_torch(seed)
-    quiet = {"enable_progress_bar": False, "accelerator": "cpu"}
+    quiet: dict[str, Any] = {"enable_progress_bar": False, "accelerator": "cpu"}
     work = unit.adata.copy()
     DomainVI.setup_anndata(
         work, batch_key="domain", labels_key="label", unlabeled_category=UNLABELED

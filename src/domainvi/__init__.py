@@ -1,10 +1,37 @@
-"""Label transfer across RNA-seq cohorts that tells you when not to trust it."""
+"""Label transfer across RNA-seq cohorts that tells you when not to trust it.
 
-from importlib.metadata import version
+Rooms are imported when they are first used, so that the command line can answer at once.
+"""
 
-from . import data, errors, metrics, tl
-from .model import DomainVI
+from __future__ import annotations
 
-__version__ = version("domainvi")
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import data, errors, metrics, tl
+    from .model import DomainVI
+
+    __version__: str
+
+_ROOMS = frozenset({"data", "errors", "metrics", "tl"})
 
 __all__ = ["DomainVI", "data", "errors", "metrics", "tl"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        value: Any = import_module(f"{__name__}.{name}")
+    elif name == "DomainVI":
+        value = import_module(f"{__name__}.model").DomainVI
+    elif name == "__version__":
+        value = import_module("importlib.metadata").version(__name__)
+    else:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})

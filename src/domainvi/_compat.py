@@ -2,11 +2,13 @@
 
 They exist under these names in scvi-tools 1.4.2 and 1.5. ``BaseModelClass`` hooks with a leading
 underscore that every scvi-tools model overrides or calls (``_get_setup_method_args``,
-``_get_init_params``, ``_validate_anndata``, ``_make_data_loader``, ``_get_most_recent_anndata_manager``,
-``_per_instance_manager_store``, ``_setup_adata_manager_store``) are used on the model classes and
-are named in the same contract test.
+``_get_init_params``, ``_validate_anndata``, ``_make_data_loader``,
+``_get_most_recent_anndata_manager``, ``_register_manager_for_instance``) are used on the model
+classes and are named in the same contract test.
 """
 
+# scvi-tools prints registries with rich.pretty, and leaves importing it to others.
+import rich.pretty  # noqa: F401
 from scvi.data._constants import (
     _MODEL_NAME_KEY as MODEL_NAME_KEY,
 )

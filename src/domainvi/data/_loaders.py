@@ -24,7 +24,7 @@ def labelled_weights(
     is_source: NDArray[np.bool_],
     target_share: float,
 ) -> NDArray[np.float64]:
-    """Sampling weight of each row: classes the same within a domain, targets ``target_share``.
+    """Weigh rows for sampling: classes the same within a domain, targets ``target_share``.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ class TransferDataModule(pl.LightningDataModule):
         )
 
     def val_dataloader(self) -> AnnDataLoader | list:
-        """Validation rows in order; nothing when there are none."""
+        """Yield validation rows in order; nothing when there are none."""
         if not self.n_val:
             return []
         size = max(self.batch_size, 512)

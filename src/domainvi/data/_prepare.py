@@ -161,7 +161,7 @@ def clean_labels(
 
 def reference_order(obs: pd.DataFrame, labels_key: str, classes: Sequence[str]) -> list[str]:
     """Classes in the order in which the user's column lists them; alphabetical for plain text."""
-    column = obs[labels_key] if labels_key in obs else None
+    column = obs.get(labels_key)
     if column is not None and isinstance(column.dtype, pd.CategoricalDtype):
         listed = [str(c) for c in column.cat.categories if str(c) in set(classes)]
         if len(listed) == len(classes):

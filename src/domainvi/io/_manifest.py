@@ -11,7 +11,7 @@ from domainvi.io._codec import encode_json
 from domainvi.io._faults import RESTORE, fault
 from domainvi.io._migrate import SCHEMA_VERSION
 from domainvi.io._paths import NO_PICKLE, WEIGHTS_PATTERN, looks_like_pickle, read_bounded
-from domainvi.io._strict import dump_json, parse_json
+from domainvi.io._strict import check_containers, dump_json, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,6 +59,11 @@ def build_manifest(
     if len(data) > MAX_MANIFEST_BYTES:
         msg = f"metadata takes {len(data)} bytes as JSON, more than {MAX_MANIFEST_BYTES}."
         raise InputError(msg + " Pass large arrays as tensors.")
+    try:
+        check_containers(data)
+    except ValueError as error:
+        msg = f"metadata cannot be saved as JSON: {error}. Pass large arrays as tensors."
+        raise InputError(msg) from error
     return data
 
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MAX_DEPTH = 128
+# An empty list takes three bytes in the file and more than twenty times that in memory.
+MAX_CONTAINERS = 2**20
 
 
 def parse_json(data: bytes) -> Any:
     """Parse UTF-8 JSON strictly; every fault is a ``ValueError`` with a short reason."""
+    check_containers(data)
     try:
         value = json.loads(
             data.decode(),
@@ -23,6 +29,14 @@ def parse_json(data: bytes) -> Any:
     if not _within_depth(value):
         raise ValueError(_too_deep())
     return value
+
+
+def check_containers(data: bytes) -> None:
+    """Refuse more lists and objects than a model needs, by counting their brackets."""
+    count = data.count(b"[") + data.count(b"{")
+    if count > MAX_CONTAINERS:
+        msg = f"it has {count} lists and objects, more than {MAX_CONTAINERS}"
+        raise ValueError(msg)
 
 
 def dump_json(value: Any) -> bytes:
@@ -59,13 +73,15 @@ def _within_depth(value: Any) -> bool:
     """Test the depth level by level: hostile nesting must not exhaust the stack."""
     level = [value]
     for _ in range(MAX_DEPTH):
-        level = [child for item in level for child in _children(item)]
+        level = [
+            child for item in level for child in _children(item) if isinstance(child, list | dict)
+        ]
         if not level:
             return True
     return False
 
 
-def _children(item: Any) -> list[Any]:
+def _children(item: Any) -> Iterable[Any]:
     if isinstance(item, dict):
-        return list(item.values())
-    return item if isinstance(item, list) else []
+        return item.values()
+    return item if isinstance(item, list) else ()

@@ -14,6 +14,8 @@ from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import reference_order
 
 from ._codes import codes
+from ._persistence import PersistenceMixin
+from ._prediction import PredictionMixin
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from ._inference import RowOutputs
 
 
-class AnnotationMixin:
+class AnnotationMixin(PredictionMixin, PersistenceMixin):
     """``annotate``."""
 
     def annotate(self, adata: AnnData | None = None, unknown_alpha: float | None = None) -> None:
@@ -51,8 +53,8 @@ class AnnotationMixin:
             Before :meth:`train`.
         """
         self._check_trained()
-        adata = self._adata if adata is None else adata
         work = self._validate_anndata(adata)
+        target = self._own_data() if adata is None else adata
         out = self._outputs(work, None, None)
         order = [self.classes.index(c) for c in self.class_order_]
         p = self._probabilities(out)[:, order]
@@ -66,12 +68,12 @@ class AnnotationMixin:
         # Everything is computed before the first key is written.
         summary = self._summary(work)
         for name, values in columns.items():
-            adata.obs[name] = pd.Series(values, index=adata.obs_names)
-        adata.obsm[_keys.LATENT] = out.mean
-        adata.obsm[_keys.probability(key)] = p.astype(np.float32)
-        adata.uns[_keys.RESULTS] = summary
+            target.obs[name] = pd.Series(values, index=target.obs_names)
+        target.obsm[_keys.LATENT] = out.mean
+        target.obsm[_keys.probability(key)] = p.astype(np.float32)
+        target.uns[_keys.RESULTS] = summary
         if self.class_colors_:
-            adata.uns[_keys.colors(_keys.prediction(key))] = list(self.class_colors_)
+            target.uns[_keys.colors(_keys.prediction(key))] = list(self.class_colors_)
 
     def _named(
         self, p: np.ndarray, known: np.ndarray, unknown_alpha: float | None
@@ -92,7 +94,7 @@ class AnnotationMixin:
         return self.unknown_.p_value(spaces, out.logits, domain=domain)
 
     def _summary(self, work: PreparedAnnData) -> dict[str, Any]:
-        """What ``uns["domainvi"]`` holds: text, numbers, arrays and dicts of them."""
+        """Gather what ``uns["domainvi"]`` holds: text, numbers, arrays and dicts of them."""
         setup = self.registry_[SETUP_ARGS_KEY]
         batch = setup["batch_key"]
         return {
@@ -112,7 +114,7 @@ class AnnotationMixin:
         key = self.registry_[SETUP_ARGS_KEY]["labels_key"]
         self.class_order_ = reference_order(adata.obs, key, self.classes)
         colors = list(adata.uns.get(_keys.colors(key), []))
-        column = adata.obs[key] if key in adata.obs else None
+        column = adata.obs.get(key)
         self.class_colors_: list[str] = []
         if column is not None and isinstance(column.dtype, pd.CategoricalDtype):
             named = dict(zip(column.cat.categories.astype(str), colors, strict=False))

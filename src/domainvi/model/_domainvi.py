@@ -14,10 +14,7 @@ from domainvi.errors import InputError
 from domainvi.module import EXTRA_DOMAINS_KEY, DomainVAE
 
 from ._annotation import AnnotationMixin
-from ._inference import InferenceMixin
-from ._persistence import PersistenceMixin
-from ._prediction import PredictionMixin
-from ._prepared import PreparedDataMixin, columns_of, register
+from ._prepared import columns_of, register
 from ._query import QueryMixin
 from ._training import TrainingMixin
 
@@ -26,17 +23,11 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-    from domainvi.trust import Calibrator, UnknownScorer
-
 
 class DomainVI(
-    PersistenceMixin,
     QueryMixin,
     AnnotationMixin,
-    PredictionMixin,
-    InferenceMixin,
     TrainingMixin,
-    PreparedDataMixin,
     VAEMixin,
     ArchesMixin,
     BaseModelClass,
@@ -94,9 +85,6 @@ class DomainVI(
     >>> adata.obsm["X_domainvi"].shape
     (300, 32)
     """
-
-    calibration_: Calibrator | None
-    unknown_: UnknownScorer | None
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from domainvi.errors import InputError, NotTrainedError
 from domainvi.train import extended_tables
 
 from ._codes import codes
+from ._prepared import PreparedDataMixin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +52,7 @@ class RowOutputs:
     linear: NDArray[np.float32]
 
 
-class InferenceMixin:
+class InferenceMixin(PreparedDataMixin):
     """Encode rows with the scaling of their own cohort."""
 
     def _check_trained(self) -> None:
@@ -59,7 +60,9 @@ class InferenceMixin:
             msg = "The model is not trained. Call model.train() first."
             raise NotTrainedError(msg)
 
-    def _row_numbers(self, work: PreparedAnnData, indices: Sequence | None) -> NDArray[np.int64]:
+    def _row_numbers(
+        self, work: PreparedAnnData, indices: Sequence | NDArray | None
+    ) -> NDArray[np.int64]:
         if indices is None:
             return np.arange(work.n_obs)
         rows = np.asarray(indices)
@@ -76,7 +79,10 @@ class InferenceMixin:
 
     @torch.inference_mode()
     def _outputs(
-        self, adata: AnnData | None, indices: Sequence | None, batch_size: int | None
+        self,
+        adata: AnnData | None,
+        indices: Sequence | NDArray | None,
+        batch_size: int | None,
     ) -> RowOutputs:
         """Run encoder and classifier; rows come back in the order asked for."""
         self._check_trained()
@@ -95,9 +101,7 @@ class InferenceMixin:
             return RowOutputs(*(np.empty((0, w), dtype=np.float32) for w in widths))
         return RowOutputs(*(torch.cat(p).numpy() for p in zip(*parts, strict=True)))
 
-    def _scaling_tables(
-        self, work: PreparedAnnData
-    ) -> ScalingTables | None:
+    def _scaling_tables(self, work: PreparedAnnData) -> ScalingTables | None:
         """Tables for rows that the stored ones do not serve: new domains, missing genes."""
         domain = codes(work.manager, REGISTRY_KEYS.BATCH_KEY)
         unseen = np.unique(domain[domain >= len(self.domains)])
@@ -109,7 +113,7 @@ class InferenceMixin:
             logger.info("Cohort %r was not in training: %s.", str(name[code]), note)
         return tables
 
-    def _make_data_loader(self, adata: PreparedAnnData, *args, **kwargs) -> AnnDataLoader:
+    def _make_data_loader(self, adata: PreparedAnnData, *args: Any, **kwargs: Any) -> AnnDataLoader:
         """Load rows for methods that decode, and so need a domain that the decoder knows."""
         domain = codes(adata.manager, REGISTRY_KEYS.BATCH_KEY)
         if (domain >= len(self.domains)).any() or not adata.gene_mask.all():
@@ -118,7 +122,7 @@ class InferenceMixin:
                 "the decoder. Use load_query_data(adata, model) and train on the query first."
             )
             raise InputError(msg)
-        return super()._make_data_loader(adata, *args, **kwargs)
+        return super()._make_data_loader(adata, *args, **kwargs)  # type: ignore[misc]
 
     def get_latent_representation(
         self,

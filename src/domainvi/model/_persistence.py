@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import pandas as pd
 
-from domainvi._compat import MODEL_NAME_KEY, SETUP_ARGS_KEY
+from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import prepare
 from domainvi.errors import ModelFileError
 from domainvi.io import read_model, write_model
 from domainvi.trust import Calibrator, UnknownScorer
 
-from ._prepared import columns_of, register
+from ._prepared import PreparedDataMixin, columns_of, register
 
 if TYPE_CHECKING:
     import os
@@ -27,7 +27,7 @@ PLAIN = ("is_trained_", "is_scaled_", "class_order_", "class_colors_", "audit_",
 INDICES = ("train_indices_", "validation_indices_")
 
 
-class PersistenceMixin:
+class PersistenceMixin(PreparedDataMixin):
     """``save`` and ``load``: safetensors for arrays, JSON for the rest."""
 
     def save(self, dir_path: str | os.PathLike[str], overwrite: bool = False) -> None:
@@ -114,7 +114,11 @@ class PersistenceMixin:
 
     def _restore(self, tensors: dict[str, Any], metadata: dict[str, Any]) -> None:
         self.module.set_linear_members(metadata["n_members"])
-        state = {k.removeprefix(MODULE_PREFIX): v for k, v in tensors.items() if k.startswith(MODULE_PREFIX)}
+        state = {
+            k.removeprefix(MODULE_PREFIX): v
+            for k, v in tensors.items()
+            if k.startswith(MODULE_PREFIX)
+        }
         try:
             self.module.load_state_dict(state)
         except RuntimeError as error:
@@ -125,7 +129,11 @@ class PersistenceMixin:
             setattr(self, name, value)
         if metadata["calibration"] is not None:
             self.calibration_ = Calibrator.from_dict(metadata["calibration"])
-        unknown = {k.removeprefix(UNKNOWN_PREFIX): v.numpy() for k, v in tensors.items() if k.startswith(UNKNOWN_PREFIX)}
+        unknown = {
+            k.removeprefix(UNKNOWN_PREFIX): v.numpy()
+            for k, v in tensors.items()
+            if k.startswith(UNKNOWN_PREFIX)
+        }
         self.unknown_ = UnknownScorer.from_arrays(unknown) if unknown else None
         self.history_ = {k: history_frame(k, v) for k, v in metadata["history"].items()} or None
 

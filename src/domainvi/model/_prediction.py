@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ._inference import InferenceMixin
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from ._inference import RowOutputs
 
 
-class PredictionMixin:
+class PredictionMixin(InferenceMixin):
     """``predict`` on the outputs of the network and of its linear members."""
 
     def _probabilities(self, out: RowOutputs, calibrated: bool = True) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,6 +22,8 @@ from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import Columns, PreparedAnnData, prepare
 from domainvi.errors import InputError
 from domainvi.module import EXTRA_DOMAINS_KEY
+
+from ._state import ModelState
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -56,9 +59,7 @@ def register(
             REGISTRY_KEYS.LABELS_KEY, columns.labels_key, columns.unlabeled_category
         ),
         CategoricalJointObsField(EXTRA_DOMAINS_KEY, others),
-        NumericalObsField(
-            REGISTRY_KEYS.SIZE_FACTOR_KEY, columns.size_factor_key, required=False
-        ),
+        NumericalObsField(REGISTRY_KEYS.SIZE_FACTOR_KEY, columns.size_factor_key, required=False),
         CategoricalJointObsField(
             REGISTRY_KEYS.CAT_COVS_KEY, list(columns.categorical_covariate_keys)
         ),
@@ -67,12 +68,15 @@ def register(
         ),
     ]
     manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
-    manager.register_fields(work, source_registry, **transfer)
+    with warnings.catch_warnings():
+        # What small classes and domains mean was said when the user's object was checked.
+        warnings.filterwarnings("ignore", message="Category .* has fewer than 3 cells")
+        manager.register_fields(work, source_registry, **transfer)
     work.manager = manager
     return manager
 
 
-class PreparedDataMixin:
+class PreparedDataMixin(ModelState):
     """Answer scvi-tools' questions for data from prepared objects.
 
     scvi-tools writes codes and identifiers into the user's object and keeps every object that was
@@ -81,7 +85,6 @@ class PreparedDataMixin:
     """
 
     _setups: ClassVar[dict[tuple[type, int], PreparedAnnData]] = {}
-    registry_: dict[str, Any]
 
     @classmethod
     def _remember(cls, adata: AnnData, work: PreparedAnnData) -> None:
@@ -105,14 +108,12 @@ class PreparedDataMixin:
     def _register_manager_for_instance(self, adata_manager: AnnDataManager) -> None:
         """Do nothing: a prepared object holds its manager."""
 
-    def get_anndata_manager(
-        self, adata: AnnData, required: bool = False
-    ) -> AnnDataManager | None:
+    def get_anndata_manager(self, adata: AnnData, required: bool = False) -> AnnDataManager | None:
         """Return the manager of the model's data or of a prepared object."""
         if isinstance(adata, PreparedAnnData):
             return adata.manager
-        if adata is not None and adata is self._adata:  # type: ignore[attr-defined]
-            return self._adata_manager  # type: ignore[attr-defined]
+        if adata is not None and adata is self._adata:
+            return self._adata_manager
         return self._get_most_recent_anndata_manager(adata, required=required)
 
     def _validate_anndata(
@@ -121,12 +122,19 @@ class PreparedDataMixin:
         """Return the prepared form of ``adata``, of the model's own data if ``None``."""
         if isinstance(adata, PreparedAnnData):
             return adata
-        if adata is None or adata is self._adata:  # type: ignore[attr-defined]
-            if self._adata is None:  # type: ignore[attr-defined]
-                msg = "The model was loaded without data. Pass adata=..."
-                raise InputError(msg)
-            return self._adata_manager.adata  # type: ignore[attr-defined]
+        if adata is None or adata is self._adata:
+            return self._require_manager().adata
         return self._prepare_query(adata)
+
+    def _own_data(self) -> AnnData:
+        if self._adata is None:
+            msg = "The model was loaded without data. Pass adata=..."
+            raise InputError(msg)
+        return self._adata
+
+    def _require_manager(self) -> AnnDataManager:
+        self._own_data()
+        return self._adata_manager
 
     def _prepare_query(self, adata: AnnData, min_overlap: float = 0.5) -> PreparedAnnData:
         """Prepare rows that the model was not set up with: genes by name, new domains allowed."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
@@ -12,15 +11,17 @@ from scvi import REGISTRY_KEYS
 
 from domainvi.data import align_genes
 from domainvi.errors import InputError
-from domainvi.train import extended_tables
+from domainvi.train import NO_DECAY, extended_tables
 
 from ._codes import codes
+from ._inference import InferenceMixin
+from ._persistence import PersistenceMixin
 
 if TYPE_CHECKING:
     import os
 
 
-class QueryMixin:
+class QueryMixin(InferenceMixin, PersistenceMixin):
     """``load_query_data`` and ``prepare_query_anndata``."""
 
     @classmethod
@@ -60,9 +61,10 @@ class QueryMixin:
         NotTrainedError
             If the reference is not trained.
         """
-        reference = reference_model
-        if not isinstance(reference, cls):
-            reference = cls.load(reference)
+        if isinstance(reference_model, cls):
+            reference = reference_model
+        else:
+            reference = cls.load(str(reference_model))
         reference._check_trained()
         work = reference._prepare_query(adata, min_overlap)
         if not work.gene_mask.all():
@@ -95,11 +97,18 @@ class QueryMixin:
         module.load_state_dict(state)
         domain = codes(work.manager, REGISTRY_KEYS.BATCH_KEY)
         if n_new > n_old:
-            tables, _ = extended_tables(old, work, domain, n_new)
+            tables, _ = extended_tables(old, work, domain)
             module.standardiser.set_tables(*tables.network)
             module.linear.centre.copy_(tables.linear[0])
             module.linear.scale.copy_(tables.linear[1])
-        for name in ("class_order_", "class_colors_", "calibration_", "unknown_", "audit_", "guard_"):
+        for name in (
+            "class_order_",
+            "class_colors_",
+            "calibration_",
+            "unknown_",
+            "audit_",
+            "guard_",
+        ):
             setattr(self, name, getattr(reference, name))
         self.is_scaled_ = True
         module.eval()
@@ -109,12 +118,16 @@ class QueryMixin:
         module = self.module
         module.requires_grad_(False)
         n_new = len(self.domains) - n_old
+        blocks = {
+            "decoder.hidden.0.weight": module.n_latent,
+            "decoder.output.weight": module.decoder.n_hidden,
+        }
+        for name, width in blocks.items():
+            new = slice(width + n_old, width + n_old + n_new)
+            train_only(module.get_parameter(name), (slice(None), new))
         if module.counts:
-            train_only(module.likelihood.baseline, (slice(n_old, None), slice(None)))
-        decoder = module.decoder
-        for layer, width in ((decoder.hidden[0], module.n_latent), (decoder.output, decoder.n_hidden)):
-            start = width + n_old
-            train_only(layer.weight, (slice(None), slice(start, start + n_new)))
+            new = slice(n_old, None)
+            train_only(module.get_parameter("likelihood.baseline"), (new, slice(None)))
 
     @staticmethod
     def prepare_query_anndata(
@@ -186,5 +199,5 @@ def train_only(parameter: torch.nn.Parameter, block: tuple[slice, slice]) -> Non
     mask = torch.zeros_like(parameter)
     mask[block] = 1.0
     parameter.requires_grad_(True)
-    parameter.no_decay = True
+    setattr(parameter, NO_DECAY, True)
     parameter.register_hook(lambda gradient: gradient * mask.to(gradient.device))

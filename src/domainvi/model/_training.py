@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from scvi import REGISTRY_KEYS
-from scvi.data.fields import ObsmField
+from scvi.data.fields import NumericalJointObsField
 from scvi.dataloaders import AnnDataLoader
 from scvi.train import TrainRunner
 
@@ -25,6 +25,7 @@ from domainvi.train import (
 )
 
 from ._codes import codes
+from ._inference import InferenceMixin
 from ._judgement import fit_calibration, fit_unknown
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ PATIENCE = 10
 TARGET_SHARE = 0.6
 
 
-class TrainingMixin:
+class TrainingMixin(InferenceMixin):
     """``train`` for models on prepared data."""
 
     def _labels(self, work: PreparedAnnData) -> NDArray[np.int64]:
@@ -104,9 +105,10 @@ class TrainingMixin:
         plan_arguments = self._align_as_audited(domain, label, force_alignment, plan_kwargs)
         if not self.is_scaled_:
             self._fit_scaling(work, train_idx, is_source)
-        if self.module.linear.n_members and TEACHER_KEY not in work.obsm:
-            work.obsm[TEACHER_KEY] = self._teacher(work)
-            work.manager.register_new_fields([ObsmField(TEACHER_KEY, TEACHER_KEY)])
+        if self.module.linear.n_members and TEACHER_KEY not in work.manager.data_registry:
+            names = [f"{TEACHER_KEY}_{k}" for k in range(len(self.classes))]
+            work.obs[names] = self._teacher(work)
+            work.manager.register_new_fields([NumericalJointObsField(TEACHER_KEY, names)])
         weight = labelled_weights(domain[train_idx], label[train_idx], is_source, TARGET_SHARE)
         data = TransferDataModule(work.manager, train_idx, val_idx, weight, batch_size, self.seed)
         max_epochs = DEFAULT_EPOCHS if max_epochs is None else max_epochs
@@ -141,9 +143,7 @@ class TrainingMixin:
         arguments = dict(plan_kwargs or {})
         if len(np.unique(domain)) < 2 or not (label >= 0).any():
             return arguments
-        audit = audit_arrays(
-            domain, label, domain_names=self.domains, class_names=self.classes
-        )
+        audit = audit_arrays(domain, label, domain_names=self.domains, class_names=self.classes)
         self.audit_ = audit.to_dict()
         self.guard_ = {"alignment": "as set up", "reason": audit.sentence}
         if audit.verdict == "refused" and not force and self.module.alignment.kind != "none":
@@ -157,7 +157,9 @@ class TrainingMixin:
         domain, label = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), self._labels(work)
         drawn = subsample(train_idx, domain[train_idx], self.seed)
         sizes = library_sizes(work, drawn)
-        self.module.target_sum.fill_(float(np.median(sizes[sizes > 0])) if (sizes > 0).any() else 1.0)
+        self.module.target_sum.fill_(
+            float(np.median(sizes[sizes > 0])) if (sizes > 0).any() else 1.0
+        )
         x = log_rows(self.module, work, drawn)
         rows = TrainingRows(x, domain[drawn], label[drawn], is_source, len(self.classes))
         initialise(self.module, rows, self.scaling)
@@ -182,9 +184,7 @@ class TrainingMixin:
         self.unknown_ = fit_unknown(out, label, domain, self.seed)
 
 
-def check_training_arguments(
-    max_epochs: int | None, train_size: float, batch_size: int
-) -> None:
+def check_training_arguments(max_epochs: int | None, train_size: float, batch_size: int) -> None:
     """Refuse numbers out of range."""
     if max_epochs is not None and max_epochs < 1:
         msg = f"max_epochs={max_epochs!r} must be at least 1."

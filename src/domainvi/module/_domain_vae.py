@@ -255,10 +255,10 @@ class DomainVAE(BaseModuleClass):
         covariates = self.covariates(batch_index, extra_domains, cat_covs, cont_covs)
         if z.dim() == 3:
             n_samples, n_rows, _ = z.shape
-            scores = self.decoder(z.flatten(0, 1), covariates.repeat(n_samples, 1))
+            scores = self.decoder(z.flatten(0, 1), covariates.repeat(n_samples, 1), genes)
             scores = scores.view(n_samples, n_rows, -1)
         else:
-            scores = self.decoder(z, covariates)
+            scores = self.decoder(z, covariates, genes)
         domain = batch_index.squeeze(-1).long()
         px = self.likelihood(scores, library, domain, self.standardiser, genes)
         prior = Normal(torch.zeros_like(z), torch.ones_like(z))
@@ -356,4 +356,3 @@ class DomainVAE(BaseModuleClass):
             tensors, inference_kwargs={"n_samples": n_samples}, compute_loss=False
         )
         return generative[MODULE_KEYS.PX_KEY].sample().cpu()
-

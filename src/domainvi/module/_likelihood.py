@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
 import torch
 from scvi.distributions import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
 from scvi.distributions import Normal as ScviNormal
 from torch import nn
-from torch.distributions import Distribution
 from torch.nn import functional
 
 from domainvi.errors import InputError
-from domainvi.nn import Standardiser
+
+if TYPE_CHECKING:
+    from torch.distributions import Distribution
+
+    from domainvi.nn import Standardiser
 
 LIKELIHOODS = ("normal", "nb", "zinb", "poisson")
 
 
-class Likelihood(Protocol):
+class Likelihood(nn.Module, ABC):
     """Maps decoder scores to a distribution over expression values."""
 
-    def __call__(
+    @abstractmethod
+    def forward(
         self,
         scores: torch.Tensor,
         library: torch.Tensor,
@@ -30,8 +35,11 @@ class Likelihood(Protocol):
     ) -> Distribution:
         """Return the distribution of rows with these scores, of some genes or of all."""
 
+    def start(self, domain: int, share: torch.Tensor) -> None:
+        """Start from the mean profile of a domain, shares of the library that sum to one."""
 
-class NormalLikelihood(nn.Module):
+
+class NormalLikelihood(Likelihood):
     r""":math:`x_g \sim N(m_{dg} + s_{dg} f_g(z, d),\ (s_{dg} \sigma_g)^2)` on log values.
 
     Centre :math:`m` and scale :math:`s` are the tables of the input scaling, so the decoder
@@ -45,7 +53,7 @@ class NormalLikelihood(nn.Module):
     def forward(
         self,
         scores: torch.Tensor,
-        library: torch.Tensor,  # noqa: ARG002
+        library: torch.Tensor,
         domain: torch.Tensor,
         standardiser: Standardiser,
         genes: torch.Tensor | None = None,
@@ -54,17 +62,18 @@ class NormalLikelihood(nn.Module):
         every = slice(None) if genes is None else genes
         loc, scale = standardiser.loc[:, every][domain], standardiser.scale[:, every][domain]
         sigma = functional.softplus(self.raw_scale[every]) + 1e-3
-        mean = loc + scale * scores[..., every]
+        mean = loc + scale * scores
         return ScviNormal(mean, scale * sigma, validate_args=False)
 
 
-class CountLikelihood(nn.Module):
-    r"""Counts with mean :math:`\ell\,\mathrm{softmax}(b_d + f(z, d))_g` and library :math:`\ell`.
+class CountLikelihood(Likelihood):
+    r"""Counts with mean :math:`\ell\, e^{b_{dg} + f_g(z, d)}`, library :math:`\ell` times a share.
 
     Negative binomial with inverse dispersion :math:`\theta_g`, its zero-inflated form (one
     dropout logit a gene and domain), or Poisson; the distributions are those of scvi-tools
     (Lopez et al., Nature Methods 2018). The baseline :math:`b_d` is the log mean profile of each
-    domain and is learnt on.
+    domain and is learnt on. The log link leaves the sum of the shares free, so that the mean of a
+    gene can be had without those of all others; a share is at most 1.
 
     Parameters
     ----------
@@ -85,17 +94,22 @@ class CountLikelihood(nn.Module):
         if kind == "zinb":
             self.dropout_logit = nn.Parameter(torch.full((n_domains, n_output), -2.0))
 
+    @torch.no_grad()
+    def start(self, domain: int, share: torch.Tensor) -> None:
+        """Set the baseline of a domain to its log mean profile."""
+        self.baseline[domain] = torch.log(share + 1e-8)
+
     def forward(
         self,
         scores: torch.Tensor,
         library: torch.Tensor,
         domain: torch.Tensor,
-        standardiser: Standardiser,  # noqa: ARG002
+        standardiser: Standardiser,
         genes: torch.Tensor | None = None,
     ) -> Distribution:
         """Return the distribution of rows with these scores, of some genes or of all."""
         every = slice(None) if genes is None else genes
-        share = functional.softmax(scores + self.baseline[domain], dim=-1)[..., every]
+        share = torch.exp((scores + self.baseline[:, every][domain]).clamp_max(0.0))
         # Rows without a single count have a library of 0, where the logarithm is not finite.
         mean = library.clamp_min(1.0) * share
         if self.kind == "poisson":

@@ -103,10 +103,15 @@ class Decoder(nn.Module):
         self.hidden = hidden_layers(n_latent + n_covariates, n_hidden, n_layers, dropout)
         self.output = nn.Linear(n_hidden + n_covariates, n_output)
 
-    def forward(self, z: torch.Tensor, covariates: torch.Tensor) -> torch.Tensor:
-        """Return scores of shape ``(n_rows, n_output)``."""
+    def forward(
+        self, z: torch.Tensor, covariates: torch.Tensor, genes: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return scores of all genes, ``(n_rows, n_output)``, or of the ``genes`` named."""
         h = self.hidden(torch.cat([z, covariates], dim=1))
-        return self.output(torch.cat([h, covariates], dim=1))
+        joined = torch.cat([h, covariates], dim=1)
+        if genes is None:
+            return self.output(joined)
+        return functional.linear(joined, self.output.weight[genes], self.output.bias[genes])
 
 
 class Classifier(nn.Module):

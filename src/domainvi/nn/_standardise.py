@@ -11,7 +11,7 @@ CLIP = 8.0
 def log_normalise(
     x: torch.Tensor, library: torch.Tensor, target_sum: float | torch.Tensor
 ) -> torch.Tensor:
-    r"""Counts to :math:`\log(1 + t x_g / \ell)` with library size :math:`\ell`.
+    r"""Bring counts to :math:`\log(1 + t x_g / \ell)` with library size :math:`\ell`.
 
     Parameters
     ----------

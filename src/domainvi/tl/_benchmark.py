@@ -227,5 +227,5 @@ def _domainvi(
     )
     model = DomainVI(work, seed=seed)
     model.train(**train_kwargs)
-    soft = model.predict(soft=True)
+    soft = pd.DataFrame(model.predict(soft=True))
     return np.asarray(soft.reindex(columns=cohorts.classes, fill_value=0.0), dtype=np.float64)

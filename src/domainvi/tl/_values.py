@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 _SINGLE_CELL_TOTAL = 1e4
 _BULK_TOTAL = 1e6
-_BULK_FROM = 1e5
+_BULK_COUNTS_A_GENE = 20
 
 
 def log_normalize(matrix: Any) -> Any:
     """Scale counts to a common library size and take ``log(1 + x)``.
 
-    The common size is 1e4 for single cells and 1e6 for bulk, told apart by the median library
-    (under or over 1e5 counts). A matrix that is sparse stays sparse.
+    The common size is 1e4 for single cells and 1e6 for bulk, told apart by the counts of a gene in
+    the median row (under or over 20 in the mean). A matrix that is sparse stays sparse.
 
     Parameters
     ----------
@@ -33,7 +33,8 @@ def log_normalize(matrix: Any) -> Any:
            [0.  , 0.  ]])
     """
     total = np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel()
-    size = _SINGLE_CELL_TOTAL if np.median(total) < _BULK_FROM else _BULK_TOTAL
+    is_bulk = np.median(total) >= _BULK_COUNTS_A_GENE * matrix.shape[1]
+    size = _BULK_TOTAL if is_bulk else _SINGLE_CELL_TOTAL
     factor = size / np.where(total > 0, total, 1.0)
     if sp.issparse(matrix):
         return sp.csr_matrix(sp.diags(factor) @ matrix.astype(np.float64)).log1p()

@@ -9,11 +9,12 @@ from ._initialise import (
     source_domains,
     subsample,
 )
-from ._plan import DomainTrainingPlan
+from ._plan import NO_DECAY, DomainTrainingPlan
 from ._schedule import cosine, ramp
 from ._tables import TrainingRows
 
 __all__ = [
+    "NO_DECAY",
     "Anchor",
     "DomainTrainingPlan",
     "TrainingRows",

@@ -156,5 +156,5 @@ def _vote(rows: TrainingRows, views: dict[str, View]) -> NDArray[np.float64]:
 def agreement(p: NDArray[np.float64], q: NDArray[np.float64]) -> float:
     """Cohen's kappa of two sets of predictions, at least 0 (Cohen 1960)."""
     a, b, k = p.argmax(axis=1), q.argmax(axis=1), p.shape[1]
-    chance = np.bincount(a, minlength=k) @ np.bincount(b, minlength=k) / len(a) ** 2
+    chance = float(np.bincount(a, minlength=k) @ np.bincount(b, minlength=k)) / len(a) ** 2
     return max((float(np.mean(a == b)) - chance) / max(1 - chance, 1e-6), 0.0)

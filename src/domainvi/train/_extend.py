@@ -9,7 +9,7 @@ import torch
 
 from domainvi.module import ScalingTables
 
-from ._initialise import MAX_ROWS, log_rows, subsample
+from ._initialise import log_rows, subsample
 from ._tables import MIN_SCALE
 
 if TYPE_CHECKING:
@@ -87,9 +87,7 @@ def mask_genes(tables: ScalingTables, missing: torch.Tensor) -> None:
     tables.linear[1][..., missing] = torch.inf
 
 
-def weighted_moments(
-    u: torch.Tensor, weight: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def weighted_moments(u: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Weighted centre and scale of columns; columns that do not vary get scale 1."""
     w = weight.double() / weight.sum()
     centre = w @ u.double()

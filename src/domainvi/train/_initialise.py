@@ -8,14 +8,17 @@ import numpy as np
 import torch
 from scvi import REGISTRY_KEYS
 
-
 from ._anchor import Anchor, fit_anchor
-from ._tables import Table, TrainingRows, domain_table, moments, safe_scale, source_table, standardise
+from ._tables import (
+    TrainingRows,
+    domain_table,
+    source_table,
+    standardise,
+)
 from ._views import components
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from scvi.data import AnnDataManager
 
     from domainvi.data import PreparedAnnData
     from domainvi.module import DomainVAE
@@ -78,7 +81,7 @@ def source_domains(
 
 
 def leading_genes(rows: TrainingRows) -> NDArray[np.int64]:
-    """The 2,000 genes with the largest mean variance within domains, in order of the genes."""
+    """Find the 2,000 genes with the largest mean variance within domains, in their order."""
     variance = np.mean(
         [rows.x[rows.domain == d].var(axis=0) for d in np.unique(rows.domain)], axis=0
     )
@@ -141,10 +144,9 @@ def set_projection(module: DomainVAE, s: NDArray[np.float32], genes: NDArray[np.
     module.z_encoder.set_projection(torch.from_numpy(weight), torch.from_numpy(centre))
 
 
-@torch.no_grad()
 def set_baseline(module: DomainVAE, rows: TrainingRows) -> None:
-    """Start the decoder's baseline at the log mean profile of each domain."""
+    """Start the decoder's baseline at the mean profile of each domain."""
     for d in np.unique(rows.domain):
         profile = np.expm1(rows.x[rows.domain == d], dtype=np.float64).mean(axis=0)
-        share = profile / profile.sum() + 1e-8
-        module.likelihood.baseline[d] = torch.as_tensor(np.log(share), dtype=torch.float32)
+        share = torch.as_tensor(profile / max(profile.sum(), 1e-8), dtype=torch.float32)
+        module.likelihood.start(int(d), share.to(module.device))

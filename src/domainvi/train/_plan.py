@@ -13,11 +13,14 @@ from domainvi.errors import TrainingError
 from ._schedule import cosine, ramp
 
 if TYPE_CHECKING:
+    from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
     from scvi.module.base import LossOutput
 
     from domainvi.module import DomainVAE
 
 MAX_GRADIENT_NORM = 5.0
+# Attribute of parameters that must not decay, because part of them is held fixed.
+NO_DECAY = "no_decay"
 
 
 class DomainTrainingPlan(pl.LightningModule):
@@ -87,6 +90,10 @@ class DomainTrainingPlan(pl.LightningModule):
             "confusion_weight": self.confusion_weight * factor,
             "teaching_weight": self.teaching_weight,
         }
+
+    def on_train_start(self) -> None:
+        """Switch dropout on: the module may come from predicting."""
+        self.module.train()
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
         """Compute the loss of one batch."""
@@ -167,7 +174,7 @@ class DomainTrainingPlan(pl.LightningModule):
             "look for rows with extreme values."
         )
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW over all parameters, with weight decay on matrices only."""
         optimizer = torch.optim.AdamW(
             parameter_groups(self.module, self.weight_decay), lr=self.lr, fused=True
@@ -180,7 +187,7 @@ class DomainTrainingPlan(pl.LightningModule):
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: ARG002
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip the gradient norms of the autoencoder and of the domain heads apart."""
         heads = {id(p) for p in self.module.alignment.parameters()}
         parameters = [p for p in self.module.parameters() if p.grad is not None]
@@ -193,8 +200,11 @@ class DomainTrainingPlan(pl.LightningModule):
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Split parameters so that only matrices decay, unless they are marked ``no_decay``."""
     trained = [p for p in module.parameters() if p.requires_grad]
-    decays = [p.dim() > 1 and not getattr(p, "no_decay", False) for p in trained]
+    decays = [p.dim() > 1 and not getattr(p, NO_DECAY, False) for p in trained]
     return [
-        {"params": [p for p, d in zip(trained, decays, strict=True) if d], "weight_decay": weight_decay},
+        {
+            "params": [p for p, d in zip(trained, decays, strict=True) if d],
+            "weight_decay": weight_decay,
+        },
         {"params": [p for p, d in zip(trained, decays, strict=True) if not d], "weight_decay": 0.0},
     ]

@@ -28,7 +28,7 @@ def softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def components(
-    s: NDArray[np.float32], rank: int = RANK
+    s: NDArray[np.floating], rank: int = RANK
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Principal components in units of the first one's standard deviation, not whitened.
 
@@ -114,9 +114,7 @@ class View:
 
     def fit(self, label: NDArray[np.int64], weight: NDArray[np.float64]) -> None:
         """Fit the classifier."""
-        self.coef, self.intercept = logistic(
-            self.features, label, weight, self.rows.n_classes
-        )
+        self.coef, self.intercept = logistic(self.features, label, weight, self.rows.n_classes)
         self.probs = softmax(self.features @ self.coef + self.intercept)
 
     def gene_coefficients(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

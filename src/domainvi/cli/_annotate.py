@@ -1,0 +1,66 @@
+"""`domainvi annotate`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from ._files import check_output, naming, read, write
+from ._fit import accelerator
+from ._options import Data, Device, Force, Output, UnknownAlpha
+from ._report import reporting
+from ._summary import predictions
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def annotate(
+    model: Annotated[Path, Parameter(help="Folder that `domainvi train` wrote.")],
+    data: Data,
+    /,
+    *,
+    output: Output,
+    unknown_alpha: UnknownAlpha = None,
+    device: Device = "auto",
+    force: Force = False,
+) -> None:
+    """Annotate data with a saved model: latents, predicted labels, and the verdict on them.
+
+    Genes are matched by name. The columns and the layer are those that the model was trained with.
+    Rows of a cohort that was not in training, or of data without a cohort column, are standardised
+    by themselves when there are enough of them. Labels in the data are not used.
+    """
+    with reporting() as say:
+        from domainvi import DomainVI
+
+        check_output(output, force)
+        where = accelerator(device)
+        trained = DomainVI.load(model)
+        if where["accelerator"] in {"gpu", "mps"}:
+            number = where["devices"][0] if where["accelerator"] == "gpu" else 0
+            trained.to_device({"gpu": f"cuda:{number}", "mps": "mps"}[where["accelerator"]])
+        adata = read(data)
+        setup = trained.registry_["setup_args"]
+        with naming(data):
+            _check(adata, setup["batch_key"], setup["layer"])
+            trained.annotate(adata, unknown_alpha=unknown_alpha)
+        for line in predictions(adata, setup["labels_key"]):
+            say(line)
+        write(adata, output)
+        say(f"written: {output}")
+
+
+def _check(adata: "AnnData", batch: str | list[str], layer: str | None) -> None:
+    """Refuse data that cannot be annotated: their labels do not matter, nor need they a cohort."""
+    from domainvi.data import check_setup
+
+    keys = [batch] if isinstance(batch, str) else list(batch)
+    check_setup(
+        adata,
+        batch_keys=[key for key in keys if key in adata.obs],
+        labels_key=None,
+        layer=layer,
+        require_labels=False,
+        require_domains=False,
+    )

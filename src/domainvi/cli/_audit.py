@@ -1,0 +1,40 @@
+"""`domainvi audit`."""
+
+from ._files import naming, read
+from ._options import Batch, Data, Labels, Layer, Unlabeled
+from ._report import reporting
+
+
+def audit(
+    data: Data,
+    /,
+    *,
+    batch: Batch,
+    labels: Labels,
+    layer: Layer = None,
+    unlabeled: Unlabeled = "Unknown",
+) -> None:
+    """Say, before training, whether labels can be transferred between cohorts.
+
+    Counts classes by cohort, measures how far they go together, and gives the verdict: alignment
+    allowed, conditional only (within classes), or refused. Writes no file.
+    """
+    with reporting() as say:
+        from domainvi.tl import audit_confounding
+
+        adata = read(data)
+        with naming(data):
+            found = audit_confounding(
+                adata,
+                batch_key=batch,
+                labels_key=labels,
+                unlabeled_category=unlabeled,
+                layer=layer,
+            )
+        import pandas as pd
+
+        table = pd.DataFrame(found.table, index=found.classes, columns=found.domains)
+        table.loc["(unlabelled)"] = found.n_unlabelled
+        say(str(found))
+        say(f"verdict: {found.verdict}")
+        say(f"\nrows by {labels} and {batch}:\n{table.to_string()}")

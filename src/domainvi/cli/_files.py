@@ -1,0 +1,87 @@
+"""Reading and writing h5ad files, with errors that name the file."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from domainvi.errors import InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def read(path: Path) -> "AnnData":
+    """Read an h5ad file into memory.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it is not in this format.
+    """
+    import anndata as ad
+
+    if not path.is_file():
+        msg = (
+            f"{path}: {'is a folder' if path.is_dir() else 'no such file'}; expected an h5ad file."
+        )
+        raise InputError(msg)
+    try:
+        return ad.read_h5ad(path)
+    except PermissionError:
+        raise
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        msg = f"{path} cannot be read as h5ad: {error}"
+        raise InputError(msg) from error
+
+
+def check_output(path: Path, force: bool, *, inputs: tuple[Path, ...] = ()) -> None:
+    """Refuse an output that cannot be written, before hours are spent on it.
+
+    Raises
+    ------
+    InputError
+        If the output exists and is not to be replaced, is an input, or has no folder to stand in.
+    """
+    if not path.absolute().parent.is_dir():
+        msg = f"{path}: the folder {path.parent} does not exist. Create it first."
+        raise InputError(msg)
+    if any(path.exists() and path.samefile(other) for other in inputs if other.exists()):
+        msg = f"{path} is read by this command too. Write to another file."
+        raise InputError(msg)
+    if path.exists() and not force:
+        msg = f"{path} exists already. Pass --force to replace it, or write elsewhere."
+        raise InputError(msg)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Yield a name beside `path`, and move what was written there into place at the end.
+
+    An error or an interrupt leaves what was at `path` before.
+    """
+    beside = path.with_name(f".domainvi-{secrets.token_hex(8)}{path.suffix}")
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write(adata: "AnnData", path: Path) -> None:
+    """Write an h5ad file in one step."""
+    if path.is_dir():
+        msg = f"{path} is a folder; expected the name of a file to write."
+        raise InputError(msg)
+    with whole(path) as beside:
+        adata.write_h5ad(beside, compression="gzip")
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put the name of the file before the message of what is wrong with it."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)(f"{path}: {error}") from error

@@ -1,0 +1,107 @@
+"""Training as the commands do it: on a named device, with progress, and open to interrupts."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from domainvi.errors import InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from domainvi import DomainVI
+
+_FORMS = "auto, cpu, cuda, cuda:<number> or mps"
+
+
+def accelerator(device: str) -> dict[str, Any]:
+    """Translate `--device` into the arguments of `train`.
+
+    Raises
+    ------
+    InputError
+        If the name is not known, or this machine has no such device.
+    """
+    import torch
+
+    kind, _, number = device.partition(":")
+    if kind not in {"auto", "cpu", "cuda", "mps"} or (number and kind != "cuda"):
+        raise InputError(f"--device {device!r} is not known; expected {_FORMS}.")
+    if kind == "cuda":
+        n_gpus = torch.cuda.device_count()
+        if number and not number.isdecimal():
+            raise InputError(f"--device {device!r} is not known; expected {_FORMS}.")
+        if int(number or 0) >= n_gpus:
+            raise InputError(f"--device {device}: this machine has {n_gpus} usable CUDA GPUs.")
+        return {"accelerator": "gpu", "devices": [int(number or 0)]}
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise InputError("--device mps: this machine has no usable Apple GPU.")
+    return {"accelerator": kind, "devices": "auto" if kind == "auto" else 1}
+
+
+def fit(
+    adata: "AnnData",
+    *,
+    batch: str,
+    labels: str,
+    unlabeled: str,
+    layer: str | None,
+    seed: int,
+    device: str,
+    max_epochs: int | None,
+) -> "DomainVI":
+    """Set up and train a model."""
+    from domainvi import DomainVI
+
+    from ._progress import EpochReport
+
+    where = accelerator(device)
+    DomainVI.setup_anndata(
+        adata, batch_key=batch, labels_key=labels, unlabeled_category=unlabeled, layer=layer
+    )
+    model = DomainVI(adata, seed=seed)
+    with interruptible():
+        model.train(
+            max_epochs=max_epochs,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=[EpochReport(sys.stderr)],
+            **where,
+        )
+    return model
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C end the command, though lightning turns it into an exit of its own.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the process was interrupted, whatever a library made of it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    interrupted = False
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    except SystemExit as error:
+        if interrupted:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if interrupted:
+        raise KeyboardInterrupt

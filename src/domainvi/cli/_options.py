@@ -1,0 +1,43 @@
+"""Arguments and options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+Data = Annotated[Path, Parameter(help="File in h5ad format.")]
+Labels = Annotated[str, Parameter("--labels", help="Column of obs with the phenotype.")]
+Batch = Annotated[str, Parameter("--batch", help="Column of obs that names the cohort.")]
+Unlabeled = Annotated[
+    str,
+    Parameter("--unlabeled", help="Rows with this label, like rows without one, are unlabelled."),
+]
+Layer = Annotated[
+    str | None, Parameter("--layer", help="Layer with the expression values; X if not given.")
+]
+Output = Annotated[Path, Parameter(("--output", "-o"), help="The h5ad file to write.")]
+Force = Annotated[
+    bool, Parameter("--force", negative="", help="Replace what is at the output already.")
+]
+Seed = Annotated[int, Parameter("--seed", validator=Number(gte=0), help="Seed of all randomness.")]
+Device = Annotated[
+    str, Parameter("--device", help="auto, cpu, cuda, mps, or one GPU such as cuda:1.")
+]
+MaxEpochs = Annotated[
+    int | None,
+    Parameter(
+        "--max-epochs",
+        validator=Number(gte=1),
+        help="Passes over the data; the model's own number if not given.",
+    ),
+]
+UnknownAlpha = Annotated[
+    float | None,
+    Parameter(
+        "--unknown-alpha",
+        validator=Number(gte=0, lte=1),
+        help="Give the unlabelled category to rows whose p-value of belonging to any known class "
+        "is at most this; if not given, every row gets its best class.",
+    ),
+]

@@ -1,0 +1,56 @@
+"""The lines of results that several commands share."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import domainvi._keys as keys
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from domainvi import DomainVI
+
+_SMALL = 0.05
+
+
+def judgement(model: "DomainVI") -> Iterator[str]:
+    """Say what the audit found, and what was done about it."""
+    if model.audit_:
+        yield f"audit: {model.audit_['sentence']}"
+    if model.guard_.get("alignment") == "off":
+        yield "alignment: off, because the audit refused it"
+
+
+def predictions(adata: "AnnData", labels: str) -> Iterator[str]:
+    """Say how many rows each class got, how sure, and how many look like no known class."""
+    predicted = adata.obs[keys.prediction(labels)]
+    confidence = adata.obs[keys.confidence(labels)]
+    counts = predicted.value_counts()
+    width = max(len(str(name)) for name in counts.index)
+    yield f"predicted {labels} of {adata.n_obs} rows:"
+    for name, count in counts.items():
+        line = f"  {name!s:<{width}} {count:>7}"
+        yield (
+            f"{line}  mean confidence {confidence[predicted == name].mean():.2f}" if count else line
+        )
+    p = adata.obs[keys.unknown(labels)]
+    if p.notna().any():
+        yield f"rows that fit no known class (p <= {_SMALL}): {int((p <= _SMALL).sum())}"
+
+
+def agreement(adata: "AnnData", labels: str, unlabeled: str) -> Iterator[str]:
+    """Score predictions against labels that the data hold, and that were not used."""
+    from domainvi.metrics import accuracy, macro_f1
+
+    if labels not in adata.obs:
+        return
+    column = adata.obs[labels]
+    truth = column.astype(object).where(column.notna(), unlabeled).astype(str).to_numpy()
+    predicted = adata.obs[keys.prediction(labels)].astype(str).to_numpy()
+    known = truth != unlabeled
+    if known.any():
+        yield (
+            f"agreement with its own {known.sum()} labels, which were not used: "
+            f"macro-F1 {macro_f1(truth[known], predicted[known]):.3f}, "
+            f"accuracy {accuracy(truth[known], predicted[known]):.3f}"
+        )

@@ -1,0 +1,54 @@
+"""`domainvi train`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ._files import check_output, naming, read
+from ._fit import fit
+from ._options import Batch, Data, Device, Force, Labels, Layer, MaxEpochs, Seed, Unlabeled
+from ._report import reporting
+from ._summary import judgement
+
+
+def train(
+    ref: Data,
+    /,
+    *,
+    labels: Labels,
+    batch: Batch,
+    output: Annotated[Path, Parameter(("--output", "-o"), help="Folder of the model to write.")],
+    layer: Layer = None,
+    unlabeled: Unlabeled = "Unknown",
+    seed: Seed = 0,
+    device: Device = "auto",
+    max_epochs: MaxEpochs = None,
+    force: Force = False,
+) -> None:
+    """Train a model on several cohorts and save it.
+
+    Rows without a label take part as rows to adapt to. The model then annotates these and other
+    cohorts with `domainvi annotate`. Its folder holds safetensors and JSON, and nothing in it is
+    ever executed.
+    """
+    with reporting() as say:
+        check_output(output, force)
+        adata = read(ref)
+        with naming(ref):
+            model = fit(
+                adata,
+                batch=batch,
+                labels=labels,
+                unlabeled=unlabeled,
+                layer=layer,
+                seed=seed,
+                device=device,
+                max_epochs=max_epochs,
+            )
+        model.save(output, overwrite=force)
+        for line in judgement(model):
+            say(line)
+        say(f"classes: {', '.join(model.classes)}")
+        say(f"cohorts: {', '.join(model.domains)}")
+        say(f"written: {output}")

@@ -1,0 +1,121 @@
+"""`domainvi transfer`."""
+
+from typing import TYPE_CHECKING
+
+from ._files import check_output, naming, read, write
+from ._fit import fit
+from ._join import Columns, check_query, check_reference, check_scales, cohort_of, join
+from ._options import (
+    Batch,
+    Data,
+    Device,
+    Force,
+    Labels,
+    Layer,
+    MaxEpochs,
+    Output,
+    Seed,
+    UnknownAlpha,
+    Unlabeled,
+)
+from ._report import Say, note, reporting
+from ._summary import agreement, judgement, predictions
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+    from domainvi import DomainVI
+    from domainvi.data import GeneAlignment
+
+
+def transfer(
+    ref: Data,
+    query: Data,
+    /,
+    *,
+    labels: Labels,
+    batch: Batch,
+    output: Output,
+    layer: Layer = None,
+    unlabeled: Unlabeled = "Unknown",
+    unknown_alpha: UnknownAlpha = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    max_epochs: MaxEpochs = None,
+    force: Force = False,
+) -> None:
+    """Move labels from REF to QUERY, and write the annotated query.
+
+    Both are joined on the genes that they share by name; the query must have half of the
+    reference's. It may lack the cohort column: then it is one new cohort with the name of its
+    file. Its labels, if it has any, are not used, only compared with the predictions at the end.
+    The output is the query with latents, predicted labels, and the verdict on them.
+    """
+    columns = Columns(batch, labels, unlabeled, layer)
+    with reporting() as say:
+        check_output(output, force, inputs=(ref,))
+        reference, adata = read(ref), read(query)
+        with naming(ref):
+            check_reference(reference, columns)
+        with naming(query):
+            check_query(adata, columns)
+            taken = set(reference.obs[batch].astype(str))
+            cohort = cohort_of(adata, columns, query.stem, taken)
+            joined, genes = join(reference, adata, cohort, columns)
+            check_scales(reference, adata, layer)
+        _describe(say, joined, genes, taken, cohort)
+        del reference
+        model = fit(
+            joined,
+            batch=batch,
+            labels=labels,
+            unlabeled=unlabeled,
+            layer=None,
+            seed=seed,
+            device=device,
+            max_epochs=max_epochs,
+        )
+        _annotate(model, adata, joined, columns, unknown_alpha)
+        for line in (
+            *judgement(model),
+            *predictions(adata, labels),
+            *agreement(adata, labels, unlabeled),
+        ):
+            say(line)
+        write(adata, output)
+        say(f"written: {output}")
+
+
+def _describe(
+    say: Say, joined: "AnnData", genes: "GeneAlignment", taken: set[str], cohort: "pd.Series"
+) -> None:
+    say(
+        f"genes: {genes.n_matched} shared by name; the query lacks {genes.n_missing} of the "
+        f"reference's and has {genes.n_extra} others"
+    )
+    names = sorted(cohort.unique())
+    say(f"rows: {joined.n_obs - len(cohort)} of the reference, {len(cohort)} of the query")
+    say(f"cohorts: {', '.join(sorted(taken))} (reference); {', '.join(names)} (query)")
+    both = taken.intersection(names)
+    if both:
+        note(f"warning: taken as one cohort, since both files name it: {', '.join(sorted(both))}")
+
+
+def _annotate(
+    model: "DomainVI",
+    query: "AnnData",
+    joined: "AnnData",
+    columns: Columns,
+    unknown_alpha: float | None,
+) -> None:
+    """Annotate the joined rows and hand the query's part over to the query."""
+    before = {part: set(getattr(joined, part)) for part in ("obs", "obsm", "uns")}
+    model.annotate(joined, unknown_alpha=unknown_alpha)
+    rows = slice(joined.n_obs - query.n_obs, None)
+    for key in set(joined.obs) - before["obs"]:
+        query.obs[key] = joined.obs[key].iloc[rows].set_axis(query.obs_names)
+    for key in set(joined.obsm) - before["obsm"]:
+        query.obsm[key] = joined.obsm[key][rows]
+    for key in set(joined.uns) - before["uns"]:
+        query.uns[key] = joined.uns[key]

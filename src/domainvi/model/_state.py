@@ -1,0 +1,48 @@
+"""What the parts of a model share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from anndata import AnnData
+    from numpy.typing import NDArray
+    from scvi.data import AnnDataManager
+
+    from domainvi.module import DomainVAE
+    from domainvi.trust import Calibrator, UnknownScorer
+
+
+class ModelState:
+    """Attributes that every part of a model reads; those with a trailing underscore are saved."""
+
+    module: DomainVAE
+    scaling: str
+    likelihood: str
+    seed: int
+    is_trained_: bool
+    is_scaled_: bool
+    class_order_: list[str]
+    class_colors_: list[str]
+    calibration_: Calibrator | None
+    unknown_: UnknownScorer | None
+    audit_: dict[str, Any]
+    guard_: dict[str, Any]
+    history_: dict[str, pd.DataFrame] | None
+    init_params_: dict[str, Any]
+    registry_: dict[str, Any]
+    train_indices: NDArray[np.int64]
+    validation_indices: NDArray[np.int64]
+    _adata: AnnData | None
+    _adata_manager: AnnDataManager | None
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            adata: AnnData | None = None,
+            registry: dict[str, Any] | None = None,
+            **parameters: Any,
+        ) -> None: ...

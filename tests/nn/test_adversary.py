@@ -1,0 +1,148 @@
+"""Domain head: what it is given, how domains are weighed, which rows take part."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional
+
+from domainvi.nn import DomainAdversary, balanced_domain_loss, shared_class_weight
+
+
+def test_the_conditional_input_is_the_outer_product():
+    adversary = DomainAdversary(2, n_domains=2, n_classes=3)
+    z = torch.tensor([[1.0, 2.0], [-1.0, 0.5]])
+    p = torch.tensor([[0.2, 0.3, 0.5], [1.0, 0.0, 0.0]])
+    rows = [[0.2, 0.3, 0.5, 0.4, 0.6, 1.0], [-1.0, 0, 0, 0.5, 0, 0]]
+    expected = adversary.network(torch.tensor(rows))
+    torch.testing.assert_close(adversary(z, p, 1.0), expected)
+
+
+def test_the_marginal_head_does_not_see_the_class():
+    adversary = DomainAdversary(2, n_domains=3)
+    z = torch.randn(4, 2)
+    scores = [adversary(z, p, 1.0) for p in (torch.zeros(4, 5), torch.ones(4, 5))]
+    assert torch.equal(scores[0], scores[1])
+    torch.testing.assert_close(scores[0], adversary.network(z))
+    assert scores[0].shape == (4, 3)
+
+
+@pytest.mark.parametrize(("n_classes", "randomised"), [(64, False), (65, True)])
+def test_products_above_4096_are_randomised(n_classes, randomised):
+    adversary = DomainAdversary(64, n_domains=2, n_classes=n_classes)
+    assert adversary.randomised is randomised
+    width = 512 if randomised else 4096
+    assert adversary.network[0].in_features == width
+    assert {"map_z", "map_p"} <= set(adversary.state_dict()) or not randomised
+
+
+def test_the_random_map_keeps_inner_products():
+    generator = torch.manual_seed(0)
+    z, p = torch.randn(2, 70), torch.softmax(torch.randn(2, 60, generator=generator), dim=1)
+    z[1] = 0.5 * z[0] + z[1]
+    exact = float((z[0] @ z[1]) * (p[0] @ p[1]))
+    size = float((z[0] @ z[0]) * (p[0] @ p[0]))
+    found = []
+    for _ in range(60):
+        joined = DomainAdversary(70, n_domains=2, n_classes=60, n_hidden=2)._join(z, p)
+        found.append([float(joined[0] @ joined[1]), float(joined[0] @ joined[0])])
+    mean = torch.tensor(found).mean(dim=0)
+    assert float(mean[0]) == pytest.approx(exact, abs=0.06 * size)
+    assert float(mean[1]) == pytest.approx(size, rel=0.1)
+
+
+def test_latents_get_the_reversed_gradient_and_the_head_its_own():
+    torch.manual_seed(0)
+    adversary = DomainAdversary(3, n_domains=2, n_classes=2)
+    z0, p = torch.randn(5, 3), torch.softmax(torch.randn(5, 2), dim=1)
+    domain = torch.tensor([0, 1, 0, 1, 1])
+    grads, head = [], []
+    for reversal in (-1.0, 0.7, 0.0):
+        z = z0.clone().requires_grad_(True)
+        adversary.zero_grad()
+        balanced_domain_loss(adversary(z, p, reversal), domain).backward()
+        grads.append(z.grad)
+        head.append(adversary.network[0].weight.grad.clone())
+    torch.testing.assert_close(grads[1], -0.7 * grads[0])
+    assert not grads[2].any()
+    assert torch.equal(head[0], head[1])
+    assert torch.equal(head[0], head[2])
+    assert head[0].any()
+
+
+def test_class_probabilities_are_constants():
+    adversary = DomainAdversary(2, n_domains=2, n_classes=2)
+    logits = torch.randn(4, 2, requires_grad=True)
+    z = torch.randn(4, 2, requires_grad=True)
+    adversary(z, torch.softmax(logits, dim=1), 1.0).sum().backward()
+    assert logits.grad is None
+    assert z.grad.any()
+
+
+def test_gradients_of_head_and_loss_are_right():
+    adversary = DomainAdversary(3, n_domains=2, n_classes=2).double()
+    p = torch.softmax(torch.randn(4, 2, dtype=torch.float64), dim=1)
+    domain = torch.tensor([0, 1, 1, 1])
+    weight = torch.tensor([1.0, 0.5, 0.0, 2.0], dtype=torch.float64)
+    z = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda v: balanced_domain_loss(adversary(v, p, -1.0), domain, weight), (z,)
+    )
+
+
+def test_balanced_loss_by_hand():
+    q = torch.tensor([[0.5, 0.5], [0.8, 0.2], [0.9, 0.1]], dtype=torch.float64)
+    domain, weight = torch.tensor([0, 0, 1]), torch.tensor([1.0, 3.0, 0.25], dtype=torch.float64)
+    plain = (-(math.log(0.5) + math.log(0.8)) / 2 - math.log(0.1)) / 2
+    weighted = (-(math.log(0.5) + 3 * math.log(0.8)) / 4 - math.log(0.1)) / 2
+    assert float(balanced_domain_loss(q.log(), domain)) == pytest.approx(plain, abs=1e-12)
+    assert float(balanced_domain_loss(q.log(), domain, weight)) == pytest.approx(weighted, abs=1e-12)
+
+
+@pytest.mark.parametrize("n_domains", [2, 5])
+def test_chance_is_log_d_whatever_the_sizes(n_domains):
+    domain = torch.cat([torch.full((d**2 + 1,), d) for d in range(n_domains)])
+    loss = balanced_domain_loss(torch.zeros(len(domain), n_domains), domain)
+    assert float(loss) == pytest.approx(math.log(n_domains), rel=1e-6)
+
+
+def test_equal_sizes_give_ordinary_cross_entropy():
+    logits, domain = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 2])
+    expected = functional.cross_entropy(logits, domain)
+    torch.testing.assert_close(balanced_domain_loss(logits, domain), expected)
+
+
+def test_absent_domains_do_not_count():
+    logits, domain = torch.randn(4, 3), torch.tensor([2, 0, 2, 2])
+    losses = functional.cross_entropy(logits, domain, reduction="none")
+    expected = (losses[[0, 2, 3]].mean() + losses[1]) / 2
+    torch.testing.assert_close(balanced_domain_loss(logits, domain), expected)
+
+
+def test_rows_of_weight_zero_have_no_say():
+    logits = torch.randn(4, 2, requires_grad=True)
+    domain, weight = torch.tensor([0, 0, 1, 1]), torch.tensor([1.0, 0.0, 1.0, 0.0])
+    balanced_domain_loss(logits, domain, weight).backward()
+    assert not logits.grad[[1, 3]].any()
+    assert logits.grad[[0, 2]].any()
+
+
+def test_without_any_weight_loss_and_gradient_are_zero():
+    logits = torch.randn(4, 2, requires_grad=True)
+    loss = balanced_domain_loss(logits, torch.tensor([0, 0, 1, 1]), torch.zeros(4))
+    loss.backward()
+    assert float(loss) == 0.0
+    assert not logits.grad.any()
+
+
+def test_shared_class_weight_by_hand():
+    # Class 0 in both domains, class 1 in the first, class 2 in none, class 3 in the second.
+    support = torch.tensor([[True, True, False, False], [True, False, False, True]])
+    p = torch.tensor([[0.1, 0.2, 0.3, 0.4], [1, 0, 0, 0], [0, 1, 0, 0], [0.0, 0, 0.5, 0.5]])
+    torch.testing.assert_close(shared_class_weight(p, support), torch.tensor([0.1, 1, 0, 0]))
+
+
+def test_two_of_three_domains_are_enough_to_share():
+    support = torch.tensor([[True, False], [True, True], [False, False]])
+    p = torch.tensor([[0.3, 0.7]])
+    torch.testing.assert_close(shared_class_weight(p, support), torch.tensor([0.3]))
