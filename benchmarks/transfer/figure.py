@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, told apart with any colour vision; markers and dashes differ too.
 _STYLE = {
     "domainvi": ("#000000", "o", "-"),
-    "domainvi_none": ("#7f7f7f", "s", "-"),
-    "domainvi_marginal": ("#7f7f7f", "p", "--"),
-    "domainvi_wasserstein": ("#7f7f7f", "*", ":"),
+    "network": ("#7f7f7f", "s", "-"),
+    "network_conditional": ("#7f7f7f", "v", "-."),
+    "network_marginal": ("#7f7f7f", "p", "--"),
+    "network_wasserstein": ("#7f7f7f", "*", ":"),
     "scanvi": ("#cc79a7", "v", "-"),
     "scanvi_adversarial": ("#cc79a7", "^", "--"),
     "lr_source": ("#56b4e9", "<", "-"),
@@ -28,7 +29,7 @@ _STYLE = {
     "random_forest": ("#d55e00", "X", "-"),
     "gradient_boosting": ("#e69f00", "h", "-"),
 }
-_DOTS = ("domainvi", "domainvi_none", "scanvi", "lr_source", "lr_z", "coral_lr", "random_forest")
+_DOTS = ("domainvi", "network", "scanvi", "lr_source", "lr_z", "coral_lr", "random_forest")
 
 
 def draw(table: pd.DataFrame) -> Figure:

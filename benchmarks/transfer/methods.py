@@ -132,18 +132,24 @@ def _columns(soft: Any, unit: Unit) -> NDArray[np.float64]:
     return np.asarray(soft.reindex(columns=list(unit.classes), fill_value=0.0), dtype=np.float64)
 
 
-# The source-only twin: the same network, scaling and schedule, no loss that looks at the target.
-_TWIN = {"adversary_weight": 0.0, "confusion_weight": 0.0}
+# The network alone on per-cohort z-scores, without linear members: the ingredients of the recipe.
+_NETWORK = {"scaling": "domain"}
+_PAPER_WEIGHT = {"plan_kwargs": {"adversary_weight": 1.0}}
+
+
+def _ingredient(adversary: str, train_kwargs: dict[str, Any] | None = None) -> Method:
+    model_kwargs = {**_NETWORK, "adversary": adversary}
+    return functools.partial(domainvi, model_kwargs=model_kwargs, train_kwargs=train_kwargs)
+
 
 METHODS: dict[str, Method] = {
     **{name: functools.partial(classical, name=name) for name in BASELINES},
     "scanvi": scanvi,
     "scanvi_adversarial": functools.partial(scanvi, adversarial=True),
     "domainvi": domainvi,
-    "domainvi_marginal": functools.partial(domainvi, model_kwargs={"adversary": "marginal"}),
-    "domainvi_wasserstein": functools.partial(domainvi, model_kwargs={"adversary": "wasserstein"}),
-    "domainvi_none": functools.partial(
-        domainvi, model_kwargs={"adversary": "none"}, train_kwargs={"plan_kwargs": _TWIN}
-    ),
+    "network": _ingredient("none"),
+    "network_conditional": _ingredient("conditional"),
+    "network_marginal": _ingredient("marginal"),
+    "network_wasserstein": _ingredient("wasserstein", _PAPER_WEIGHT),
 }
 CLASSICAL = tuple(BASELINES)

@@ -9,13 +9,14 @@ import pandas as pd
 if TYPE_CHECKING:
     from pathlib import Path
 
-BASELINE, TWIN = "lr_z", "domainvi_none"
+BASELINE, TWIN = "lr_z", "network"
 BASELINE_MARGIN, TWIN_MARGIN = 0.02, 0.01
 ORDER = (
     "domainvi",
-    "domainvi_none",
-    "domainvi_marginal",
-    "domainvi_wasserstein",
+    "network",
+    "network_conditional",
+    "network_marginal",
+    "network_wasserstein",
     "scanvi",
     "scanvi_adversarial",
     "lr_source",

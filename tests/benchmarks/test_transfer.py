@@ -164,7 +164,7 @@ def test_grid_of_the_seed_paper() -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("method", ["scanvi", "scanvi_adversarial", "domainvi", "domainvi_none"])
+@pytest.mark.parametrize("method", ["scanvi", "scanvi_adversarial", "domainvi", "network"])
 def test_networks_return_probabilities(
     data_folder: Path, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

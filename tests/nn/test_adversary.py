@@ -40,15 +40,15 @@ def test_the_random_map_keeps_inner_products():
     generator = torch.manual_seed(0)
     z, p = torch.randn(2, 70), torch.softmax(torch.randn(2, 60, generator=generator), dim=1)
     z[1] = 0.5 * z[0] + z[1]
-    exact = float((z[0] @ z[1]) * (p[0] @ p[1]))
-    size = float((z[0] @ z[0]) * (p[0] @ p[0]))
+    exact = ((z[0] @ z[1]) * (p[0] @ p[1])).item()
+    size = ((z[0] @ z[0]) * (p[0] @ p[0])).item()
     found = []
     for _ in range(60):
         joined = DomainAdversary(70, n_domains=2, n_classes=60, n_hidden=2)._join(z, p)
-        found.append([float(joined[0] @ joined[1]), float(joined[0] @ joined[0])])
+        found.append([(joined[0] @ joined[1]).item(), (joined[0] @ joined[0]).item()])
     mean = torch.tensor(found).mean(dim=0)
-    assert float(mean[0]) == pytest.approx(exact, abs=0.06 * size)
-    assert float(mean[1]) == pytest.approx(size, rel=0.1)
+    assert mean[0].item() == pytest.approx(exact, abs=0.06 * size)
+    assert mean[1].item() == pytest.approx(size, rel=0.1)
 
 
 def test_latents_get_the_reversed_gradient_and_the_head_its_own():
@@ -95,15 +95,17 @@ def test_balanced_loss_by_hand():
     domain, weight = torch.tensor([0, 0, 1]), torch.tensor([1.0, 3.0, 0.25], dtype=torch.float64)
     plain = (-(math.log(0.5) + math.log(0.8)) / 2 - math.log(0.1)) / 2
     weighted = (-(math.log(0.5) + 3 * math.log(0.8)) / 4 - math.log(0.1)) / 2
-    assert float(balanced_domain_loss(q.log(), domain)) == pytest.approx(plain, abs=1e-12)
-    assert float(balanced_domain_loss(q.log(), domain, weight)) == pytest.approx(weighted, abs=1e-12)
+    assert balanced_domain_loss(q.log(), domain).item() == pytest.approx(plain, abs=1e-12)
+    assert balanced_domain_loss(q.log(), domain, weight).item() == pytest.approx(
+        weighted, abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("n_domains", [2, 5])
 def test_chance_is_log_d_whatever_the_sizes(n_domains):
     domain = torch.cat([torch.full((d**2 + 1,), d) for d in range(n_domains)])
     loss = balanced_domain_loss(torch.zeros(len(domain), n_domains), domain)
-    assert float(loss) == pytest.approx(math.log(n_domains), rel=1e-6)
+    assert loss.item() == pytest.approx(math.log(n_domains), rel=1e-6)
 
 
 def test_equal_sizes_give_ordinary_cross_entropy():
@@ -131,7 +133,7 @@ def test_without_any_weight_loss_and_gradient_are_zero():
     logits = torch.randn(4, 2, requires_grad=True)
     loss = balanced_domain_loss(logits, torch.tensor([0, 0, 1, 1]), torch.zeros(4))
     loss.backward()
-    assert float(loss) == 0.0
+    assert loss.item() == 0.0
     assert not logits.grad.any()
 
 

@@ -61,6 +61,12 @@ def test_the_decoder_depends_on_latents_and_covariates():
     assert not torch.allclose(found, decoder(z, covariates.roll(1, dims=1)))
 
 
+def test_some_genes_are_scored_as_among_all():
+    decoder = Decoder(2, n_covariates=3, n_output=5).eval()
+    z, covariates, genes = torch.randn(4, 2), torch.randn(4, 3), torch.tensor([4, 1])
+    torch.testing.assert_close(decoder(z, covariates, genes), decoder(z, covariates)[:, genes])
+
+
 def test_the_classifier_is_linear():
     head = Classifier(3, 4)
     a, b = torch.randn(2, 3), torch.randn(2, 3)

@@ -48,12 +48,12 @@ def test_critic_loss_of_a_linear_critic_by_hand():
     source = (softplus(1.5) + softplus(1.3)) / 2
     target = (softplus(0.5) + softplus(-0.4)) / 2
     loss = critic_loss(critic, SOURCE, TARGET, HALF)
-    assert float(loss) == pytest.approx(-source + target + 160.0, abs=1e-7)
+    assert loss.item() == pytest.approx(-source + target + 160.0, abs=1e-7)
 
 
 def test_a_critic_of_slope_one_pays_no_penalty():
     critic = LinearCritic([0.6, -0.8])
-    assert float(gradient_penalty(critic, SOURCE, TARGET, HALF)) == pytest.approx(0.0, abs=1e-15)
+    assert gradient_penalty(critic, SOURCE, TARGET, HALF).item() == pytest.approx(0.0, abs=1e-15)
     with_penalty = critic_loss(critic, SOURCE, TARGET, HALF)
     torch.testing.assert_close(with_penalty, critic_loss(critic, SOURCE, TARGET, HALF, penalty=0))
 
@@ -63,7 +63,7 @@ def test_a_flat_critic_pays_ten_and_has_a_finite_gradient():
     loss = critic_loss(critic, SOURCE, TARGET, HALF)
     loss.backward()
     # The norm is the root of 1e-10, not 0, so that its derivative exists.
-    assert float(loss) == pytest.approx(10 * (1 - 1e-5) ** 2, abs=1e-12)
+    assert loss.item() == pytest.approx(10 * (1 - 1e-5) ** 2, abs=1e-12)
     assert torch.isfinite(critic.w.grad).all()
 
 
@@ -72,7 +72,7 @@ def test_the_penalty_is_taken_between_source_and_target(mix, expected):
     # z_hat = mix * (3, 4) has norm 5 mix, and so has the gradient there.
     mixes = torch.full((1, 1), mix, dtype=torch.float64)
     found = gradient_penalty(BowlCritic(), rows((3.0, 4.0)), rows((0.0, 0.0)), mixes)
-    assert float(found) == pytest.approx(expected, abs=1e-4)
+    assert found.item() == pytest.approx(expected, abs=1e-4)
 
 
 def test_each_pair_has_its_own_mix():
@@ -81,7 +81,7 @@ def test_each_pair_has_its_own_mix():
     # z_hat = (1, 1) and (3, 0).
     expected = ((math.sqrt(2) - 1) ** 2 + (3 - 1) ** 2) / 2
     found = gradient_penalty(BowlCritic(), source, target, mix)
-    assert float(found) == pytest.approx(expected, abs=1e-9)
+    assert found.item() == pytest.approx(expected, abs=1e-9)
 
 
 def test_mixes_are_uniform_by_default():
@@ -92,7 +92,7 @@ def test_mixes_are_uniform_by_default():
     # At the source end D = 1/2, at the target end 0; the gradient's norm is a ~ U(0, 1).
     gap = softplus(0.0) - softplus(0.5)
     loss = critic_loss(BowlCritic(), source, target)
-    assert float(loss) == pytest.approx(gap + 10 / 3, abs=0.1)
+    assert loss.item() == pytest.approx(gap + 10 / 3, abs=0.1)
 
 
 def test_unequal_sizes_pair_the_first_rows_and_average_all():
@@ -101,9 +101,9 @@ def test_unequal_sizes_pair_the_first_rows_and_average_all():
     expected = -softplus(1) + (softplus(0) + softplus(2) + softplus(4)) / 3
     for mix in (None, HALF[:1]):
         loss = critic_loss(critic, source, target, mix)
-        assert float(loss) == pytest.approx(expected, abs=1e-8)
+        assert loss.item() == pytest.approx(expected, abs=1e-8)
     swapped = critic_loss(critic, target, source)
-    assert float(swapped) == pytest.approx(-expected, abs=1e-8)
+    assert swapped.item() == pytest.approx(-expected, abs=1e-8)
 
 
 def test_the_critic_loss_does_not_reach_the_latents():
@@ -120,7 +120,7 @@ def test_encoder_loss_and_gradient_by_hand():
     target = TARGET.clone().requires_grad_(True)
     loss = encoder_loss(critic, target)
     loss.backward()
-    assert float(loss) == pytest.approx(-(softplus(0.5) + softplus(-0.4)) / 2, abs=1e-12)
+    assert loss.item() == pytest.approx(-(softplus(0.5) + softplus(-0.4)) / 2, abs=1e-12)
     # d/dz of -softplus(D) / n = -sigmoid(D) w / n: towards where the critic scores source.
     slope = -torch.sigmoid(torch.tensor([[0.5], [-0.4]], dtype=torch.float64)) / 2
     torch.testing.assert_close(target.grad, slope * torch.tensor([[3.0, 4.0]]).double())
@@ -150,9 +150,7 @@ def test_gradients_of_the_critic_loss_are_right():
             return functional_call(critic, self.values, (z,))
 
     values = tuple(p.detach().clone().requires_grad_(True) for p in critic.parameters())
-    assert torch.autograd.gradcheck(
-        lambda *v: critic_loss(Fixed(v), SOURCE, TARGET, HALF), values
-    )
+    assert torch.autograd.gradcheck(lambda *v: critic_loss(Fixed(v), SOURCE, TARGET, HALF), values)
 
 
 def test_the_critic_is_the_papers():
@@ -180,4 +178,4 @@ def test_training_the_critic_and_the_target_closes_the_gap():
         encoder_loss(critic, target + shift).backward()
         of_shift.step()
     gap = (target + shift).mean(dim=0) - source.mean(dim=0)
-    assert float(gap.detach().norm()) < 1.5
+    assert gap.detach().norm().item() < 1.5

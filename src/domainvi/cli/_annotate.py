@@ -43,7 +43,7 @@ def annotate(
         adata = read(data)
         setup = trained.registry_["setup_args"]
         with naming(data):
-            _check(adata, setup["batch_key"], setup["layer"])
+            _check(adata, setup["batch_key"], setup["layer"], trained.likelihood)
             trained.annotate(adata, unknown_alpha=unknown_alpha)
         for line in predictions(adata, setup["labels_key"]):
             say(line)
@@ -51,9 +51,9 @@ def annotate(
         say(f"written: {output}")
 
 
-def _check(adata: "AnnData", batch: str | list[str], layer: str | None) -> None:
+def _check(adata: "AnnData", batch: str | list[str], layer: str | None, likelihood: str) -> None:
     """Refuse data that cannot be annotated: their labels do not matter, nor need they a cohort."""
-    from domainvi.data import check_setup
+    from domainvi.data import check_likelihood, check_setup, describe_matrix
 
     keys = [batch] if isinstance(batch, str) else list(batch)
     check_setup(
@@ -64,3 +64,5 @@ def _check(adata: "AnnData", batch: str | list[str], layer: str | None) -> None:
         require_labels=False,
         require_domains=False,
     )
+    matrix = adata.X if layer is None else adata.layers[layer]
+    check_likelihood(describe_matrix(matrix), likelihood)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from ._files import whole, write
-from ._fit import fit
+from ._fit import accelerator, fit
 from ._options import Device, MaxEpochs, Seed
 from ._report import note, reporting
 
@@ -38,11 +38,12 @@ def demo(
     microarray cohort are hidden, predicted, and compared with the truth, beside logistic regression
     on the same split. Writes demo.h5ad and demo_umap.png, and replaces those of an earlier demo.
     """
+    start = time.perf_counter()
     with reporting() as say:
         from domainvi.data import cohorts
         from domainvi.tl import audit_confounding
 
-        start = time.perf_counter()
+        where = accelerator(device)
         out.mkdir(parents=True, exist_ok=True)
         adata = hide(cohorts())
         hidden = (adata.obs[BATCH] == TARGET).to_numpy()
@@ -61,7 +62,7 @@ def demo(
             unlabeled=UNLABELED,
             layer=None,
             seed=seed,
-            device=device,
+            where=where,
             max_epochs=max_epochs,
         )
         model.annotate(adata)
@@ -71,7 +72,7 @@ def demo(
         from ._figure import before_and_after
 
         with whole(out / "demo_umap.png") as beside:
-            before_and_after(adata, BATCH, TRUTH, beside, seed)
+            before_and_after(adata, {BATCH: "cohort", TRUTH: "true cancer type"}, beside, seed)
         write(adata, out / "demo.h5ad")
         say(f"written: {out / 'demo.h5ad'}, {out / 'demo_umap.png'}")
         say(f"seconds: {time.perf_counter() - start:.0f}")
@@ -124,7 +125,7 @@ def _regressions(
         n_classes=len(classes),
     )
     methods = {
-        "logistic regression": lr_source,
+        "logistic regression, scaled by the reference": lr_source,
         "logistic regression, each cohort standardised": lr_z,
     }
     return {

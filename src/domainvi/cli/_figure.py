@@ -1,5 +1,6 @@
 """The figure of the demo: UMAP before and after, by cohort and by class."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,17 +20,15 @@ if TYPE_CHECKING:
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 
 
-def before_and_after(
-    adata: "AnnData", batch_key: str, labels_key: str, path: Path, seed: int
-) -> None:
+def before_and_after(adata: "AnnData", colours: Mapping[str, str], path: Path, seed: int) -> None:
     """Draw expression values and latents side by side.
 
     Parameters
     ----------
     adata
         Annotated data.
-    batch_key, labels_key
-        Columns to colour by.
+    colours
+        The two columns to colour by, and what to call them.
     path
         File to write, in PNG format.
     seed
@@ -41,12 +40,11 @@ def before_and_after(
     }
     figure = Figure(figsize=(9, 8), layout="constrained")
     axes = figure.subplots(2, 2)
-    for row, key in enumerate((batch_key, labels_key)):
+    for row, (key, words) in enumerate(colours.items()):
         for column, (title, layout) in enumerate(layouts.items()):
-            _scatter(
-                axes[row, column], layout, adata.obs[key].astype("category"), legend=column == 1
-            )
-            axes[row, column].set_title(f"{title}\ncoloured by {key.replace('_', ' ')}")
+            names = adata.obs[key].astype("category")
+            _scatter(axes[row, column], layout, names, legend=column == 1)
+            axes[row, column].set_title(f"{title}\ncoloured by {words}")
     figure.savefig(path, dpi=130, format="png")
 
 
@@ -65,7 +63,8 @@ def _umap(values: "NDArray[np.float32]", seed: int) -> "NDArray[np.float32]":
 def _scatter(axes: "Axes", layout: "NDArray[np.float32]", names: Any, *, legend: bool) -> None:
     for code, name in enumerate(names.cat.categories):
         rows = (names == name).to_numpy()
-        axes.scatter(*layout[rows].T, s=12, c=_COLOURS[code % len(_COLOURS)], label=str(name), lw=0)
+        x, y = layout[rows].T
+        axes.scatter(x, y, s=12, c=_COLOURS[code % len(_COLOURS)], label=str(name), lw=0)
     axes.set(xlabel="UMAP 1", ylabel="UMAP 2", xticks=[], yticks=[])
     axes.spines[["top", "right"]].set_visible(False)
     if legend:

@@ -23,9 +23,8 @@ def read(path: Path) -> "AnnData":
     import anndata as ad
 
     if not path.is_file():
-        msg = (
-            f"{path}: {'is a folder' if path.is_dir() else 'no such file'}; expected an h5ad file."
-        )
+        fault = "is a folder" if path.is_dir() else "does not exist"
+        msg = f"{path} {fault}; expected an h5ad file."
         raise InputError(msg)
     try:
         return ad.read_h5ad(path)

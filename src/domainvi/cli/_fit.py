@@ -1,10 +1,11 @@
 """Training as the commands do it: on a named device, with progress, and open to interrupts."""
 
+import io
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -51,20 +52,20 @@ def fit(
     unlabeled: str,
     layer: str | None,
     seed: int,
-    device: str,
+    where: dict[str, Any],
     max_epochs: int | None,
 ) -> "DomainVI":
-    """Set up and train a model."""
+    """Set up and train a model on the device of :func:`accelerator`."""
     from domainvi import DomainVI
 
     from ._progress import EpochReport
 
-    where = accelerator(device)
     DomainVI.setup_anndata(
         adata, batch_key=batch, labels_key=labels, unlabeled_category=unlabeled, layer=layer
     )
     model = DomainVI(adata, seed=seed)
-    with interruptible():
+    # scvi-tools prints what stopped a training, which the caller reports anyhow.
+    with interruptible(), redirect_stdout(io.StringIO()):
         model.train(
             max_epochs=max_epochs,
             enable_progress_bar=False,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import domainvi._keys as keys
 from domainvi.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,9 +63,7 @@ def check_scales(ref: "AnnData", query: "AnnData", layer: str | None) -> None:
 
     kinds = [describe_matrix(a.X if layer is None else a.layers[layer]).kind for a in (ref, query)]
     if (kinds[0] == "counts") != (kinds[1] == "counts"):
-        words = [
-            "whole counts" if kind == "counts" else "values that are no counts" for kind in kinds
-        ]
+        words = ["counts" if kind == "counts" else "values that are no counts" for kind in kinds]
         msg = (
             f"The reference holds {words[0]} and the query {words[1]}. Bring both to one scale, "
             "such as log2(x + 1), or choose counts in both with --layer."
@@ -77,7 +76,14 @@ def cohort_of(query: "AnnData", columns: Columns, name: str, taken: set[str]) ->
     import pandas as pd
 
     if columns.batch in query.obs:
-        return query.obs[columns.batch].astype(str)
+        cohort = query.obs[columns.batch].astype(str)
+        if len(taken.union(cohort)) == 1:
+            msg = (
+                f"All rows of reference and query are of one cohort, {cohort.iloc[0]!r} in obs"
+                f"[{columns.batch!r}]. Give the query's another name, or leave the column out."
+            )
+            raise InputError(msg)
+        return cohort
     while name in taken:
         name += " (query)"
     return pd.Series(name, index=query.obs_names)
@@ -101,21 +107,32 @@ def join(
 
     genes = align_genes(query.var_names, ref.var_names)
     shared = ref.var_names[genes.mask]
-    labels = ref.obs[columns.labels].astype(object)
-    hidden = np.full(query.n_obs, columns.unlabeled, dtype=object)
     obs = pd.DataFrame(
         {
             columns.batch: np.r_[ref.obs[columns.batch].astype(str), cohort.to_numpy()],
-            columns.labels: np.r_[labels.to_numpy(), hidden],
+            columns.labels: _labels(ref, query.n_obs, columns),
         },
-        index=[
-            *(f"ref-{i}" for i in range(ref.n_obs)),
-            *(f"query-{i}" for i in range(query.n_obs)),
-        ],
+        index=[str(i) for i in range(ref.n_obs + query.n_obs)],
     )
     parts = [_values(part[:, shared], columns.layer) for part in (ref, query)]
     stacked = ad.concat(parts, keys=["ref", "query"], index_unique="-")
-    return ad.AnnData(stacked.X, obs=obs, var=pd.DataFrame(index=shared)), genes
+    out = ad.AnnData(stacked.X, obs=obs, var=pd.DataFrame(index=shared))
+    colours = keys.colors(columns.labels)
+    if colours in ref.uns:
+        out.uns[colours] = ref.uns[colours]
+    return out, genes
+
+
+def _labels(ref: "AnnData", n_hidden: int, columns: Columns) -> "pd.Categorical":
+    """Return the reference's labels in its own order of classes, then as many hidden ones."""
+    import pandas as pd
+
+    known = ref.obs[columns.labels].astype("category").cat
+    names = known.categories.astype(str).tolist()
+    if columns.unlabeled not in names:
+        names.append(columns.unlabeled)
+    codes = [*known.codes, *[names.index(columns.unlabeled)] * n_hidden]
+    return pd.Categorical.from_codes(codes, categories=names)
 
 
 def _values(part: "AnnData", layer: str | None) -> "AnnData":

@@ -1,6 +1,5 @@
 """Parse the command line, run one command, and turn what went wrong into an exit status."""
 
-import sys
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
@@ -25,7 +24,8 @@ def build() -> App:
         help="Move phenotype labels between RNA-seq cohorts, and say when not to trust them.",
         help_epilogue="Results go to standard output, progress to standard error. Exit status: 0 "
         "success, 2 bad input, 130 interrupted, 1 anything else.",
-        help_format="plaintext",
+        help_format="markdown",
+        suppress_keyboard_interrupt=False,
         version=lambda: domainvi.__version__,
     )
     for command in (demo, transfer, train, annotate, audit):
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _fail(f"{error.strerror}: {error.filename}")
     except KeyboardInterrupt:
-        note("domainvi: interrupted; nothing was written")
+        note("domainvi: interrupted")
         return INTERRUPTED
     return SUCCESS
 

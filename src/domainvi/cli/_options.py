@@ -18,7 +18,8 @@ Layer = Annotated[
 ]
 Output = Annotated[Path, Parameter(("--output", "-o"), help="The h5ad file to write.")]
 Force = Annotated[
-    bool, Parameter("--force", negative="", help="Replace what is at the output already.")
+    bool,
+    Parameter("--force", negative="", show_default=False, help="Replace an existing output."),
 ]
 Seed = Annotated[int, Parameter("--seed", validator=Number(gte=0), help="Seed of all randomness.")]
 Device = Annotated[

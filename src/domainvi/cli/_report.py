@@ -1,10 +1,12 @@
 """What a command says: results on standard output, everything else on standard error."""
 
+import io
 import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from typing import Any
 
 Say = Callable[[str], None]
 
@@ -29,6 +31,8 @@ def reporting() -> Iterator[Say]:
     A function that writes a line of results.
     """
     results = sys.stdout
+    if isinstance(results, io.TextIOWrapper):  # a console that lacks a letter shows its code
+        results.reconfigure(errors="backslashreplace")
 
     def say(text: str) -> None:
         results.write(text + "\n")
@@ -64,5 +68,5 @@ def _levels() -> Iterator[None]:
             logging.getLogger(name).setLevel(level)
 
 
-def _show_warning(message: Warning | str, *_: object) -> None:
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     note(f"warning: {message}")

@@ -29,10 +29,8 @@ def predictions(adata: "AnnData", labels: str) -> Iterator[str]:
     width = max(len(str(name)) for name in counts.index)
     yield f"predicted {labels} of {adata.n_obs} rows:"
     for name, count in counts.items():
-        line = f"  {name!s:<{width}} {count:>7}"
-        yield (
-            f"{line}  mean confidence {confidence[predicted == name].mean():.2f}" if count else line
-        )
+        mean = f"  mean confidence {confidence[predicted == name].mean():.2f}" if count else ""
+        yield f"  {name!s:<{width}} {count:>7}{mean}"
     p = adata.obs[keys.unknown(labels)]
     if p.notna().any():
         yield f"rows that fit no known class (p <= {_SMALL}): {int((p <= _SMALL).sum())}"

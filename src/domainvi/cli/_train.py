@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ._files import check_output, naming, read
-from ._fit import fit
+from ._fit import accelerator, fit
 from ._options import Batch, Data, Device, Force, Labels, Layer, MaxEpochs, Seed, Unlabeled
 from ._report import reporting
 from ._summary import judgement
@@ -34,6 +34,7 @@ def train(
     """
     with reporting() as say:
         check_output(output, force)
+        where = accelerator(device)
         adata = read(ref)
         with naming(ref):
             model = fit(
@@ -43,7 +44,7 @@ def train(
                 unlabeled=unlabeled,
                 layer=layer,
                 seed=seed,
-                device=device,
+                where=where,
                 max_epochs=max_epochs,
             )
         model.save(output, overwrite=force)

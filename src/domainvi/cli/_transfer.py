@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ._files import check_output, naming, read, write
-from ._fit import fit
+from ._fit import accelerator, fit
 from ._join import Columns, check_query, check_reference, check_scales, cohort_of, join
 from ._options import (
     Batch,
@@ -55,6 +55,7 @@ def transfer(
     columns = Columns(batch, labels, unlabeled, layer)
     with reporting() as say:
         check_output(output, force, inputs=(ref,))
+        where = accelerator(device)
         reference, adata = read(ref), read(query)
         with naming(ref):
             check_reference(reference, columns)
@@ -73,7 +74,7 @@ def transfer(
             unlabeled=unlabeled,
             layer=None,
             seed=seed,
-            device=device,
+            where=where,
             max_epochs=max_epochs,
         )
         _annotate(model, adata, joined, columns, unknown_alpha)
@@ -113,9 +114,9 @@ def _annotate(
     before = {part: set(getattr(joined, part)) for part in ("obs", "obsm", "uns")}
     model.annotate(joined, unknown_alpha=unknown_alpha)
     rows = slice(joined.n_obs - query.n_obs, None)
-    for key in set(joined.obs) - before["obs"]:
+    for key in joined.obs.columns.difference([*before["obs"]], sort=False):
         query.obs[key] = joined.obs[key].iloc[rows].set_axis(query.obs_names)
-    for key in set(joined.obsm) - before["obsm"]:
+    for key in joined.obsm.keys() - before["obsm"]:
         query.obsm[key] = joined.obsm[key][rows]
-    for key in set(joined.uns) - before["uns"]:
+    for key in joined.uns.keys() - before["uns"]:
         query.uns[key] = joined.uns[key]

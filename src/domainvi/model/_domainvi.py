@@ -110,7 +110,7 @@ class DomainVI(
             self._remember_reference(adata)
         self.likelihood, self.scaling, self.seed = likelihood, scaling, seed
         self.is_scaled_ = False
-        self.calibration_, self.unknown_ = None, None
+        self.calibration_, self.unknown_, self.centring_ = None, None, None
         self.audit_: dict[str, Any] = {}
         self.guard_: dict[str, Any] = {}
         with torch.random.fork_rng(devices=[]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +38,7 @@ class RowOutputs:
     Parameters
     ----------
     mean, variance
-        Of ``q(z | x)``, shape ``(n_rows, n_latent)``.
+        Of ``q(z | x)``, shape ``(n_rows, n_latent)``; the mean is centred where the model centres.
     logits
         Uncalibrated log-probabilities of the classes, shape ``(n_rows, n_classes)``.
     network, linear
@@ -50,6 +50,10 @@ class RowOutputs:
     logits: NDArray[np.float32]
     network: NDArray[np.float32]
     linear: NDArray[np.float32]
+
+    def take(self, rows: NDArray[np.int64]) -> RowOutputs:
+        """Return some of the rows."""
+        return RowOutputs(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
 
 class InferenceMixin(PreparedDataMixin):
@@ -77,24 +81,43 @@ class InferenceMixin(PreparedDataMixin):
             raise InputError(msg)
         return rows % max(work.n_obs, 1)
 
-    @torch.inference_mode()
     def _outputs(
         self,
         adata: AnnData | None,
         indices: Sequence | NDArray | None,
         batch_size: int | None,
     ) -> RowOutputs:
-        """Run encoder and classifier; rows come back in the order asked for."""
+        """Run encoder and classifiers; rows come back in the order asked for."""
         self._check_trained()
         work = self._validate_anndata(adata)
         rows = self._row_numbers(work, indices)
+        if self.centring_ is None:
+            return self._forward(work, rows, batch_size)
+        domain = codes(work.manager, REGISTRY_KEYS.BATCH_KEY)
+        if (domain[rows] < len(self.domains)).all():
+            return self._centred(self._forward(work, rows, batch_size), domain[rows])
+        # A new cohort is centred by all of its rows, whichever of them are asked for.
+        return self._centred(self._forward(work, None, batch_size), domain).take(rows)
+
+    def _centred(self, out: RowOutputs, domain: NDArray[np.int64]) -> RowOutputs:
+        if self.centring_ is None:
+            return out
+        p = np.exp(out.logits.astype(np.float64))
+        return replace(out, mean=self.centring_.apply(out.mean, p, domain))
+
+    @torch.inference_mode()
+    def _forward(
+        self, work: PreparedAnnData, rows: NDArray[np.int64] | None, batch_size: int | None
+    ) -> RowOutputs:
         tables = self._scaling_tables(work)
         loader = AnnDataLoader(work.manager, rows, batch_size=batch_size or INFERENCE_BATCH)
+        self.module.eval()
         parts = []
         for tensors in loader:
             inputs = self.module._get_inference_input(tensors)
             mean, variance, network, linear = self.module.embed(**inputs, tables=tables)
-            logits = self.module.ensemble(network, linear)
+            domain = inputs["batch_index"].squeeze(-1).long().to(network.device)
+            logits = self.module.ensemble(network, linear, domain)
             parts.append([t.cpu() for t in (mean, variance, logits, network, linear)])
         if not parts:
             widths = [self.module.n_latent] * 2 + [len(self.classes)] * 3

@@ -12,6 +12,7 @@ from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import prepare
 from domainvi.errors import ModelFileError
 from domainvi.io import read_model, write_model
+from domainvi.train import Centring
 from domainvi.trust import Calibrator, UnknownScorer
 
 from ._prepared import PreparedDataMixin, columns_of, register
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 MODULE_PREFIX = "module."
 UNKNOWN_PREFIX = "unknown."
+CENTRING_PREFIX = "centring."
 PLAIN = ("is_trained_", "is_scaled_", "class_order_", "class_colors_", "audit_", "guard_")
 INDICES = ("train_indices_", "validation_indices_")
 
@@ -50,6 +52,8 @@ class PersistenceMixin(PreparedDataMixin):
         if self.unknown_ is not None:
             arrays = self.unknown_.to_arrays()
             tensors |= {UNKNOWN_PREFIX + k: np.asarray(v) for k, v in arrays.items()}
+        if self.centring_ is not None:
+            tensors |= {CENTRING_PREFIX + k: v for k, v in self.centring_.to_arrays().items()}
         calibration = None if self.calibration_ is None else self.calibration_.to_dict()
         history = self.history_ or {}
         metadata = {
@@ -129,17 +133,19 @@ class PersistenceMixin(PreparedDataMixin):
             setattr(self, name, value)
         if metadata["calibration"] is not None:
             self.calibration_ = Calibrator.from_dict(metadata["calibration"])
-        unknown = {
-            k.removeprefix(UNKNOWN_PREFIX): v.numpy()
-            for k, v in tensors.items()
-            if k.startswith(UNKNOWN_PREFIX)
-        }
+        unknown, centring = (arrays_under(p, tensors) for p in (UNKNOWN_PREFIX, CENTRING_PREFIX))
         self.unknown_ = UnknownScorer.from_arrays(unknown) if unknown else None
+        self.centring_ = Centring.from_arrays(centring) if centring else None
         self.history_ = {k: history_frame(k, v) for k, v in metadata["history"].items()} or None
 
     def _parameters(self) -> dict[str, Any]:
         """Arguments of the constructor."""
         return dict(self.init_params_["non_kwargs"])
+
+
+def arrays_under(prefix: str, tensors: dict[str, Any]) -> dict[str, Any]:
+    """Take the arrays whose names start with a prefix, and drop it."""
+    return {k.removeprefix(prefix): v.numpy() for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def plain(value: Any) -> Any:

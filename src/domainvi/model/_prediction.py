@@ -23,7 +23,7 @@ class PredictionMixin(InferenceMixin):
 
     def _probabilities(self, out: RowOutputs, calibrated: bool = True) -> NDArray[np.float64]:
         """Class probabilities in the order of the codes, shape ``(n_rows, n_classes)``."""
-        if calibrated and self.calibration_ is not None:
+        if calibrated and self.calibration_ is not None and len(out.logits):
             return self.calibration_.apply(out.logits)
         p = np.exp(out.logits.astype(np.float64))
         return p / p.sum(axis=1, keepdims=True)

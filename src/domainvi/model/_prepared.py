@@ -19,7 +19,15 @@ from scvi.data.fields import (
 )
 
 from domainvi._compat import SETUP_ARGS_KEY
-from domainvi.data import Columns, PreparedAnnData, prepare
+from domainvi.data import (
+    Columns,
+    PreparedAnnData,
+    check_likelihood,
+    check_setup,
+    describe_matrix,
+    prepare,
+    select_matrix,
+)
 from domainvi.errors import InputError
 from domainvi.module import EXTRA_DOMAINS_KEY
 
@@ -139,6 +147,7 @@ class PreparedDataMixin(ModelState):
     def _prepare_query(self, adata: AnnData, min_overlap: float = 0.5) -> PreparedAnnData:
         """Prepare rows that the model was not set up with: genes by name, new domains allowed."""
         columns = columns_of(self.registry_[SETUP_ARGS_KEY])
+        self._check_query(adata, columns)
         work = prepare(
             adata,
             columns,
@@ -149,6 +158,21 @@ class PreparedDataMixin(ModelState):
         setup_method_args = {k: v for k, v in self.registry_.items() if k != "field_registries"}
         register(work, columns, setup_method_args, self.registry_, extend_categories=True)
         return work
+
+    def _check_query(self, adata: AnnData, columns: Columns) -> None:
+        """Refuse what cannot be predicted; columns for labels and domains may be missing."""
+        check_setup(
+            adata,
+            batch_keys=[key for key in columns.batch_keys if key in adata.obs],
+            labels_key=None,
+            layer=columns.layer,
+            size_factor_key=columns.size_factor_key,
+            categorical_covariate_keys=columns.categorical_covariate_keys,
+            continuous_covariate_keys=columns.continuous_covariate_keys,
+            require_labels=False,
+            require_domains=False,
+        )
+        check_likelihood(describe_matrix(select_matrix(adata, columns.layer)), self.likelihood)
 
     def _state(self, key: str) -> dict[str, Any]:
         return self.registry_["field_registries"][key]["state_registry"]

@@ -106,6 +106,7 @@ class QueryMixin(InferenceMixin, PersistenceMixin):
             "class_colors_",
             "calibration_",
             "unknown_",
+            "centring_",
             "audit_",
             "guard_",
         ):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from scvi.data import AnnDataManager
 
     from domainvi.module import DomainVAE
+    from domainvi.train import Centring
     from domainvi.trust import Calibrator, UnknownScorer
 
 
@@ -28,6 +29,7 @@ class ModelState:
     class_colors_: list[str]
     calibration_: Calibrator | None
     unknown_: UnknownScorer | None
+    centring_: Centring | None
     audit_: dict[str, Any]
     guard_: dict[str, Any]
     history_: dict[str, pd.DataFrame] | None

@@ -17,6 +17,7 @@ from domainvi.module import TEACHER_KEY
 from domainvi.train import (
     DomainTrainingPlan,
     TrainingRows,
+    fit_centring,
     initialise,
     library_sizes,
     log_rows,
@@ -52,7 +53,7 @@ class TrainingMixin(InferenceMixin):
         accelerator: str = "auto",
         devices: int | list[int] | str = "auto",
         train_size: float = 0.9,
-        batch_size: int = 256,
+        batch_size: int = 128,
         early_stopping: bool = True,
         force_alignment: bool = False,
         plan_kwargs: dict[str, Any] | None = None,
@@ -104,7 +105,7 @@ class TrainingMixin(InferenceMixin):
         train_idx, val_idx = stratified_split(domain, label, 1 - train_size, self.seed)
         plan_arguments = self._align_as_audited(domain, label, force_alignment, plan_kwargs)
         if not self.is_scaled_:
-            self._fit_scaling(work, train_idx, is_source)
+            self._fit_scaling(work, is_source)
         if self.module.linear.n_members and TEACHER_KEY not in work.manager.data_registry:
             names = [f"{TEACHER_KEY}_{k}" for k in range(len(self.classes))]
             work.obs[names] = self._teacher(work)
@@ -130,7 +131,8 @@ class TrainingMixin(InferenceMixin):
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             runner()
-        self._judge(domain, label)
+        align = self.module.alignment.kind == "conditional" and plan.adversary_weight > 0
+        self._judge(domain, label, align=align)
 
     def _align_as_audited(
         self,
@@ -151,11 +153,9 @@ class TrainingMixin(InferenceMixin):
             self.guard_["alignment"] = "off"
         return arguments
 
-    def _fit_scaling(
-        self, work: PreparedAnnData, train_idx: NDArray[np.int64], is_source: NDArray[np.bool_]
-    ) -> None:
+    def _fit_scaling(self, work: PreparedAnnData, is_source: NDArray[np.bool_]) -> None:
         domain, label = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), self._labels(work)
-        drawn = subsample(train_idx, domain[train_idx], self.seed)
+        drawn = subsample(np.arange(len(domain)), domain, self.seed)
         sizes = library_sizes(work, drawn)
         self.module.target_sum.fill_(
             float(np.median(sizes[sizes > 0])) if (sizes > 0).any() else 1.0
@@ -173,11 +173,16 @@ class TrainingMixin(InferenceMixin):
         parts = [self.module.embed(**self.module._get_inference_input(t))[3] for t in loader]
         return torch.exp(torch.cat(parts)).cpu().numpy()
 
-    def _judge(self, domain: NDArray[np.int64], label: NDArray[np.int64]) -> None:
-        """Fit what says how far predictions can be trusted."""
+    def _judge(self, domain: NDArray[np.int64], label: NDArray[np.int64], *, align: bool) -> None:
+        """Centre the latents, and fit what says how far predictions can be trusted."""
         if not (label >= 0).any():
             return
-        out = self._outputs(None, None, None)
+        work = self._validate_anndata()
+        out = self._forward(work, None, None)
+        if align:
+            p = np.exp(out.logits.astype(np.float64))
+            self.centring_ = fit_centring(out.mean, p, domain, len(self.domains))
+            out = self._centred(out, domain)
         held_out = np.zeros(len(label), dtype=bool)
         held_out[self.validation_indices] = True
         self.calibration_ = fit_calibration(out.logits, label, held_out)

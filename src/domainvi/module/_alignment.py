@@ -120,8 +120,12 @@ class DomainAlignment(nn.Module):
         source = self.is_source[domain]
         if source.all() or not source.any():
             return z.new_zeros(()), {}
-        discrimination = critic_loss(critic, z[source], z[~source])
-        pull = encoder_loss(critic, z[~source])
+        if torch.is_grad_enabled():
+            discrimination = critic_loss(critic, z[source], z[~source])
+            pull = encoder_loss(critic, z[~source])
+        else:
+            # The gradient penalty cannot be had without gradients: held-out rows go without.
+            discrimination = pull = z.new_zeros(())
         with torch.no_grad():
             scores = critic(z)
             midpoint = (scores[source].mean() + scores[~source].mean()) / 2

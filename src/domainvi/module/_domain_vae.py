@@ -18,7 +18,6 @@ from domainvi.nn import (
     GaussianEncoder,
     LinearEnsemble,
     Standardiser,
-    class_confusion,
     log_normalise,
     one_hot,
 )
@@ -60,13 +59,13 @@ class DomainVAE(BaseModuleClass):
     with :math:`s` the model's input scaling. Training minimises
 
     .. math:: L = L_\mathrm{class} + \alpha \frac{-\mathrm{ELBO}}{G}
-                  + L_\mathrm{align}(\lambda) + \mu L_\mathrm{confusion},
+                  + L_\mathrm{align}(\lambda) + \tau L_\mathrm{teach},
 
     where :math:`L_\mathrm{class}` is the cross-entropy of labelled rows with label smoothing,
     the ELBO is :math:`E_q \log p(x \mid z, d) - KL(q(z \mid x) \Vert N(0, I))` summed over
     :math:`G` genes, :math:`L_\mathrm{align}` is the adversary
-    (:class:`~domainvi.module.DomainAlignment`) and :math:`L_\mathrm{confusion}` is minimum class
-    confusion on unlabelled rows (:func:`domainvi.nn.class_confusion`). The encoder does not see
+    (:class:`~domainvi.module.DomainAlignment`) and :math:`L_\mathrm{teach}` is the cross-entropy of
+    unlabelled rows to the probabilities of the linear members. The encoder does not see
     the domain and the decoder does.
 
     Parameters
@@ -94,6 +93,7 @@ class DomainVAE(BaseModuleClass):
     network_share: torch.Tensor
     class_mix: torch.Tensor
     target_sum: torch.Tensor
+    log_prior: torch.Tensor
 
     def __init__(
         self,
@@ -128,7 +128,8 @@ class DomainVAE(BaseModuleClass):
         self.decoder = Decoder(n_latent, n_covariates, n_input, n_hidden, n_layers)
         self.likelihood: Likelihood = build_likelihood(likelihood, n_domains[0], n_input)
         self.classifier = Classifier(n_latent, n_classes)
-        # Share of the network in the predictions; the guard may set it to 0.
+        # Share of the network in the predictions.
+        self.register_buffer("log_prior", torch.zeros(n_domains[0], n_classes))
         self.register_buffer("network_share", torch.ones(()))
         # Library size that counts are brought to: the median of the training rows.
         self.register_buffer("target_sum", torch.tensor(1e4))
@@ -213,14 +214,27 @@ class DomainVAE(BaseModuleClass):
         own, members = (None, None) if tables is None else (tables.network, tables.linear)
         mean, variance = self.z_encoder(self.standardiser(u, domain, own))
         network = functional.log_softmax(self.classifier(mean), dim=1)
-        linear = self.linear(u, domain, members) if self.linear.n_members else network
-        return mean, variance, network, linear
+        if self.linear.n_members == 0:
+            return mean, variance, network, network
+        return mean, variance, network, self.linear(u, domain, members)
 
-    def ensemble(self, network: torch.Tensor, linear: torch.Tensor) -> torch.Tensor:
-        """Average probabilities of network and linear members; log-probabilities in and out."""
+    def ensemble(
+        self, network: torch.Tensor, linear: torch.Tensor, domain: torch.Tensor
+    ) -> torch.Tensor:
+        """Average network and linear members and correct for the class mix of the domain.
+
+        Parameters
+        ----------
+        network, linear
+            Log-probabilities, shape ``(n_rows, n_classes)``.
+        domain
+            Domain codes, shape ``(n_rows,)``; domains unseen in training are not corrected.
+        """
+        known = domain < len(self.log_prior)
+        prior = self.log_prior[torch.where(known, domain, 0)] * known[:, None]
         share = self.network_share
-        p = share * torch.exp(network) + (1 - share) * torch.exp(linear)
-        return torch.log(p.clamp_min(1e-12))
+        p = (1 - share) * torch.exp(linear) + share * torch.exp(network)
+        return functional.log_softmax(torch.log(p.clamp_min(1e-12)) + prior, dim=1)
 
     def covariates(
         self,
@@ -302,7 +316,6 @@ class DomainVAE(BaseModuleClass):
         generative_outputs: dict,
         reconstruction_weight: float = 10.0,
         adversary_weight: float = 0.0,
-        confusion_weight: float = 0.0,
         teaching_weight: float = 0.0,
         kl_weight: float = 1.0,
         genes: torch.Tensor | None = None,
@@ -323,23 +336,17 @@ class DomainVAE(BaseModuleClass):
         reconstruction = reconstruction * (self.n_input / x.shape[1])
         logits = self.classifier(z)
         classification = self.classification_loss(logits, label)
-        confusion = class_confusion(logits[label < 0])
         teaching = self.teaching_loss(logits, label, tensors.get(TEACHER_KEY))
         alignment, metrics = self.alignment(
             z, logits.detach(), label, self.domains(tensors), adversary_weight
         )
         elbo = (reconstruction + kl_weight * kl).mean() / self.n_input
         loss = (
-            classification
-            + reconstruction_weight * elbo
-            + alignment
-            + confusion_weight * confusion
-            + teaching_weight * teaching
+            classification + reconstruction_weight * elbo + alignment + teaching_weight * teaching
         )
         terms = {
             "classification_loss": classification,
             "teaching_loss": teaching,
-            "class_confusion": confusion,
             **metrics,
         }
         return LossOutput(

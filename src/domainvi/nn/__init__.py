@@ -1,7 +1,6 @@
 """Tensors in, tensors out: the networks and the losses on them."""
 
 from ._adversary import DomainAdversary, balanced_domain_loss, shared_class_weight
-from ._confusion import class_confusion
 from ._gradient_reversal import reverse_gradient
 from ._linear import LinearEnsemble
 from ._networks import Classifier, Decoder, GaussianEncoder, one_hot
@@ -17,7 +16,6 @@ __all__ = [
     "LinearEnsemble",
     "Standardiser",
     "balanced_domain_loss",
-    "class_confusion",
     "critic_loss",
     "encoder_loss",
     "gradient_penalty",

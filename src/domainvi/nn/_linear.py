@@ -11,17 +11,23 @@ from ._standardise import CLIP
 class LinearEnsemble(nn.Module):
     r"""Average of linear classifiers, each on its own standardisation of the rows.
 
-    .. math:: p(y \mid x, d) = \mathrm{softmax}\Bigl(a \log \sum_m w_m\,\mathrm{softmax}\bigl(
-              \mathrm{clip}((x - c_{md}) / s_{md})^\top B_m + b_m\bigr)\Bigr)
+    Member :math:`m` gives :math:`p_m(x, d) = \mathrm{softmax}\bigl(
+    \mathrm{clip}((x - c_{md}) / s_{md})^\top B_m + b_m\bigr)`. The last one is the un-adapted twin,
+    with share :math:`\varepsilon` (the doubt); the others are averaged with weights :math:`w` that
+    sum to one, and sharpened with the exponent :math:`a`:
 
-    with weights :math:`w` that sum to one and a sharpness :math:`a`. The members are fitted in
-    closed form before the network is trained (:func:`domainvi.train.fit_anchor`) and stay as they
-    are; they are saved with the weights.
+    .. math:: p = (1 - \varepsilon)\, \mathrm{normalise}\Bigl(\bigl(\sum_m w_m p_m\bigr)^a\Bigr)
+                  + \varepsilon\, p_\mathrm{twin}
+
+    The members are fitted before the network is trained (:func:`domainvi.train.fit_anchor`) and
+    stay as they are; they are saved with the weights.
 
     Parameters
     ----------
-    n_members, n_domains, n_input, n_classes
-        Sizes. With 0 members the ensemble has no say.
+    n_members
+        Members, the twin among them. 0 for an ensemble without a say.
+    n_domains, n_input, n_classes
+        Sizes.
     """
 
     centre: torch.Tensor
@@ -30,6 +36,7 @@ class LinearEnsemble(nn.Module):
     intercept: torch.Tensor
     weight: torch.Tensor
     sharpness: torch.Tensor
+    doubt: torch.Tensor
     is_shared: torch.Tensor
 
     def __init__(self, n_members: int, n_domains: int, n_input: int, n_classes: int) -> None:
@@ -40,6 +47,7 @@ class LinearEnsemble(nn.Module):
         self.register_buffer("intercept", torch.zeros(n_members, n_classes))
         self.register_buffer("weight", torch.ones(n_members) / max(n_members, 1))
         self.register_buffer("sharpness", torch.ones(()))
+        self.register_buffer("doubt", torch.zeros(()))
         # Members that standardise every domain alike, new ones too.
         self.register_buffer("is_shared", torch.zeros(n_members, dtype=torch.bool))
 
@@ -67,8 +75,12 @@ class LinearEnsemble(nn.Module):
             stored ones.
         """
         centre, scale = (self.centre, self.scale) if tables is None else tables
-        p = x.new_zeros(len(x), self.coef.shape[2])
+        parts = []
         for m in range(self.n_members):
             s = ((x - centre[m][domain]) / scale[m][domain]).clamp(-CLIP, CLIP)
-            p = p + self.weight[m] * torch.softmax(s @ self.coef[m] + self.intercept[m], dim=1)
-        return torch.log_softmax(self.sharpness * torch.log(p.clamp_min(1e-6)), dim=1)
+            parts.append(torch.softmax(s @ self.coef[m] + self.intercept[m], dim=1))
+        *members, twin = parts
+        average = sum(w * p for w, p in zip(self.weight[:-1], members, strict=True))
+        logits = self.sharpness * torch.log(torch.as_tensor(average).clamp_min(1e-6))
+        p = (1 - self.doubt) * torch.softmax(logits, dim=1) + self.doubt * twin
+        return torch.log(p.clamp_min(1e-12))

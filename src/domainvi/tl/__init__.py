@@ -2,5 +2,6 @@
 
 from domainvi.data._audit import Audit
 from domainvi.tl._audit import audit_confounding
+from domainvi.tl._benchmark import benchmark
 
-__all__ = ["Audit", "audit_confounding"]
+__all__ = ["Audit", "audit_confounding", "benchmark"]

@@ -1,6 +1,7 @@
 """How models are trained."""
 
 from ._anchor import Anchor, fit_anchor
+from ._centring import Centring, fit_centring
 from ._extend import extended_tables
 from ._initialise import (
     initialise,
@@ -16,11 +17,13 @@ from ._tables import TrainingRows
 __all__ = [
     "NO_DECAY",
     "Anchor",
+    "Centring",
     "DomainTrainingPlan",
     "TrainingRows",
     "cosine",
     "extended_tables",
     "fit_anchor",
+    "fit_centring",
     "initialise",
     "library_sizes",
     "log_rows",

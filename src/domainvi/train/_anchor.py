@@ -16,8 +16,16 @@ from ._tables import (
     labelled_table,
     mix_table,
     source_table,
+    standardise,
 )
-from ._views import View, balanced_weights, confident_rows
+from ._views import (
+    LinearMember,
+    View,
+    balanced_weights,
+    confident_rows,
+    logistic,
+    softmax,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,6 +36,8 @@ FREE_SHARPNESS = 1.15
 MIN_LABELS = 3
 # A target with this many labels a class gets half of the weight.
 HALF_SHARE = 4
+# Rows of each class that a target is taken to have beyond those seen.
+PSEUDO_ROWS = 5
 
 
 @dataclass(frozen=True)
@@ -38,8 +48,15 @@ class Anchor:
     ----------
     table
         Centre and scale by domain for the network's input.
-    views
-        Fitted linear members by name.
+    members
+        Fitted linear classifiers by name.
+    twin
+        The un-adapted classifier that the members are blended with: logistic regression on each
+        domain's own z-scores, labelled rows only.
+    doubt
+        Share of the twin in the blend.
+    log_prior
+        What is added to the scores of each domain's rows, ``(n_domains, n_classes)``.
     sharpness
         Exponent of the averaged probabilities.
     probs
@@ -49,7 +66,10 @@ class Anchor:
     """
 
     table: Table
-    views: dict[str, View]
+    members: dict[str, LinearMember]
+    twin: LinearMember
+    doubt: float
+    log_prior: NDArray[np.float64]
     sharpness: float
     probs: NDArray[np.float64]
     mix: NDArray[np.float64]
@@ -71,6 +91,13 @@ def fit_anchor(rows: TrainingRows) -> Anchor:
     *source* joins (plain, without target labels), and the weights of all come from cross-fitting
     on the labelled target rows (:func:`cross_fit`).
 
+    The result is blended with its un-adapted *twin*, logistic regression on z-scores. Without
+    enough labels in the target, the share of the members is the agreement (:math:`\kappa`) of
+    *shared* with *plain* and *focused*, two readings of the target that nothing but the right
+    answer brings together; with enough of them the cross-fitted members stand alone. Where a
+    target has labels, its class mix is estimated and the scores are corrected for it
+    (:func:`class_mix_correction`).
+
     Self-training follows Yarowsky (ACL 1995), co-training Blum and Mitchell (COLT 1998), and the
     class-wise standardisation is an expectation-maximisation in their spirit.
     """
@@ -84,15 +111,62 @@ def fit_anchor(rows: TrainingRows) -> Anchor:
     views = _views(rows, anchored)
     for view in views.values():
         view.fit(rows.label, balanced_weights(rows, share, use_target=view.uses_target_labels))
+    twin, twin_probs = fit_twin(rows, views["plain"].table)
+    sharpness, doubt = FREE_SHARPNESS, 0.0
     if anchored:
         sharpness = cross_fit(rows, views, share)
         probs, table = _average(views), views["labelled"].table
     else:
-        sharpness = FREE_SHARPNESS
         probs, table = _vote(rows, views), views["plain"].table
         if free.any():
             probs, table = _teach(rows, views, probs, free, mix, share)
-    return Anchor(table, views, sharpness, sharpen(probs, sharpness), mix)
+            doubt = 1 - _shared_agreement(rows, views)
+    probs = (1 - doubt) * sharpen(probs, sharpness) + doubt * twin_probs
+    log_prior = class_mix_correction(rows, probs)
+    probs = probs * np.exp(log_prior[rows.domain])
+    return Anchor(
+        table=table,
+        members={name: view.member() for name, view in views.items()},
+        twin=twin,
+        doubt=doubt,
+        log_prior=log_prior,
+        sharpness=sharpness,
+        probs=probs / probs.sum(axis=1, keepdims=True),
+        mix=mix,
+    )
+
+
+def fit_twin(rows: TrainingRows, table: Table) -> tuple[LinearMember, NDArray[np.float64]]:
+    """Fit logistic regression (C = 0.01, classes balanced) on every gene; also its predictions."""
+    s = standardise(rows.x, rows.domain, table).astype(np.float64)
+    label = rows.label[rows.labelled]
+    weight = np.zeros(len(s))
+    weight[rows.labelled] = 1 / np.bincount(label)[label]
+    weight *= len(label) / weight.sum()
+    coef, intercept = logistic(s, rows.label, weight, rows.n_classes, strength=0.01)
+    return LinearMember(table, coef, intercept, 1.0), softmax(s @ coef + intercept)
+
+
+def class_mix_correction(rows: TrainingRows, probs: NDArray[np.float64]) -> NDArray[np.float64]:
+    r"""Log-odds by which the classes of a partly labelled target differ from balanced ones.
+
+    The members are trained with balanced classes, and their targets need not be. With predictions
+    :math:`p`, labelled rows :math:`n_k` and :math:`N` rows in all, :math:`\pi_k = (\sum_i p_{ik}
+    + n_k + 5) / (N + 5K)` over a domain, and :math:`\log K \pi_k` is added to the scores: one
+    step of the expectation-maximisation of Saerens, Latinne and Decaestecker (Neural Computation
+    2002) with a prior. Domains without labels get 0, since the same step harms there.
+
+    Returns
+    -------
+    Shape ``(n_domains, n_classes)``.
+    """
+    out = np.zeros((rows.n_domains, rows.n_classes))
+    for d in np.flatnonzero(rows.partly_labelled()):
+        inside = rows.domain == d
+        expected = probs[inside & ~rows.labelled].sum(axis=0) + PSEUDO_ROWS
+        expected += rows.one_hot[inside].sum(axis=0)
+        out[d] = np.log(rows.n_classes * expected / expected.sum())
+    return out
 
 
 def labels_per_class(rows: TrainingRows) -> NDArray[np.float64]:
@@ -148,9 +222,15 @@ def _vote(rows: TrainingRows, views: dict[str, View]) -> NDArray[np.float64]:
     """Average the members; the shared one counts by its agreement with the two others."""
     target = ~rows.in_source
     if target.any():
-        both = views["plain"].probs[target] + views["focused"].probs[target]
-        views["shared"].weight = agreement(views["shared"].probs[target], both) ** 2
+        views["shared"].weight = _shared_agreement(rows, views) ** 2
     return _average(views)
+
+
+def _shared_agreement(rows: TrainingRows, views: dict[str, View]) -> float:
+    """Agreement of the shared member with the two others on target rows."""
+    target = ~rows.in_source
+    both = views["plain"].probs[target] + views["focused"].probs[target]
+    return agreement(views["shared"].probs[target], both)
 
 
 def agreement(p: NDArray[np.float64], q: NDArray[np.float64]) -> float:

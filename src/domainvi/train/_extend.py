@@ -69,7 +69,7 @@ def standardise_alone(
     for i in range(N_ROUNDS if module.linear.n_members else 1):
         if i:
             _, _, network, linear = module.embed_log(u, domain, tables)
-            p = torch.exp(module.ensemble(network, linear))
+            p = torch.exp(module.ensemble(network, linear, domain))
             ratio = (module.class_mix / p.mean(dim=0).clamp_min(1e-4)).clamp(0.2, 5.0)
             weight = p @ torch.where(module.class_mix > 0, ratio, torch.ones_like(ratio))
         centre, scale = weighted_moments(u, weight)
@@ -77,6 +77,7 @@ def standardise_alone(
             table[d] = values
         for table, values in zip(tables.linear, (centre, scale), strict=True):
             table[own, d] = values
+        own[-1:] = False  # The twin is un-adapted: it keeps the plain statistics.
         tables.linear[1][:, d][unused] = torch.inf
         mask_genes(tables, missing)
 

@@ -103,7 +103,7 @@ def initialise(module: DomainVAE, rows: TrainingRows, scaling: str) -> Anchor | 
         anchor = fit_anchor(part)
         for whole, own in zip(table, anchor.table, strict=True):
             whole[:, genes] = own
-        set_members(module, rows, anchor, genes)
+        set_members(module, anchor, genes)
     module.standardiser.set_tables(*(torch.as_tensor(t, dtype=torch.float32) for t in table))
     set_projection(module, standardise(rows.x, rows.domain, table), genes)
     module.alignment.set_support(0, torch.from_numpy(class_support(rows)))
@@ -114,24 +114,26 @@ def initialise(module: DomainVAE, rows: TrainingRows, scaling: str) -> Anchor | 
 
 
 @torch.no_grad()
-def set_members(
-    module: DomainVAE, rows: TrainingRows, anchor: Anchor, genes: NDArray[np.int64]
-) -> None:
-    """Copy the linear members of an anchor into a module."""
-    module.set_linear_members(len(anchor.views))
+def set_members(module: DomainVAE, anchor: Anchor, genes: NDArray[np.int64]) -> None:
+    """Copy the linear members of an anchor and its twin, on some genes, into a module on all."""
+    members = {**anchor.members, "twin": anchor.twin}
+    module.set_linear_members(len(members))
     linear = module.linear
+    # Other genes get no say.
     linear.scale.fill_(torch.inf)
-    for i, (name, view) in enumerate(anchor.views.items()):
+    for i, (name, member) in enumerate(members.items()):
         linear.is_shared[i] = name == "shared"
-        coef, intercept = view.gene_coefficients()
-        linear.centre[i][:, genes] = torch.as_tensor(view.table[0], dtype=torch.float32)
-        linear.scale[i][:, genes] = torch.as_tensor(view.table[1], dtype=torch.float32)
-        linear.coef[i][genes] = torch.as_tensor(coef, dtype=torch.float32)
-        linear.intercept[i] = torch.as_tensor(intercept, dtype=torch.float32)
-        linear.weight[i] = view.weight
+        linear.centre[i][:, genes] = torch.as_tensor(member.table[0], dtype=torch.float32)
+        linear.scale[i][:, genes] = torch.as_tensor(member.table[1], dtype=torch.float32)
+        linear.coef[i][genes] = torch.as_tensor(member.coef, dtype=torch.float32)
+        linear.intercept[i] = torch.as_tensor(member.intercept, dtype=torch.float32)
+        linear.weight[i] = member.weight
+    linear.weight[-1] = 0.0
     linear.weight /= linear.weight.sum()
     linear.sharpness.fill_(anchor.sharpness)
+    linear.doubt.fill_(anchor.doubt)
     module.class_mix.copy_(torch.as_tensor(anchor.mix))
+    module.log_prior.copy_(torch.as_tensor(anchor.log_prior))
 
 
 def set_projection(module: DomainVAE, s: NDArray[np.float32], genes: NDArray[np.int64]) -> None:

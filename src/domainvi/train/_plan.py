@@ -26,7 +26,7 @@ NO_DECAY = "no_decay"
 class DomainTrainingPlan(pl.LightningModule):
     r"""Minimise the loss of :class:`~domainvi.module.DomainVAE`.
 
-    AdamW with a cosine learning rate. The adversary's weight and the confusion weight rise along
+    AdamW with a cosine learning rate. The adversary's weight rises along
     :func:`~domainvi.train.ramp`. Gradient norms of the autoencoder and of the domain heads are
     clipped apart, so that heads whose reversal weight is 0 change nothing for the encoder. Means
     over an epoch are gathered on the device and logged once, as ``<name>_train`` and
@@ -42,8 +42,8 @@ class DomainTrainingPlan(pl.LightningModule):
         Of AdamW.
     reconstruction_weight
         Weight of the ELBO a gene.
-    adversary_weight, confusion_weight
-        Final weights of the two.
+    adversary_weight
+        Final weight of the adversary.
     teaching_weight
         Weight of the linear members' probabilities as targets of unlabelled rows.
     genes_per_step
@@ -59,9 +59,8 @@ class DomainTrainingPlan(pl.LightningModule):
         weight_decay: float = 1e-2,
         reconstruction_weight: float = 10.0,
         adversary_weight: float = 0.1,
-        confusion_weight: float = 1.0,
         teaching_weight: float = 1.0,
-        genes_per_step: int | None = 512,
+        genes_per_step: int | None = 256,
     ) -> None:
         super().__init__()
         self.module = module
@@ -70,7 +69,6 @@ class DomainTrainingPlan(pl.LightningModule):
         self.weight_decay = weight_decay
         self.reconstruction_weight = reconstruction_weight
         self.adversary_weight = adversary_weight
-        self.confusion_weight = confusion_weight
         self.teaching_weight = teaching_weight
         self.genes_per_step = genes_per_step
         self.sums: dict[str, torch.Tensor] = {}
@@ -83,11 +81,9 @@ class DomainTrainingPlan(pl.LightningModule):
 
     def loss_weights(self) -> dict[str, float]:
         """Weights of the terms at this step."""
-        factor = ramp(self.progress)
         return {
             "reconstruction_weight": self.reconstruction_weight,
-            "adversary_weight": self.adversary_weight * factor,
-            "confusion_weight": self.confusion_weight * factor,
+            "adversary_weight": self.adversary_weight * ramp(self.progress),
             "teaching_weight": self.teaching_weight,
         }
 
@@ -151,13 +147,12 @@ class DomainTrainingPlan(pl.LightningModule):
             self.log(name, mean, prog_bar=name == "train_loss", on_step=False, on_epoch=True)
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's means, and the two weights that were in force at its end."""
+        """Log the epoch's means, and the adversary's weight at its end."""
         loss = self.sums.get("train_loss")
         if loss is not None and not torch.isfinite(loss):
             raise TrainingError(self._fault())
-        weights = self.loss_weights()
-        for name in ("adversary_weight", "confusion_weight"):
-            self.log(name, weights[name], on_step=False, on_epoch=True)
+        weight = self.loss_weights()["adversary_weight"]
+        self.log("adversary_weight", weight, on_step=False, on_epoch=True)
         if "domain_accuracy_train" in self.sums:
             self.log("domain_accuracy_chance", self.module.alignment.chance, on_epoch=True)
         self._log_epoch([n for n in self.sums if "validation" not in n])

@@ -49,6 +49,7 @@ def logistic(
     label: NDArray[np.int64],
     weight: NDArray[np.float64],
     n_classes: int,
+    strength: float = 1.0,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Fit a multinomial logistic regression to the rows with weight; scores for every class.
 
@@ -64,7 +65,7 @@ def logistic(
         return coef, intercept
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        fit = LogisticRegression(C=1.0, tol=1e-3, max_iter=300).fit(
+        fit = LogisticRegression(C=strength, tol=1e-3, max_iter=300).fit(
             features[used], label[used], sample_weight=weight[used]
         )
     if len(present) == 2:
@@ -72,6 +73,26 @@ def logistic(
     else:
         coef[:, present], intercept[present] = fit.coef_.T, fit.intercept_
     return coef, intercept
+
+
+@dataclass(frozen=True)
+class LinearMember:
+    """A fitted linear classifier on standardised genes.
+
+    Parameters
+    ----------
+    table
+        Centre and scale by domain.
+    coef, intercept
+        Scores of the classes, ``(n_genes, n_classes)`` and ``(n_classes,)``.
+    weight
+        Its say in the average.
+    """
+
+    table: Table
+    coef: NDArray[np.float64]
+    intercept: NDArray[np.float64]
+    weight: float
 
 
 @dataclass
@@ -117,10 +138,15 @@ class View:
         self.coef, self.intercept = logistic(self.features, label, weight, self.rows.n_classes)
         self.probs = softmax(self.features @ self.coef + self.intercept)
 
-    def gene_coefficients(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Coefficients on standardised genes, and intercepts."""
+    def member(self) -> LinearMember:
+        """Return the classifier as it stands, on standardised genes."""
         coef = self.basis @ self.coef
-        return self.gene_weight[:, None] * coef, self.intercept - self.mean @ coef
+        return LinearMember(
+            table=self.table,
+            coef=self.gene_weight[:, None] * coef,
+            intercept=self.intercept - self.mean @ coef,
+            weight=self.weight,
+        )
 
 
 def balanced_weights(

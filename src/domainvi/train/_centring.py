@@ -1,0 +1,134 @@
+"""Class-conditional centring: what the adversary leaves of the domain in the latents, removed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+# A domain with less mass of a class than this has nothing to be centred by.
+MIN_MASS = 5.0
+RIDGE = 1e-3
+
+
+@dataclass(frozen=True)
+class Centring:
+    r"""Shift of each class in each domain, taken off the latents.
+
+    A saddle point is never quite reached: a fresh probe finds in the posterior means what the last
+    adversary did not. With class probabilities :math:`p`, the mean :math:`\mu_{dk}` of class
+    :math:`k` in domain :math:`d` and the mean :math:`\mu_k` of these over domains,
+
+    .. math:: z_i \leftarrow z_i - \sum_k p_{ik}\, a_{dk} (\mu_{dk} - \mu_k), \qquad
+              a_{dk} = \max\Bigl(0,\ 1 - \sqrt{L (1 - 1/D) / n_{dk}} \big/
+                       \lVert \mu_{dk} - \mu_k \rVert_{\Sigma^{-1}}\Bigr),
+
+    where :math:`\Sigma` is the covariance within classes and domains, :math:`L` the number of
+    latents, :math:`D` the number of domains and :math:`n_{dk}` the effective number of rows. The
+    factor :math:`a` leaves a difference of the length that chance alone would make, so that small
+    groups are not over-corrected. It is the correction step of Harmony (Korsunsky et al., 2019)
+    with classes for clusters, and a class that one domain alone has is left where it is.
+
+    Parameters
+    ----------
+    means
+        :math:`\mu_k`, shape ``(n_classes, n_latent)``.
+    precision
+        :math:`\Sigma^{-1}`, shape ``(n_latent, n_latent)``.
+    shift
+        :math:`a_{dk} (\mu_{dk} - \mu_k)`, shape ``(n_domains, n_classes, n_latent)``.
+    """
+
+    means: NDArray[np.float64]
+    precision: NDArray[np.float64]
+    shift: NDArray[np.float64]
+
+    def apply(
+        self, z: NDArray[np.float32], p: NDArray[np.float64], domain: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return centred latents; domains beyond the fitted ones are centred by their own rows.
+
+        Parameters
+        ----------
+        z
+            Posterior means, shape ``(n_rows, n_latent)``.
+        p
+            Class probabilities, shape ``(n_rows, n_classes)``.
+        domain
+            Domain codes, shape ``(n_rows,)``.
+        """
+        out = z.astype(np.float64)
+        for d in np.unique(domain):
+            rows = domain == d
+            known = d < len(self.shift)
+            shift = self.shift[d] if known else self._shift_of(z[rows], p[rows])
+            out[rows] -= p[rows] @ shift
+        return out.astype(np.float32)
+
+    def _shift_of(
+        self, z: NDArray[np.float32], p: NDArray[np.float64], own_share: float = 0.0
+    ) -> NDArray[np.float64]:
+        """Shift of one domain's rows from the class means, of which they made ``own_share``."""
+        shift = np.zeros_like(self.means)
+        for k in np.flatnonzero(np.isfinite(self.means[:, 0])):
+            weight = p[:, k]
+            if weight.sum() < MIN_MASS:
+                continue
+            difference = weight @ z / weight.sum() - self.means[k]
+            length = np.sqrt(max(difference @ self.precision @ difference, 1e-12))
+            n = weight.sum() ** 2 / np.square(weight).sum()
+            chance = np.sqrt(len(difference) * (1 - own_share) / n)
+            shift[k] = max(0.0, 1 - chance / length) * difference
+        return shift
+
+    def to_arrays(self) -> dict[str, NDArray[np.float64]]:
+        """Return everything as named arrays, for a file without pickle."""
+        return {"means": self.means, "precision": self.precision, "shift": self.shift}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.float64]]) -> Centring:
+        """Undo :meth:`to_arrays`."""
+        return cls(**{name: arrays[name] for name in ("means", "precision", "shift")})
+
+
+def fit_centring(
+    z: NDArray[np.float32], p: NDArray[np.float64], domain: NDArray[np.int64], n_domains: int
+) -> Centring:
+    """Estimate the shifts from the rows of training.
+
+    Parameters
+    ----------
+    z
+        Posterior means, shape ``(n_rows, n_latent)``.
+    p
+        Class probabilities, shape ``(n_rows, n_classes)``.
+    domain
+        Domain codes, shape ``(n_rows,)``.
+    n_domains
+        Number of domains.
+    """
+    in_domain = np.eye(n_domains)[domain]
+    mass = in_domain.T @ p
+    sums = np.einsum("nd,nk,nl->dkl", in_domain, p, z, optimize=True)
+    group_means = sums / np.maximum(mass, 1e-8)[..., None]
+    present = mass >= MIN_MASS
+    counted = present[..., None]
+    means = (group_means * counted).sum(axis=0) / np.maximum(counted.sum(axis=0), 1)
+    # A class of one domain has no common mean to be centred at.
+    means[present.sum(axis=0) < 2] = np.nan
+    residual = z - np.einsum("nd,nk,dkl->nl", in_domain, p, group_means, optimize=True)
+    covariance = residual.T @ residual / len(z)
+    covariance += RIDGE * np.diag(covariance.diagonal() + 1e-8)
+    n_latent, n_classes = z.shape[1], p.shape[1]
+    start = Centring(means, np.linalg.inv(covariance), np.zeros((0, n_classes, n_latent)))
+    shift = np.zeros((n_domains, n_classes, n_latent))
+    for d in np.unique(domain):
+        rows = domain == d
+        shift[d] = start._shift_of(z[rows], p[rows], 1 / max(int(counted.sum(axis=0).max()), 1))
+    return Centring(means, start.precision, shift)

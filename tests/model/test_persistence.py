@@ -1,0 +1,120 @@
+"""Save, load, and query data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import domainvi as dv
+from domainvi.errors import GeneMatchError, InputError, ModelFileError
+
+from .conftest import QUIET, small_cohorts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from anndata import AnnData
+
+
+def test_save_load_predict_is_identical(model: dv.DomainVI, adata: AnnData, tmp_path: Path) -> None:
+    model.save(tmp_path / "m")
+    soft, z = model.predict(soft=True), model.get_latent_representation()
+    for loaded in (dv.DomainVI.load(tmp_path / "m", adata), dv.DomainVI.load(tmp_path / "m")):
+        pd.testing.assert_frame_equal(loaded.predict(adata, soft=True), soft)
+        np.testing.assert_array_equal(loaded.get_latent_representation(adata), z)
+        assert loaded.class_order_ == model.class_order_
+        pd.testing.assert_frame_equal(
+            loaded.history["train_loss"], model.history["train_loss"].astype(float)
+        )
+        target, expected = adata.copy(), adata.copy()
+        loaded.annotate(target)
+        model.annotate(expected)
+        pd.testing.assert_frame_equal(target.obs, expected.obs)
+
+
+def test_files_hold_no_pickle(model: dv.DomainVI, tmp_path: Path) -> None:
+    model.save(tmp_path / "m")
+    suffixes = {p.suffix for p in (tmp_path / "m").iterdir()}
+    assert suffixes == {".json", ".safetensors"}
+
+
+def test_saving_twice_needs_overwrite(model: dv.DomainVI, tmp_path: Path) -> None:
+    model.save(tmp_path / "m")
+    with pytest.raises(ModelFileError, match="overwrite"):
+        model.save(tmp_path / "m")
+    model.save(tmp_path / "m", overwrite=True)
+
+
+def test_loading_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="does not exist"):
+        dv.DomainVI.load(tmp_path / "none")
+
+
+def test_loaded_without_data_asks_for_them(model: dv.DomainVI, tmp_path: Path) -> None:
+    model.save(tmp_path / "m")
+    with pytest.raises(InputError, match="adata="):
+        dv.DomainVI.load(tmp_path / "m").predict()
+
+
+def test_training_can_go_on_after_loading(
+    model: dv.DomainVI, adata: AnnData, tmp_path: Path
+) -> None:
+    model.save(tmp_path / "m")
+    loaded = dv.DomainVI.load(tmp_path / "m", adata)
+    tables = loaded.module.standardiser.loc.clone()
+    loaded.train(max_epochs=2, **QUIET)
+    assert (loaded.module.standardiser.loc == tables).all()
+    assert len(loaded.history["train_loss"]) == 5
+
+
+@pytest.fixture
+def query() -> AnnData:
+    other = small_cohorts(n_domains=3)
+    return other[other.obs["domain"] == "domain_2"].copy()
+
+
+def test_query_training_leaves_the_reference(model: dv.DomainVI, query: AnnData) -> None:
+    before = model.predict(query, soft=True)
+    mapped = dv.DomainVI.load_query_data(query, model)
+    assert mapped.domains == ["domain_0", "domain_1", "domain_2"]
+    old = {k: v.clone() for k, v in mapped.module.state_dict().items()}
+    mapped.train(max_epochs=2, **QUIET)
+    np.testing.assert_allclose(mapped.predict(soft=True), before, atol=1e-5)
+    changed = {k for k, v in mapped.module.state_dict().items() if not (v == old[k]).all()}
+    assert changed <= {
+        "decoder.hidden.0.weight",
+        "decoder.output.weight",
+        "likelihood.baseline",
+    }
+    weight, start = mapped.module.decoder.hidden[0].weight, mapped.module.n_latent
+    same = (weight == old["decoder.hidden.0.weight"]).all(dim=0)
+    assert same[: start + 2].all()
+    assert not same[start + 2]
+    assert np.isfinite(float(mapped.get_elbo()))
+
+
+def test_query_from_a_directory(model: dv.DomainVI, query: AnnData, tmp_path: Path) -> None:
+    model.save(tmp_path / "m")
+    mapped = dv.DomainVI.load_query_data(query, tmp_path / "m", unfrozen=True)
+    mapped.train(max_epochs=5, **QUIET)
+    assert np.mean(mapped.predict() == query.obs["label_true"]) > 0.95
+
+
+def test_query_without_all_genes_is_refused(model: dv.DomainVI, query: AnnData) -> None:
+    with pytest.raises(InputError, match="lacks 20 of 120 genes"):
+        dv.DomainVI.load_query_data(query[:, :100].copy(), model)
+    with pytest.raises(GeneMatchError):
+        dv.DomainVI.load_query_data(query[:, :30].copy(), model)
+
+
+def test_prepare_query_anndata(model: dv.DomainVI, query: AnnData) -> None:
+    part = query[:, :100].copy()
+    out = dv.DomainVI.prepare_query_anndata(part, model)
+    assert list(out.var_names) == model.genes
+    assert int(out.var["in_query"].sum()) == 100
+    assert part.n_vars == 100
+    genes = dv.DomainVI.prepare_query_anndata(part, model, return_reference_var_names=True)
+    assert list(genes) == model.genes

@@ -1,0 +1,162 @@
+"""The adversary inside the module: what reaches the encoder, what reaches the heads."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from domainvi.errors import InputError
+from domainvi.module import DomainAlignment
+from domainvi.module._alignment import balanced_domain_accuracy
+from domainvi.nn import critic_loss, encoder_loss
+
+KINDS = ("conditional", "marginal", "wasserstein")
+
+
+def encoder_gradients(module, tensors, weight):
+    torch.manual_seed(5)
+    module.zero_grad()
+    module.alignment.is_source[0] = True
+    _, _, output = module(tensors, loss_kwargs={"adversary_weight": weight})
+    output.loss.backward()
+    heads = {id(p) for p in module.alignment.parameters()}
+    of_heads = [p.grad for p in module.alignment.parameters()]
+    named = module.named_parameters()
+    return {n: p.grad.clone() for n, p in named if id(p) not in heads}, of_heads
+
+
+def same_start(build, adversary):
+    torch.manual_seed(3)
+    return build(adversary=adversary, dropout_rate=0.2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weight_zero_is_none_to_the_bit(build, batch, kind):
+    none, _ = encoder_gradients(same_start(build, "none"), batch(), 1.0)
+    zero, heads = encoder_gradients(same_start(build, kind), batch(), 0.0)
+    assert zero.keys() == none.keys()
+    assert all(torch.equal(zero[name], none[name]) for name in none)
+    assert all(h.any() for h in heads)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_another_weight_reaches_the_encoder_and_not_the_decoder(build, batch, kind):
+    zero, before = encoder_gradients(same_start(build, kind), batch(), 0.0)
+    some, after = encoder_gradients(same_start(build, kind), batch(), 0.5)
+    twice, _ = encoder_gradients(same_start(build, kind), batch(), 1.0)
+    name = "z_encoder.mean.weight"
+    pull = some[name] - zero[name]
+    assert pull.abs().max() > 1e-4
+    torch.testing.assert_close(twice[name] - zero[name], 2 * pull, rtol=1e-3, atol=1e-5)
+    for untouched in ("decoder.output.weight", "classifier.linear.weight"):
+        assert torch.equal(some[untouched], zero[untouched])
+    for a, b in zip(before, after, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_known_labels_take_the_place_of_predictions():
+    alignment = DomainAlignment("conditional", 2, [2], 2)
+    z, domain = torch.randn(3, 2), torch.tensor([0, 1, 1])
+    logits, label = torch.randn(3, 2), torch.tensor([1, 0, -1])
+    loss, _ = alignment(z, logits, label, [domain], 1.0)
+    certain = torch.tensor([[-50.0, 50.0], [50.0, -50.0], logits[2].tolist()])
+    expected, _ = alignment(z, certain, torch.full((3,), -1), [domain], 1.0)
+    torch.testing.assert_close(loss, expected)
+
+
+def test_classes_of_one_domain_take_no_part():
+    alignment = DomainAlignment("conditional", 2, [2], 2)
+    alignment.set_support(0, torch.tensor([[True, True], [True, False]]))
+    z = torch.randn(4, 2, requires_grad=True)
+    label, domain = torch.tensor([0, 1, 0, 0]), torch.tensor([0, 0, 1, 1])
+    loss, _ = alignment(z, torch.zeros(4, 2), label, [domain], 1.0)
+    loss.backward()
+    assert not z.grad[1].any()
+    assert z.grad[[0, 2, 3]].any(dim=1).all()
+
+
+def test_without_a_shared_class_nothing_is_aligned():
+    alignment = DomainAlignment("conditional", 2, [2], 2)
+    alignment.set_support(0, torch.eye(2, dtype=torch.bool))
+    z = torch.randn(4, 2, requires_grad=True)
+    code = torch.tensor([0, 0, 1, 1])
+    loss, _ = alignment(z, torch.zeros(4, 2), code, [code], 1.0)
+    loss.backward()
+    assert loss.item() == 0.0
+    assert not z.grad.any()
+
+
+def test_marginal_ignores_labels():
+    alignment = DomainAlignment("marginal", 2, [2], 3)
+    z, domain = torch.randn(3, 2), torch.tensor([0, 1, 1])
+    losses = [
+        alignment(z, torch.randn(3, 3), torch.tensor(label), [domain], 1.0)[0]
+        for label in ([0, 1, 2], [-1, -1, -1])
+    ]
+    assert torch.equal(losses[0], losses[1])
+
+
+def test_each_domain_column_has_its_adversary():
+    alignment = DomainAlignment("marginal", 3, [2, 4], 3)
+    z, logits, label = torch.randn(5, 3), torch.randn(5, 3), torch.full((5,), -1)
+    first, second = torch.tensor([0, 1, 0, 1, 1]), torch.tensor([3, 2, 1, 0, 0])
+    assert [h.n_domains for h in alignment.heads] == [2, 4]
+    for head in alignment.heads:
+        nn.init.zeros_(head.network[2].weight)
+        nn.init.zeros_(head.network[2].bias)
+    loss, metrics = alignment(z, logits, label, [first, second], 1.0)
+    assert loss.item() == pytest.approx(math.log(2) + math.log(4), rel=1e-6)
+    assert metrics["domain_accuracy"].item() == 0.5
+
+
+def test_wasserstein_is_critic_loss_plus_weighted_pull():
+    alignment = DomainAlignment("wasserstein", 2, [3], 2)
+    alignment.is_source.copy_(torch.tensor([True, False, False]))
+    z, domain = torch.randn(6, 2), torch.tensor([0, 1, 0, 2, 1, 0])
+    critic, source, target = alignment.heads[0], z[[0, 2, 5]], z[[1, 3, 4]]
+    torch.manual_seed(0)
+    loss, metrics = alignment(z, torch.zeros(6, 2), torch.zeros(6).long(), [domain], 0.3)
+    torch.manual_seed(0)
+    discrimination = critic_loss(critic, source, target)
+    expected = discrimination + 0.3 * encoder_loss(critic, target)
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(metrics["adversary_loss"], discrimination)
+
+
+def test_wasserstein_leaves_the_source_where_it_is():
+    alignment = DomainAlignment("wasserstein", 2, [2], 2)
+    alignment.is_source[0] = True
+    z = torch.randn(6, 2, requires_grad=True)
+    domain = torch.tensor([0, 0, 0, 1, 1, 1])
+    loss, _ = alignment(z, torch.zeros(6, 2), torch.zeros(6).long(), [domain], 1.0)
+    loss.backward()
+    assert not z.grad[:3].any()
+    assert z.grad[3:].any(dim=1).all()
+
+
+def test_wasserstein_can_be_judged_without_a_graph():
+    alignment = DomainAlignment("wasserstein", 2, [2], 2)
+    alignment.is_source[0] = True
+    z, domain = torch.randn(4, 2), torch.tensor([0, 0, 1, 1])
+    for context in (torch.no_grad, torch.inference_mode):
+        with context():
+            loss, _ = alignment(z, torch.zeros(4, 2), torch.zeros(4).long(), [domain], 0.0)
+        assert torch.isfinite(loss)
+
+
+@pytest.mark.parametrize(("kind", "chance"), [("conditional", 0.25), ("wasserstein", 0.5)])
+def test_chance(kind, chance):
+    assert DomainAlignment(kind, 2, [4, 7], 3).chance == chance
+
+
+def test_domain_accuracy_counts_domains_the_same():
+    scores = torch.eye(3)[[0, 0, 0, 1, 0]]
+    # Domain 0: three of three; domain 1: one of two; domain 2 is absent.
+    found = balanced_domain_accuracy(scores, torch.tensor([0, 0, 0, 1, 1]))
+    assert found.item() == pytest.approx(0.75)
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(InputError, match=r"adversary='gan' .* conditional, marginal"):
+        DomainAlignment("gan", 2, [2], 2)

@@ -1,0 +1,468 @@
+"""The command line, in this process and, where it matters, as a process of its own."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+import domainvi as dv
+from domainvi.cli import main
+from domainvi.cli._fit import accelerator, interruptible
+from domainvi.cli._main import BAD_INPUT, INTERRUPTED, SUCCESS
+from domainvi.cli._progress import EpochReport
+from domainvi.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+KEYS = ["--labels", "label", "--batch", "cohort"]
+QUICK = [*KEYS, "--max-epochs", "1", "--device", "cpu"]
+
+
+@pytest.fixture
+def ref(make_adata: Callable[..., ad.AnnData]) -> ad.AnnData:
+    adata = make_adata()
+    return adata[adata.obs["cohort"] == "x"].copy()
+
+
+@pytest.fixture
+def query(make_adata: Callable[..., ad.AnnData]) -> ad.AnnData:
+    """The other cohort: fewer genes in another order, its labels known, no cohort column."""
+    adata = make_adata()
+    adata = adata[adata.obs["cohort"] == "y", adata.var_names[[*range(18, 0, -1)]]].copy()
+    adata.obs["label"] = adata.obs["truth"]
+    adata.obs = adata.obs.drop(columns=["cohort", "truth"])
+    return adata
+
+
+@pytest.fixture
+def folder(tmp_path: Path, ref: ad.AnnData, query: ad.AnnData) -> Path:
+    """A folder with a reference, a query, and both in one file; its name is no plain ASCII."""
+    folder = tmp_path / "Daten für DomainVI"
+    folder.mkdir()
+    ref.write_h5ad(folder / "ref é.h5ad")
+    query.write_h5ad(folder / "query ü.h5ad")
+    both = ad.concat({"x": ref, "y": query}, label="cohort")
+    both.write_h5ad(folder / "both.h5ad")
+    return folder
+
+
+def transfer(folder: Path, *more: str, query: str = "query ü.h5ad") -> int:
+    files = [str(folder / "ref é.h5ad"), str(folder / query)]
+    return main(["transfer", *files, "-o", str(folder / "out ñ.h5ad"), *QUICK, *more])
+
+
+def train(folder: Path, *more: str) -> int:
+    return main(["train", str(folder / "both.h5ad"), "-o", str(folder / "model"), *QUICK, *more])
+
+
+# --- help -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("demo", ["--out", "--seed", "--device", "--max-epochs"]),
+        (
+            "transfer",
+            ["REF", "QUERY", "--labels", "--batch", "--output", "-o", "--layer", "--seed"]
+            + ["--device", "--max-epochs", "--unknown-alpha", "--unlabeled", "--force"],
+        ),
+        (
+            "train",
+            ["REF", "--labels", "--batch", "-o", "--layer", "--seed", "--device", "--max-epochs"]
+            + ["--force"],
+        ),
+        ("annotate", ["MODEL", "DATA", "-o", "--unknown-alpha", "--device", "--force"]),
+        ("audit", ["DATA", "--batch", "--labels", "--layer"]),
+    ],
+)
+def test_help_names_every_option(command: str, options: list[str], capsys) -> None:
+    assert main([command, "--help"]) == SUCCESS
+    shown = capsys.readouterr()
+    assert [name for name in options if name not in shown.out] == []
+    assert shown.err == ""
+
+
+def test_help_lists_the_commands(capsys) -> None:
+    assert main([]) == SUCCESS
+    out = capsys.readouterr().out
+    assert [c for c in ("demo", "transfer", "train", "annotate", "audit") if c not in out] == []
+
+
+def test_version(capsys) -> None:
+    assert main(["--version"]) == SUCCESS
+    assert capsys.readouterr().out.strip() == dv.__version__
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from domainvi.cli import main; status = main(['transfer', '--help']);"
+        "heavy = {'torch', 'scvi', 'scanpy', 'numpy', 'pandas'} & set(sys.modules);"
+        "sys.exit(f'{status} {heavy}' if status or heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# --- transfer -------------------------------------------------------------------------------------
+
+
+def test_transfer_annotates_the_query_and_touches_nothing_else(
+    folder: Path, query: ad.AnnData, capsys
+) -> None:
+    assert transfer(folder) == SUCCESS
+    out = ad.read_h5ad(folder / "out ñ.h5ad")
+    added = {"label_pred", "label_conf", "label_unknown"}
+    assert set(out.obs) - set(query.obs) == added
+    assert set(out.obsm) == {"X_domainvi", "label_prob"}
+    assert set(out.uns) == {"domainvi"}
+    np.testing.assert_array_equal(out.X, query.X)
+    pd.testing.assert_frame_equal(out.obs[query.obs.columns], query.obs)
+    pd.testing.assert_index_equal(out.var_names, query.var_names)
+    assert (out.obs["label_pred"] == out.obs["label"]).mean() > 0.95
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "both.h5ad",
+        "out ñ.h5ad",
+        "query ü.h5ad",
+        "ref é.h5ad",
+    ]
+
+
+def test_transfer_reports_results_on_stdout_and_progress_on_stderr(folder: Path, capsys) -> None:
+    transfer(folder)
+    shown = capsys.readouterr()
+    assert "genes: 18 shared by name; the query lacks 2 of the reference's" in shown.out
+    assert "cohorts: x (reference); query ü (query)" in shown.out
+    assert "audit: Conditional only" in shown.out
+    assert re.search(r"60 labels, which were not used: macro-F1 (0\.9\d+|1\.000)", shown.out)
+    assert "training: epoch 1/1, loss" in shown.err
+    assert "training" not in shown.out
+
+
+def test_transfer_does_not_use_labels_of_the_query(folder: Path, query: ad.AnnData) -> None:
+    transfer(folder)
+    expected = ad.read_h5ad(folder / "out ñ.h5ad").obsm["label_prob"]
+    query.obs["label"] = query.obs["label"].to_numpy()[::-1]
+    query.write_h5ad(folder / "query ü.h5ad")
+    transfer(folder, "--force")
+    swapped = ad.read_h5ad(folder / "out ñ.h5ad")
+    np.testing.assert_array_equal(swapped.obsm["label_prob"], expected)
+
+
+def test_transfer_keeps_order_and_colours_of_the_reference(folder: Path, ref: ad.AnnData) -> None:
+    ref.obs["label"] = ref.obs["label"].cat.reorder_categories(["b", "a"])
+    ref.uns["label_colors"] = ["#111111", "#222222"]
+    ref.write_h5ad(folder / "ref é.h5ad")
+    assert transfer(folder, "--unknown-alpha", "1") == SUCCESS
+    out = ad.read_h5ad(folder / "out ñ.h5ad")
+    assert out.uns["domainvi"]["classes"].tolist() == ["b", "a"]
+    assert list(out.uns["label_pred_colors"][:2]) == ["#111111", "#222222"]
+    assert (out.obs["label_pred"] == "Unknown").all()
+
+
+def test_transfer_keeps_the_cohorts_of_the_query(folder: Path, query: ad.AnnData, capsys) -> None:
+    query.obs["cohort"] = np.where(np.arange(query.n_obs) % 2, "y1", "x")
+    query.write_h5ad(folder / "query ü.h5ad")
+    assert transfer(folder) == SUCCESS
+    shown = capsys.readouterr()
+    assert "cohorts: x (reference); x, y1 (query)" in shown.out
+    assert "warning: taken as one cohort, since both files name it: x" in shown.err
+
+
+def test_transfer_reads_a_layer_and_repeats_itself(
+    folder: Path, ref: ad.AnnData, query: ad.AnnData
+) -> None:
+    transfer(folder)
+    expected = ad.read_h5ad(folder / "out ñ.h5ad").obsm["X_domainvi"]
+    for name, adata in (("ref é", ref), ("query ü", query)):
+        adata.layers["log"] = adata.X.copy()
+        adata.X = np.zeros_like(adata.X)
+        adata.write_h5ad(folder / f"{name}.h5ad")
+    transfer(folder, "--force", "--layer", "log")
+    again = ad.read_h5ad(folder / "out ñ.h5ad").obsm["X_domainvi"]
+    np.testing.assert_array_equal(again, expected)
+    transfer(folder, "--force", "--layer", "log", "--seed", "1")
+    other = ad.read_h5ad(folder / "out ñ.h5ad").obsm["X_domainvi"]
+    assert np.abs(other - expected).max() > 0.01
+
+
+# --- train, annotate, audit -----------------------------------------------------------------------
+
+
+def test_train_then_annotate_is_what_the_model_predicts(folder: Path, capsys) -> None:
+    assert train(folder) == SUCCESS
+    assert "classes: a, b\ncohorts: x, y\n" in capsys.readouterr().out
+    out = folder / "annotated.h5ad"
+    assert main(["annotate", str(folder / "model"), str(folder / "both.h5ad"), "-o", str(out)]) == 0
+    adata = ad.read_h5ad(out)
+    model = dv.DomainVI.load(folder / "model")
+    assert adata.obs["label_pred"].tolist() == model.predict(adata).tolist()
+    assert "predicted label of 120 rows:" in capsys.readouterr().out
+
+
+def test_annotate_takes_a_cohort_that_was_not_in_training(folder: Path, capsys) -> None:
+    train(folder)
+    out = folder / "annotated.h5ad"
+    model, query = str(folder / "model"), str(folder / "query ü.h5ad")
+    assert main(["annotate", model, query, "-o", str(out)]) == SUCCESS
+    assert "was not in training" in capsys.readouterr().err
+    adata = ad.read_h5ad(out)
+    assert (adata.obs["label_pred"] == adata.obs["label"]).mean() > 0.95
+
+
+def test_annotate_refuses_another_scale(folder: Path, make_adata, capsys) -> None:
+    make_adata(counts=True).write_h5ad(folder / "both.h5ad")
+    assert train(folder) == SUCCESS
+    files = [str(folder / "model"), str(folder / "query ü.h5ad")]
+    assert main(["annotate", *files, "-o", str(folder / "out.h5ad")]) == BAD_INPUT
+    assert "needs counts" in capsys.readouterr().err
+
+
+def test_audit_says_verdict_and_table(folder: Path, capsys) -> None:
+    assert main(["audit", str(folder / "both.h5ad"), *KEYS]) == SUCCESS
+    out = capsys.readouterr().out
+    assert "verdict: alignment allowed" in out
+    assert re.search(r"a +30 +30\n", out)
+
+
+# --- outputs --------------------------------------------------------------------------------------
+
+
+def test_an_output_is_replaced_only_when_told(folder: Path, capsys) -> None:
+    (folder / "out ñ.h5ad").write_text("mine")
+    (folder / "model").mkdir()
+    for run in (transfer, train):
+        assert run(folder) == BAD_INPUT
+        assert "exists already. Pass --force" in capsys.readouterr().err
+    assert (folder / "out ñ.h5ad").read_text() == "mine"
+    assert transfer(folder, "--force") == SUCCESS
+    assert ad.read_h5ad(folder / "out ñ.h5ad").n_obs == 60
+
+
+def test_an_interrupt_while_writing_leaves_what_was_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    (folder / "out ñ.h5ad").write_text("mine")
+    before = sorted(folder.iterdir())
+
+    def half(_adata: ad.AnnData, path: Path, **_: object) -> None:
+        path.write_bytes(b"half of it")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ad.AnnData, "write_h5ad", half)
+    assert transfer(folder, "--force") == INTERRUPTED
+    assert capsys.readouterr().err.endswith("domainvi: interrupted\n")
+    assert (folder / "out ñ.h5ad").read_text() == "mine"
+    assert sorted(folder.iterdir()) == before
+
+
+# --- bad input ------------------------------------------------------------------------------------
+
+BAD = {
+    "no such file": (["transfer", "{ref}", "nope.h5ad", "-o", "{out}", *QUICK], "nope.h5ad does"),
+    "no h5ad": (["audit", "{text}", *KEYS], "cannot be read as h5ad"),
+    "a folder": (["audit", "{folder}", *KEYS], "is a folder"),
+    "no such column": (
+        ["transfer", "{ref}", "{query}", "-o", "{out}", "--labels", "lable", "--batch", "cohort"],
+        "ref é.h5ad: labels_key='lable' is not a column of adata.obs. Did you mean 'label'?",
+    ),
+    "one cohort": (["train", "{ref}", "-o", "{out}", *QUICK], "at least two domains"),
+    "reference twice": (
+        ["transfer", "{ref}", "{ref}", "-o", "{out}", *QUICK],
+        "All rows of reference and query are of one cohort, 'x'",
+    ),
+    "few genes": (["transfer", "{ref}", "{few}", "-o", "{out}", *QUICK], "3 of the 20 reference"),
+    "NaN": (["transfer", "{ref}", "{nan}", "-o", "{out}", *QUICK], "nan.h5ad: adata.X has 1"),
+    "counts and logs": (
+        ["transfer", "{ref}", "{counts}", "-o", "{out}", *QUICK],
+        "The reference holds values that are no counts and the query counts",
+    ),
+    "no model": (["annotate", "{folder}", "{query}", "-o", "{out}"], "model"),
+    "no folder for the output": (
+        ["transfer", "{ref}", "{query}", "-o", "nope/out.h5ad", *QUICK],
+        "the folder nope does not exist",
+    ),
+    "output over the reference": (
+        ["transfer", "{ref}", "{query}", "-o", "{ref}", "--force", *QUICK],
+        "is read by this command too",
+    ),
+    "no such device": (["demo", "--out", "{folder}", "--device", "tpu"], "--device 'tpu'"),
+    "no such option": (["demo", "--sede", "1"], "Unknown option: --sede. Did you mean --seed?"),
+    "no such command": (["transfre"], 'Did you mean "transfer"?'),
+    "missing argument": (["transfer", "{ref}"], "QUERY"),
+    "missing option": (["transfer", "{ref}", "{query}", *KEYS], "--output"),
+    "not a number": (["demo", "--seed", "one"], "--seed"),
+    "no epochs": (["demo", "--max-epochs", "0"], "--max-epochs"),
+    "no probability": (
+        ["annotate", "{folder}", "{query}", "-o", "{out}", "--unknown-alpha", "2"],
+        "--unknown-alpha",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_clear_line(
+    case: str, folder: Path, query: ad.AnnData, make_adata, capsys
+) -> None:
+    (folder / "text.h5ad").write_text("no h5ad")
+    query[:, :3].write_h5ad(folder / "few.h5ad")
+    broken = query.copy()
+    broken.X[3, 4] = np.nan
+    broken.write_h5ad(folder / "nan.h5ad")
+    counts = make_adata(counts=True)
+    counts.obs["cohort"] = "z"
+    counts.write_h5ad(folder / "counts.h5ad")
+    files = {name: str(folder / f"{name}.h5ad") for name in ("text", "few", "nan", "counts", "out")}
+    files |= {"ref": str(folder / "ref é.h5ad"), "query": str(folder / "query ü.h5ad")}
+    before = sorted(folder.iterdir())
+    arguments, message = BAD[case]
+
+    status = main([a.format(folder=folder, **files) for a in arguments])
+
+    err = capsys.readouterr().err
+    assert status == BAD_INPUT
+    assert err.startswith("domainvi: error: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert sorted(folder.iterdir()) == before
+
+
+def test_faults_of_our_own_are_not_hidden(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fault(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("domainvi.tl.audit_confounding", fault)
+    with pytest.raises(ZeroDivisionError):
+        main(["audit", str(folder / "both.h5ad"), *KEYS])
+
+
+# --- parts ----------------------------------------------------------------------------------------
+
+
+def test_an_interrupt_that_became_an_exit_is_an_interrupt_again() -> None:
+    before = signal.getsignal(signal.SIGINT)
+
+    def swallow() -> None:  # as lightning does
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            sys.exit(1)
+
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        swallow()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_exit_without_an_interrupt_stays_one() -> None:
+    with pytest.raises(SystemExit, match="3"), interruptible():
+        sys.exit(3)
+
+
+def test_device_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert accelerator("auto") == {"accelerator": "auto", "devices": "auto"}
+    assert accelerator("cpu") == {"accelerator": "cpu", "devices": 1}
+    assert accelerator("cuda") == {"accelerator": "gpu", "devices": [0]}
+    assert accelerator("cuda:1") == {"accelerator": "gpu", "devices": [1]}
+    with pytest.raises(InputError, match="has 2 usable CUDA GPUs"):
+        accelerator("cuda:2")
+    with pytest.raises(InputError, match="not known"):
+        accelerator("cuda:x")
+    with pytest.raises(InputError, match="not known"):
+        accelerator("cpu:1")
+
+
+class _Trainer:
+    max_epochs = 40
+
+    def __init__(self, epoch: int) -> None:
+        self.current_epoch = epoch
+        self.callback_metrics = {"train_loss": 1.5}
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "expected"),
+    [
+        (io.StringIO(), "training: epoch 2/40, loss 1.50\ntraining: epoch 3/40, loss 1.50\n"),
+        (
+            _Terminal(),
+            "".join(f"\r\x1b[2Ktraining: epoch {i}/40, loss 1.50" for i in (1, 2, 3)) + "\n",
+        ),
+    ],
+)
+def test_progress_is_in_place_on_a_terminal_and_brief_in_a_file(
+    stream: io.StringIO, expected: str
+) -> None:
+    report = EpochReport(stream)
+    for epoch in range(3):
+        report.on_train_epoch_start(_Trainer(epoch), None)
+    report.on_train_end(_Trainer(3), None)
+    assert stream.getvalue() == expected
+
+
+# --- whole runs -----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_demo_as_a_process(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "domainvi", "demo", "--max-epochs", "2", "--out", "Demo ö"]
+    done = subprocess.run(command, capture_output=True, check=False, cwd=tmp_path, text=True)
+    assert done.returncode == SUCCESS, done.stderr
+    assert "audit: Conditional only" in done.stdout
+    figures = re.findall(r"^  (.+?) +(\d\.\d{3}) +(\d\.\d{3})$", done.stdout, re.MULTILINE)
+    f1 = {name: float(value) for name, value, _ in figures}
+    assert f1["logistic regression, each cohort standardised"] == pytest.approx(0.871, abs=0.002)
+    assert f1["logistic regression, scaled by the reference"] < 0.1
+    assert f1["DomainVI"] > 0.8
+    out = tmp_path / "Demo ö"
+    assert sorted(p.name for p in out.iterdir()) == ["demo.h5ad", "demo_umap.png"]
+    adata = ad.read_h5ad(out / "demo.h5ad")
+    added = {"cancer_type_pred", "cancer_type_conf", "cancer_type_unknown"}
+    assert added <= set(adata.obs)
+    assert {"X_domainvi", "cancer_type_prob"} <= set(adata.obsm)
+    assert "domainvi" in adata.uns
+    hidden = adata.obs["cohort"] == "agilent"
+    assert (adata.obs.loc[hidden, "cancer_type"] == "Unknown").all()
+    assert (out / "demo_umap.png").stat().st_size > 20_000
+
+
+@pytest.mark.slow
+def test_a_console_without_the_letter_is_no_reason_to_fail(folder: Path) -> None:
+    command = [sys.executable, "-m", "domainvi", "audit", str(folder / "both.h5ad"), *KEYS]
+    done = subprocess.run(
+        command, capture_output=True, check=False, env=os.environ | {"PYTHONIOENCODING": "ascii"}
+    )
+    assert done.returncode == SUCCESS, done.stderr
+    assert b"Cram\\xe9r's V" in done.stdout
+
+
+@pytest.mark.slow
+def test_an_interrupted_process_ends_with_130_and_writes_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "domainvi", "demo", "--max-epochs", "4000"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=tmp_path, text=True) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("training: epoch")
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == INTERRUPTED
+    assert rest.endswith("domainvi: interrupted\n")
+    assert "Traceback" not in rest
+    assert list(tmp_path.iterdir()) == []

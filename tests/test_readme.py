@@ -1,0 +1,103 @@
+"""The README: its code runs, its commands parse and run, and what it says is written is written."""
+
+from __future__ import annotations
+
+import functools
+import re
+import shlex
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anndata as ad
+import pytest
+
+import domainvi as dv
+from domainvi.cli import main
+from domainvi.cli._main import build
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+if not README.is_file():
+    pytest.skip("the README stands in the repository only", allow_module_level=True)
+TEXT = README.read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    return [
+        c for block in blocks("bash") for line in block.splitlines() for c in line.split(" && ")
+    ]
+
+
+def documented(where: str) -> set[str]:
+    return set(re.findall(rf'^\| `{where}\["(.+?)"\]`', TEXT, re.MULTILINE))
+
+
+def test_python_block_runs_and_writes_what_the_table_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    train = functools.partialmethod(
+        dv.DomainVI.train, max_epochs=1, accelerator="cpu", enable_progress_bar=False
+    )
+    monkeypatch.setattr(dv.DomainVI, "train", train)
+    names: dict[str, ad.AnnData] = {}
+    (block,) = blocks("python")
+    exec(block, names)
+    adata, before = names["adata"], dv.data.cohorts()
+    assert set(adata.obs) - set(before.obs) == documented("obs")
+    assert set(adata.obsm) - set(before.obsm) == documented("obsm")
+    assert set(adata.uns) - set(before.uns) == documented("uns")
+
+
+def test_commands_parse() -> None:
+    ours = [shlex.split(c)[1:] for c in commands() if c.startswith("domainvi ")]
+    assert {words[0] for words in ours} == {"demo", "transfer", "audit", "train", "annotate"}
+    for words in ours:
+        build().parse_args(words, exit_on_error=False, print_error=False)
+
+
+def test_commands_on_own_files_run(
+    tmp_path: Path, make_adata: Callable[..., ad.AnnData], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adata = make_adata(hidden=())
+    adata.obs = adata.obs.rename(columns={"label": "cancer_type"})
+    adata.write_h5ad(tmp_path / "ref.h5ad")
+    adata.obs["cohort"] = "z"
+    adata.write_h5ad(tmp_path / "query.h5ad")
+    monkeypatch.chdir(tmp_path)
+    for command in commands():
+        _, *words = shlex.split(command)
+        if command.startswith(("domainvi transfer", "domainvi train")):
+            assert main([*words, "--max-epochs", "1", "--device", "cpu"]) == 0
+        elif command.startswith(("domainvi audit", "domainvi annotate")):
+            assert main(words) == 0
+    for name in ("query_labelled.h5ad", "query_annotated.h5ad"):
+        found = ad.read_h5ad(tmp_path / name)
+        assert documented("obs") <= set(found.obs)
+        assert documented("obsm") <= set(found.obsm)
+
+
+def test_installation_names_what_exists() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    installs = [c for c in commands() if "pip install" in c]
+    assert len(installs) == 2
+    for command in installs:
+        words = shlex.split(command)
+        assert (ROOT / words[words.index("-c") + 1]).is_file()
+        for extra in re.findall(r"\[(.+?)\]", command):
+            assert extra in project["optional-dependencies"]
+
+
+def test_links_lead_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", TEXT)
+    assert len(links) >= 5
+    assert [link for link in links if "://" not in link and not (ROOT / link).is_file()] == []
+
+
+def test_it_is_short() -> None:
+    assert len(TEXT.split()) < 500

@@ -1,0 +1,151 @@
+"""The linear anchor on planted cohorts: classes found, weights to the right members."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+
+from domainvi.train import fit_anchor
+from domainvi.train._anchor import agreement
+from domainvi.train._cross_fit import cross_fit, sharpen
+from domainvi.train._tables import domain_table
+from domainvi.train._views import View, balanced_weights
+
+
+def macro_f1(truth, predicted):
+    return f1_score(truth, predicted, average="macro")
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+@pytest.mark.parametrize("seed", range(2))
+def test_planted_classes_are_found_where_the_source_alone_fails(planted, shift, seed):
+    rows, truth = planted(class_mix_shift=shift, seed=seed)
+    source, target = rows.in_source, ~rows.in_source
+    naive = LogisticRegression(max_iter=500).fit(rows.x[source], truth[source])
+    assert macro_f1(truth[target], naive.predict(rows.x[target])) < 0.6
+    found = fit_anchor(rows).probs.argmax(axis=1)
+    assert macro_f1(truth[target], found[target]) >= 0.95
+
+
+@pytest.mark.parametrize("shown", [1, 2, 5])
+def test_some_labels_in_the_target_do_no_harm(planted, shown):
+    rows, truth = planted(shown=shown)
+    assert rows.partly_labelled().tolist() == [False, True]
+    target = ~rows.in_source
+    found = fit_anchor(rows).probs.argmax(axis=1)
+    assert macro_f1(truth[target], found[target]) >= 0.95
+
+
+def test_several_targets(planted):
+    rows, truth = planted(n_domains=3)
+    found = fit_anchor(rows).probs.argmax(axis=1)
+    for d in (1, 2):
+        assert macro_f1(truth[rows.domain == d], found[rows.domain == d]) >= 0.95
+
+
+def test_what_the_anchor_holds(planted):
+    rows, _ = planted(class_mix_shift=0.5)
+    anchor = fit_anchor(rows)
+    np.testing.assert_allclose(anchor.probs.sum(axis=1), 1)
+    assert anchor.table[0].shape == anchor.table[1].shape == (2, 120)
+    assert (anchor.table[1] > 0).all()
+    count = np.bincount(rows.label[rows.labelled])
+    np.testing.assert_allclose(anchor.mix, np.sqrt(count) / np.sqrt(count).sum())
+    for member in (*anchor.members.values(), anchor.twin):
+        assert member.coef.shape == (120, 4)
+        assert np.isfinite(member.coef).all()
+        assert member.weight >= 0
+
+
+def test_the_same_rows_give_the_same_anchor(planted):
+    rows, _ = planted()
+    a, b = fit_anchor(rows), fit_anchor(rows)
+    np.testing.assert_array_equal(a.probs, b.probs)
+
+
+def test_the_order_of_the_rows_does_not_matter(planted):
+    rows, _ = planted()
+    order = np.random.default_rng(0).permutation(len(rows.label))
+    shuffled = type(rows)(
+        rows.x[order], rows.domain[order], rows.label[order], rows.is_source, rows.n_classes
+    )
+    a, b = fit_anchor(rows).probs[order].argmax(axis=1), fit_anchor(shuffled).probs.argmax(axis=1)
+    assert (a == b).mean() > 0.98
+
+
+def test_one_domain_without_any_target(planted):
+    rows, truth = planted()
+    part = rows.in_source
+    alone = type(rows)(rows.x[part], rows.domain[part], rows.label[part], np.array([True]), 4)
+    found = fit_anchor(alone).probs.argmax(axis=1)
+    assert (found == truth[part]).mean() > 0.95
+
+
+def test_a_class_that_only_the_target_has(planted):
+    rows, truth = planted(unknown_class_in_target=True, shown=6)
+    anchor = fit_anchor(rows)
+    assert anchor.mix[3] == 0
+    target = ~rows.in_source
+    assert macro_f1(truth[target], anchor.probs.argmax(axis=1)[target]) > 0.8
+
+
+def views_right_and_wrong(rows):
+    """A view of the genes as they are, and one of noise."""
+    rng = np.random.default_rng(0)
+    noise = type(rows)(
+        rng.normal(size=rows.x.shape).astype(np.float32),
+        rows.domain,
+        rows.label,
+        rows.is_source,
+        rows.n_classes,
+    )
+    ones = np.ones(rows.x.shape[1])
+    views = {"noise": View(noise, domain_table(noise), ones)}
+    views["right"] = View(rows, domain_table(rows), ones)
+    for view in views.values():
+        view.fit(rows.label, balanced_weights(rows, 0.5))
+    return views
+
+
+def test_cross_fitting_favours_the_right_view(planted):
+    rows, _ = planted(shown=6)
+    views = views_right_and_wrong(rows)
+    sharpness = cross_fit(rows, views, 0.5)
+    assert views["right"].weight == 1.0
+    assert views["noise"].weight < 1e-3
+    assert sharpness > 1
+
+
+def test_cross_fitting_scores_rows_without_their_own_label(planted):
+    # Labels that mean nothing: no view can foretell them, so that the average is softened.
+    rows, truth = planted(shown=6)
+    rng = np.random.default_rng(0)
+    labelled_target = rows.labelled & ~rows.in_source
+    label = rows.label.copy()
+    label[labelled_target] = rng.permutation(label[labelled_target])
+    lied = rows.with_label(label)
+    honest = cross_fit(rows, views_right_and_wrong(rows), 0.5)
+    assert cross_fit(lied, views_right_and_wrong(lied), 0.5) < honest
+
+
+def test_cross_fitting_needs_two_labels_a_class(planted):
+    rows, _ = planted(shown=1)
+    views = views_right_and_wrong(rows)
+    cross_fit(rows, views, 0.5)
+    assert [v.weight for v in views.values()] == [1.0, 1.0]
+
+
+def test_sharpen_by_hand():
+    p = np.array([[0.8, 0.2], [0.5, 0.5]])
+    np.testing.assert_allclose(sharpen(p, 2.0), [[64 / 68, 4 / 68], [0.5, 0.5]])
+    np.testing.assert_allclose(sharpen(p, 1.0), p)
+    assert np.isfinite(sharpen(np.array([[1.0, 0.0]]), 4.0)).all()
+
+
+def test_agreement_is_cohens_kappa():
+    p, q = np.eye(2)[[0, 0, 1, 1]], np.eye(2)[[0, 1, 1, 1]]
+    # Agreement 3/4, chance (2 * 1 + 2 * 3) / 16 = 1/2.
+    assert agreement(p, q) == pytest.approx(0.5)
+    assert agreement(p, p) == 1
+    assert agreement(p, 1 - p) == 0
+    assert agreement(np.eye(2)[[0, 0]], np.eye(2)[[0, 0]]) == 0

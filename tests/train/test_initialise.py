@@ -1,0 +1,173 @@
+"""Starting values: sources, drawn rows, class support, tables and members in the module."""
+
+import numpy as np
+import pytest
+import torch
+
+from domainvi.module import DomainVAE
+from domainvi.train import TrainingRows, fit_anchor, initialise, source_domains, subsample
+from domainvi.train._initialise import N_TOP_GENES, class_support, leading_genes
+from domainvi.train._tables import domain_table, source_table
+
+
+def codes(*values):
+    return np.array(values, dtype=np.int64)
+
+
+def test_domains_with_labels_on_half_of_their_rows_are_sources():
+    domain, label = codes(0, 0, 0, 1, 1, 1, 2, 2), codes(0, 1, -1, 0, -1, -1, 1, -1)
+    np.testing.assert_array_equal(source_domains(domain, label, 3), [True, False, True])
+
+
+def test_when_none_reaches_half_the_one_with_most_labels_is_the_source():
+    domain, label = codes(*[0] * 5, *[1] * 9), np.full(14, -1)
+    label[[0, 5, 6, 7]] = 0
+    np.testing.assert_array_equal(source_domains(domain, label, 2), [False, True])
+
+
+def test_a_domain_without_rows_is_no_source():
+    np.testing.assert_array_equal(source_domains(codes(0, 2), codes(1, -1), 3), [1, 0, 0])
+
+
+def test_subsample_takes_all_when_there_are_few():
+    rows = codes(5, 7, 9)
+    np.testing.assert_array_equal(subsample(rows, codes(0, 0, 1), 0, limit=3), rows)
+
+
+def test_subsample_evens_domains_out():
+    domain = np.r_[np.zeros(900, dtype=np.int64), np.ones(100, dtype=np.int64)]
+    drawn = subsample(np.arange(1000), domain, seed=0, limit=120)
+    assert len(set(drawn)) == 120
+    assert (np.diff(drawn) > 0).all()
+    assert 40 < (domain[drawn] == 1).sum() <= 100
+    np.testing.assert_array_equal(drawn, subsample(np.arange(1000), domain, seed=0, limit=120))
+    assert not np.array_equal(drawn, subsample(np.arange(1000), domain, seed=1, limit=120))
+
+
+def test_subsample_keeps_a_small_domain():
+    domain = np.r_[np.zeros(5000, dtype=np.int64), np.ones(5, dtype=np.int64)]
+    for seed in range(5):
+        assert (domain[subsample(np.arange(5005), domain, seed, limit=50)] == 1).sum() == 5
+
+
+def test_class_support_by_hand():
+    rows = TrainingRows(
+        np.zeros((5, 1), dtype=np.float32),
+        codes(0, 0, 1, 1, 2),
+        codes(0, 2, 1, 1, -1),
+        np.array([True, True, False]),
+        3,
+    )
+    expected = [[True, False, True], [False, True, False], [True, True, True]]
+    np.testing.assert_array_equal(class_support(rows), expected)
+
+
+def test_leading_genes_vary_within_domains():
+    rng = np.random.default_rng(0)
+    domain = np.repeat(codes(0, 1), 50)
+    x = rng.normal(scale=0.1, size=(100, N_TOP_GENES + 2)).astype(np.float32)
+    x[:, 0] = 100 * domain
+    x[:, 1] = 3.0
+    rows = TrainingRows(x, domain, np.full(100, -1), np.array([True, False]), 2)
+    found = leading_genes(rows)
+    assert len(found) == N_TOP_GENES
+    assert (np.diff(found) > 0).all()
+    assert not {0, 1} & set(found)
+
+
+def module_for(rows, likelihood="normal", **kwargs):
+    sizes = {"n_latent": 4, "n_hidden": 8, "n_components": 6}
+    n_genes, n_domains = rows.x.shape[1], rows.n_domains
+    return DomainVAE(n_genes, [n_domains], rows.n_classes, likelihood=likelihood, **sizes, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "expected"), [("domain", domain_table), ("global", source_table)]
+)
+def test_scaling_by_name(planted, scaling, expected):
+    rows, _ = planted()
+    module = module_for(rows)
+    assert initialise(module, rows, scaling) is None
+    assert module.linear.n_members == 0
+    for found, table in zip(
+        (module.standardiser.loc, module.standardiser.scale), expected(rows), strict=True
+    ):
+        np.testing.assert_allclose(found.numpy(), table, rtol=1e-5, atol=1e-6)
+
+
+def test_members_in_the_module_say_what_the_anchor_says(planted):
+    rows, _ = planted()
+    module = module_for(rows)
+    anchor = initialise(module, rows, "mix")
+    found = module.linear(torch.from_numpy(rows.x), torch.from_numpy(rows.domain)).exp()
+    np.testing.assert_allclose(found.numpy(), anchor.probs, atol=2e-4)
+    np.testing.assert_allclose(anchor.probs, fit_anchor(rows).probs)
+    np.testing.assert_allclose(module.linear.weight.sum(), 1, rtol=1e-6)
+    names = list(anchor.members)
+    assert module.linear.is_shared.tolist() == [name == "shared" for name in names]
+    np.testing.assert_allclose(module.standardiser.loc.numpy(), anchor.table[0], rtol=1e-5)
+    np.testing.assert_allclose(module.class_mix.numpy(), anchor.mix, rtol=1e-6)
+
+
+def test_genes_beyond_the_leading_ones_are_masked_in_members(planted, monkeypatch):
+    monkeypatch.setattr("domainvi.train._initialise.N_TOP_GENES", 50)
+    rows, _ = planted()
+    module = module_for(rows)
+    initialise(module, rows, "mix")
+    genes = leading_genes(rows)
+    rest = np.setdiff1d(np.arange(rows.x.shape[1]), genes)
+    assert len(genes) == 50
+    assert torch.isinf(module.linear.scale[..., rest]).all()
+    assert torch.isfinite(module.linear.scale[..., genes]).all()
+    assert torch.isfinite(module.standardiser.scale).all()
+    assert not module.z_encoder.projection.weight[:, rest].any()
+    x, domain = torch.from_numpy(rows.x), torch.from_numpy(rows.domain)
+    changed = x.clone()
+    changed[:, rest] = 1e6
+    assert torch.equal(module.linear(x, domain), module.linear(changed, domain))
+
+
+def test_the_projection_starts_at_principal_components(planted):
+    rows, _ = planted()
+    module = module_for(rows)
+    initialise(module, rows, "domain")
+    s = module.standardiser(torch.from_numpy(rows.x), torch.from_numpy(rows.domain))
+    scores = module.z_encoder.projection(s).detach().numpy()
+    np.testing.assert_allclose(scores.mean(axis=0), 0, atol=1e-4)
+    spread = scores.std(axis=0, ddof=1)
+    assert spread[0] == pytest.approx(1, abs=1e-3)
+    assert (np.diff(spread) < 1e-4).all()
+    corr = np.corrcoef(scores.T)
+    np.testing.assert_allclose(corr, np.eye(6), atol=1e-3)
+
+
+def test_source_and_support_reach_the_adversary(planted):
+    rows, _ = planted(unknown_class_in_target=True, shown=0)
+    module = module_for(rows, adversary="conditional")
+    initialise(module, rows, "domain")
+    assert module.alignment.is_source.tolist() == [True, False]
+    assert module.alignment.support_0.tolist() == [[True] * 3 + [False], [True] * 4]
+
+
+@pytest.mark.parametrize("likelihood", ["nb", "zinb", "poisson"])
+def test_the_baseline_starts_at_the_mean_profile(planted, likelihood):
+    rows, _ = planted()
+    module = module_for(rows, likelihood)
+    initialise(module, rows, "domain")
+    library = torch.full((2, 1), 1e4)
+    px = module.likelihood(torch.zeros(2, 120), library, torch.tensor([0, 1]), module.standardiser)
+    mean = (px.mu if likelihood == "zinb" else px.mean).detach().numpy()
+    for d in (0, 1):
+        profile = np.expm1(rows.x[rows.domain == d].astype(np.float64)).mean(axis=0)
+        np.testing.assert_allclose(mean[d], 1e4 * profile / profile.sum(), rtol=1e-3, atol=1e-2)
+
+
+def test_a_domain_without_a_single_count_gets_a_finite_baseline():
+    x = np.zeros((6, 4), dtype=np.float32)
+    x[:3] = np.random.default_rng(0).uniform(size=(3, 4))
+    rows = TrainingRows(
+        x, codes(0, 0, 0, 1, 1, 1), codes(0, 1, 0, -1, -1, -1), np.array([1, 0]) > 0, 2
+    )
+    module = module_for(rows, "nb")
+    initialise(module, rows, "domain")
+    assert torch.isfinite(module.likelihood.baseline).all()
