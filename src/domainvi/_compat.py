@@ -10,14 +10,14 @@ classes and are named in the same contract test.
 # scvi-tools prints registries with rich.pretty, and leaves importing it to others.
 import rich.pretty  # noqa: F401
 from scvi.data._constants import (
-    _MODEL_NAME_KEY as MODEL_NAME_KEY,
+    _FIELD_REGISTRIES_KEY as FIELD_REGISTRIES_KEY,
 )
 from scvi.data._constants import (
     _SETUP_ARGS_KEY as SETUP_ARGS_KEY,
 )
 from scvi.data._constants import (
-    _SETUP_METHOD_NAME as SETUP_METHOD_NAME,
+    _STATE_REGISTRY_KEY as STATE_REGISTRY_KEY,
 )
 from scvi.module._constants import MODULE_KEYS
 
-__all__ = ["MODEL_NAME_KEY", "MODULE_KEYS", "SETUP_ARGS_KEY", "SETUP_METHOD_NAME"]
+__all__ = ["FIELD_REGISTRIES_KEY", "MODULE_KEYS", "SETUP_ARGS_KEY", "STATE_REGISTRY_KEY"]

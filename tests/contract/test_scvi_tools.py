@@ -59,8 +59,8 @@ def make_manager(names=("a", "b"), labels=("x", "y", "Unknown"), **kwargs):
         NumericalJointObsField(REGISTRY_KEYS.CONT_COVS_KEY, ["age"]),
     ]
     setup = {
-        _compat.MODEL_NAME_KEY: "Small",
-        _compat.SETUP_METHOD_NAME: "setup_anndata",
+        "model_name": "Small",
+        "setup_method_name": "setup_anndata",
         _compat.SETUP_ARGS_KEY: {"layer": None},
     }
     manager = AnnDataManager(fields=fields, setup_method_args=setup)
@@ -152,8 +152,8 @@ def model(manager):
 
 
 def test_private_constants():
-    assert _compat.MODEL_NAME_KEY == "model_name"
-    assert _compat.SETUP_METHOD_NAME == "setup_method_name"
+    assert _compat.FIELD_REGISTRIES_KEY == "field_registries"
+    assert _compat.STATE_REGISTRY_KEY == "state_registry"
     assert _compat.SETUP_ARGS_KEY == "setup_args"
 
 
@@ -171,8 +171,8 @@ def test_every_hook_is_named_and_exists():
 def test_setup_arguments_are_gathered_without_the_data():
     adata = AnnData(np.zeros((2, 2), dtype=np.float32))
     assert Model.setup_anndata(adata, batch_key="b", layer=None) == {
-        _compat.MODEL_NAME_KEY: "Model",
-        _compat.SETUP_METHOD_NAME: "setup_anndata",
+        "model_name": "Model",
+        "setup_method_name": "setup_anndata",
         _compat.SETUP_ARGS_KEY: {"batch_key": "b", "layer": None},
     }
 
@@ -212,7 +212,7 @@ def test_methods_of_the_vae_go_through_validation_and_loader(model):
 
 def test_shape_of_a_registry(manager):
     registry = manager.registry
-    assert {_compat.MODEL_NAME_KEY, _compat.SETUP_ARGS_KEY} <= set(registry)
+    assert {_compat.FIELD_REGISTRIES_KEY, _compat.SETUP_ARGS_KEY} <= set(registry)
     state = {k: v["state_registry"] for k, v in registry["field_registries"].items()}
     assert list(state["X"]["column_names"]) == ["g1", "g2", "g3"]
     assert list(state["batch"]["categorical_mapping"]) == ["a", "b"]

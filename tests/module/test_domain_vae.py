@@ -121,13 +121,23 @@ def test_new_domains_decode_without_any_domain(build, batch):
 
 
 def test_the_ensemble_averages_probabilities(build):
-    module = build()
+    module, domain = build(), torch.tensor([0, 1, 0, 1, 1])
     network, linear = torch.randn(5, 3).log_softmax(1), torch.randn(5, 3).log_softmax(1)
     module.network_share.fill_(0.25)
     expected = 0.25 * network.exp() + 0.75 * linear.exp()
-    torch.testing.assert_close(module.ensemble(network, linear).exp(), expected)
+    torch.testing.assert_close(module.ensemble(network, linear, domain).exp(), expected)
     module.network_share.fill_(1.0)
-    torch.testing.assert_close(module.ensemble(network, linear), network)
+    torch.testing.assert_close(module.ensemble(network, linear, domain), network)
+
+
+def test_the_class_mix_of_a_domain_is_bayes_rule(build):
+    module = build()
+    module.log_prior[1] = torch.tensor([2.0, 0.5, 0.25]).log()
+    p = torch.tensor([[0.2, 0.4, 0.4]]).repeat(3, 1)
+    found = module.ensemble(p.log(), p.log(), torch.tensor([0, 1, 2])).exp()
+    corrected = torch.tensor([0.4, 0.2, 0.1]) / 0.7
+    # Domain 0 has no correction, and domain 2 is not known.
+    torch.testing.assert_close(found, torch.stack([p[0], corrected, p[0]]))
 
 
 def test_without_members_the_network_speaks_alone(build, batch):
@@ -144,10 +154,10 @@ def test_without_members_the_network_speaks_alone(build, batch):
 
 def test_other_tables_serve_domains_that_are_new(build, batch):
     module, tensors = build().eval(), batch()
-    module.set_linear_members(1)
+    module.set_linear_members(2)
     module.linear.coef.normal_()
     grown = torch.zeros(3, 12), torch.ones(3, 12)
-    tables = ScalingTables(grown, (grown[0][None], grown[1][None]))
+    tables = ScalingTables(grown, (torch.zeros(2, 3, 12), torch.ones(2, 3, 12)))
     new = {**tensors, "batch": torch.full((6, 1), 2)}
     known = module.embed(**module._get_inference_input(tensors))
     unseen = module.embed(**module._get_inference_input(new), tables=tables)

@@ -9,19 +9,22 @@ from domainvi.nn import LinearEnsemble
 
 
 def filled() -> LinearEnsemble:
-    """Two members on one gene and two classes, in double precision."""
-    ensemble = LinearEnsemble(2, 2, 1, 2).double()
-    ensemble.centre.copy_(torch.tensor([[[1.0], [2.0]], [[0.0], [0.0]]]))
-    ensemble.scale.copy_(torch.tensor([[[2.0], [1.0]], [[1.0], [1.0]]]))
-    ensemble.coef.copy_(torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]]))
-    ensemble.intercept.copy_(torch.tensor([[0.0, 0.0], [0.5, 0.0]]))
-    ensemble.weight.copy_(torch.tensor([0.75, 0.25]))
+    """Two members and their twin on one gene and two classes, in double precision."""
+    ensemble = LinearEnsemble(3, 2, 1, 2).double()
+    ensemble.centre.copy_(torch.tensor([[[1.0], [2.0]], [[0.0], [0.0]], [[0.0], [1.0]]]))
+    ensemble.scale.copy_(torch.tensor([[[2.0], [1.0]], [[1.0], [1.0]], [[4.0], [4.0]]]))
+    ensemble.coef.copy_(torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]], [[0.0, 2.0]]]))
+    ensemble.intercept.copy_(torch.tensor([[0.0, 0.0], [0.5, 0.0], [0.0, 0.3]]))
+    ensemble.weight.copy_(torch.tensor([0.75, 0.25, 0.0]))
     return ensemble
 
 
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
 def by_hand(x: float, centre: float, scale: float, power: float = 1.0) -> list[float]:
-    first = 1 / (1 + math.exp(-(x - centre) / scale))
-    second = 1 / (1 + math.exp(x - 0.5))
+    first, second = sigmoid((x - centre) / scale), sigmoid(0.5 - x)
     p = [0.75 * first + 0.25 * second, 0.75 * (1 - first) + 0.25 * (1 - second)]
     p = [v**power for v in p]
     return [v / sum(p) for v in p]
@@ -37,9 +40,21 @@ def test_two_members_by_hand(power):
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("doubt", [0.0, 0.3, 1.0])
+def test_the_twin_speaks_by_its_share_and_is_not_sharpened(doubt):
+    ensemble = filled()
+    ensemble.doubt.fill_(doubt)
+    ensemble.sharpness.fill_(2.0)
+    found = ensemble(torch.tensor([[3.0]]).double(), torch.tensor([1])).exp()
+    twin = sigmoid(-2 * (3.0 - 1.0) / 4.0 - 0.3)
+    expected = (1 - doubt) * by_hand(3.0, 2.0, 1.0, 2.0)[0] + doubt * twin
+    torch.testing.assert_close(found[0, 0], torch.tensor(expected, dtype=torch.float64))
+
+
 def test_probabilities_sum_to_one_however_sharp():
     ensemble = filled()
     ensemble.sharpness.fill_(3.7)
+    ensemble.doubt.fill_(0.2)
     x = torch.linspace(-100, 100, 50, dtype=torch.float64)[:, None]
     found = ensemble(x, torch.zeros(50, dtype=torch.long))
     assert torch.isfinite(found).all()
@@ -49,14 +64,14 @@ def test_probabilities_sum_to_one_however_sharp():
 def test_rows_are_clipped_before_the_linear_map():
     ensemble = filled()
     at_limit, beyond = torch.tensor([[17.0]]).double(), torch.tensor([[1000.0]]).double()
-    ensemble.weight.copy_(torch.tensor([1.0, 0.0]))
+    ensemble.weight.copy_(torch.tensor([1.0, 0.0, 0.0]))
     domain = torch.tensor([0])
     assert torch.equal(ensemble(at_limit, domain), ensemble(beyond, domain))
 
 
 def test_other_tables_serve_new_domains():
     ensemble = filled()
-    tables = (torch.ones(2, 3, 1).double(), torch.full((2, 3, 1), 2.0).double())
+    tables = (torch.ones(3, 3, 1).double(), torch.full((3, 3, 1), 2.0).double())
     tables[0][1], tables[1][1] = 0.0, 1.0
     found = ensemble(torch.tensor([[3.0]]).double(), torch.tensor([2]), tables)
     torch.testing.assert_close(
@@ -68,15 +83,14 @@ def test_masked_genes_leave_the_intercepts():
     ensemble = filled()
     tables = (ensemble.centre, torch.full_like(ensemble.scale, torch.inf))
     found = ensemble(torch.tensor([[1e9]]).double(), torch.tensor([0]), tables).exp()
-    second = 1 / (1 + math.exp(-0.5))
-    expected = 0.75 * 0.5 + 0.25 * second
+    expected = 0.75 * 0.5 + 0.25 * sigmoid(0.5)
     torch.testing.assert_close(found[0, 0], torch.tensor(expected, dtype=torch.float64))
 
 
 def test_members_are_saved_and_not_trained():
     ensemble = filled()
     assert not list(ensemble.parameters())
-    other = LinearEnsemble(2, 2, 1, 2).double()
+    other = LinearEnsemble(3, 2, 1, 2).double()
     other.load_state_dict(ensemble.state_dict())
     x, domain = torch.randn(4, 1).double(), torch.tensor([0, 1, 1, 0])
     assert torch.equal(other(x, domain), ensemble(x, domain))
@@ -85,6 +99,7 @@ def test_members_are_saved_and_not_trained():
 def test_gradients_are_right():
     x = torch.tensor([[0.3], [1.2]], dtype=torch.float64, requires_grad=True)
     ensemble = filled()
+    ensemble.doubt.fill_(0.2)
     assert torch.autograd.gradcheck(lambda v: ensemble(v, torch.tensor([0, 1])), (x,))
 
 

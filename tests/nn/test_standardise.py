@@ -70,7 +70,7 @@ def test_other_tables_replace_and_do_not_overwrite(standardiser):
 
 
 def test_tables_are_saved_and_not_trained(standardiser):
-    assert set(standardiser.state_dict()) == {"loc", "scale"}
+    assert set(standardiser.state_dict()) == {"loc", "scale", "is_shared"}
     assert not list(standardiser.parameters())
 
 

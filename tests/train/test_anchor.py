@@ -5,11 +5,11 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
-from domainvi.train import fit_anchor
-from domainvi.train._anchor import agreement
+from domainvi.train import TrainingRows, fit_anchor
+from domainvi.train._anchor import PSEUDO_ROWS, agreement, class_mix_correction, fit_twin
 from domainvi.train._cross_fit import cross_fit, sharpen
-from domainvi.train._tables import domain_table
-from domainvi.train._views import View, balanced_weights
+from domainvi.train._tables import domain_table, standardise
+from domainvi.train._views import View, balanced_weights, softmax
 
 
 def macro_f1(truth, predicted):
@@ -105,6 +105,49 @@ def views_right_and_wrong(rows):
     for view in views.values():
         view.fit(rows.label, balanced_weights(rows, 0.5))
     return views
+
+
+def test_the_twin_is_source_only_regression_on_z_scores(planted):
+    rows, _ = planted(domain_effect=0.5)
+    table = domain_table(rows)
+    member, probs = fit_twin(rows, table)
+    s = standardise(rows.x, rows.domain, table)
+    reference = LogisticRegression(C=0.01, class_weight="balanced", max_iter=500)
+    reference.fit(s[rows.labelled], rows.label[rows.labelled])
+    np.testing.assert_allclose(probs, reference.predict_proba(s), atol=5e-3)
+    np.testing.assert_allclose(softmax(s @ member.coef + member.intercept), probs, atol=1e-6)
+
+
+def test_doubt_is_larger_where_nothing_can_be_transferred(planted):
+    rows, _ = planted()
+    scrambled, target = rows.x.copy(), ~rows.in_source
+    scrambled[target] = np.random.default_rng(0).permuted(scrambled[target], axis=0)
+    lost = type(rows)(scrambled, rows.domain, rows.label, rows.is_source, rows.n_classes)
+    found = [fit_anchor(r).doubt for r in (rows, lost)]
+    assert 0 <= found[0] < 0.1
+    assert found[0] + 0.1 < found[1] <= 1
+
+
+def test_with_enough_labels_in_the_target_there_is_no_doubt(planted):
+    rows, _ = planted(shown=6)
+    assert fit_anchor(rows).doubt == 0
+
+
+def test_class_mix_correction_by_hand():
+    label = np.array([0, 1, 0, -1, -1, -1, -1, -1])
+    rows = TrainingRows(
+        np.zeros((8, 1), dtype=np.float32),
+        np.array([0, 0, 1, 1, 1, 1, 2, 2]),
+        label,
+        np.array([True, False, False]),
+        2,
+    )
+    probs = np.tile([0.25, 0.75], (8, 1))
+    found = class_mix_correction(rows, probs)
+    # Domain 1: three predicted rows, one labelled 0, and five of either class beyond those seen.
+    expected = np.array([3 * 0.25 + 1 + PSEUDO_ROWS, 3 * 0.75 + PSEUDO_ROWS])
+    np.testing.assert_allclose(found[1], np.log(2 * expected / expected.sum()))
+    assert not found[[0, 2]].any()
 
 
 def test_cross_fitting_favours_the_right_view(planted):

@@ -89,8 +89,16 @@ def test_shared_members_standardise_new_cohorts_alike(model, three):
     torch.testing.assert_close(
         tables.linear[0][shared][:, 2], model.module.linear.centre[shared].mean(dim=1)
     )
-    own = tables.linear[0][~shared][:, 2]
+    own = tables.linear[0][:-1][~shared[:-1]][:, 2]
     assert torch.equal(own, tables.network[0][2].expand_as(own))
+
+
+def test_the_twin_takes_the_plain_statistics_of_new_cohorts(model, three):
+    tables, _, work = extend(model, newcomers(three, 80))
+    x = np.asarray(work.X)
+    np.testing.assert_allclose(tables.linear[0][-1, 2].numpy(), x.mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(tables.linear[1][-1, 2].numpy(), x.std(axis=0), atol=1e-4)
+    assert not torch.allclose(tables.network[0][2], tables.linear[0][-1, 2], atol=1e-3)
 
 
 @pytest.mark.parametrize("n", [1, 5, MIN_OWN_ROWS - 1])
@@ -161,6 +169,7 @@ def test_constant_genes_of_a_new_cohort(model, three):
 def test_a_global_scaling_serves_new_cohorts_too(three, train):
     known = three[three.obs["domain"] != "domain_2"].copy()
     model = train(known, scaling="global", epochs=1)
+    model.centring_ = None  # which is by a cohort's own rows where the cohort is new
     same = three[three.obs["domain"] == "domain_1"].copy()
     renamed = same.copy()
     renamed.obs["domain"] = "another_name"

@@ -84,16 +84,15 @@ def test_large_gradients_of_the_autoencoder_are_clipped(module):
 
 
 @pytest.mark.parametrize("progress", [0.0, 0.4, 1.0])
-def test_the_two_games_are_ramped_up(module, progress):
+def test_the_adversary_is_ramped_up(module, progress):
     class At(DomainTrainingPlan):
         @property
         def progress(self) -> float:
             return progress
 
-    plan = At(module, n_steps=10, adversary_weight=0.5, confusion_weight=2.0)
+    plan = At(module, n_steps=10, adversary_weight=0.5)
     weights = plan.loss_weights()
     assert weights["adversary_weight"] == 0.5 * ramp(progress)
-    assert weights["confusion_weight"] == 2.0 * ramp(progress)
     assert weights["reconstruction_weight"] == plan.reconstruction_weight
     assert weights["teaching_weight"] == plan.teaching_weight
 

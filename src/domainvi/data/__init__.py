@@ -3,7 +3,7 @@
 from ._audit import Audit, audit_arrays
 from ._cohorts import cohorts
 from ._genes import GeneAlignment, align_genes
-from ._loaders import TransferDataModule, labelled_weights
+from ._loaders import TransferDataModule, labelled_weights, row_loader, to_tensors
 from ._matrix import (
     MatrixKind,
     MatrixSummary,
@@ -37,7 +37,9 @@ __all__ = [
     "matrix_kind",
     "prepare",
     "reference_order",
+    "row_loader",
     "select_matrix",
     "stratified_split",
     "synthetic_cohorts",
+    "to_tensors",
 ]

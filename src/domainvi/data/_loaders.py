@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import lightning.pytorch as pl
 import numpy as np
+import torch
 from scvi.dataloaders import AnnDataLoader
 from torch.utils.data import DataLoader, Sampler
 
@@ -50,6 +51,21 @@ def labelled_weights(
         weight[target] *= target_share / weight[target].sum()
         weight[source] *= (1 - target_share) / weight[source].sum()
     return weight / max(weight.sum(), 1e-300)
+
+
+def to_tensors(batch: dict[str, NDArray]) -> dict[str, torch.Tensor]:
+    """Turn the arrays of a batch into tensors; those that pandas lends read-only are copied."""
+    return {
+        key: torch.from_numpy(values if values.flags.writeable else values.copy())
+        for key, values in batch.items()
+    }
+
+
+def row_loader(
+    manager: AnnDataManager, rows: NDArray[np.int64] | None, batch_size: int
+) -> AnnDataLoader:
+    """Load rows in order, all of them if ``None``."""
+    return AnnDataLoader(manager, rows, batch_size=batch_size, collate_fn=to_tensors)
 
 
 class TransferSampler(Sampler[list[int]]):
@@ -139,12 +155,14 @@ class TransferDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """Batches of :class:`TransferSampler`."""
         return DataLoader(
-            self.manager.create_torch_dataset(), sampler=self.sampler, batch_size=None
+            self.manager.create_torch_dataset(),
+            sampler=self.sampler,
+            batch_size=None,
+            collate_fn=to_tensors,  # type: ignore[arg-type]
         )
 
     def val_dataloader(self) -> AnnDataLoader | list:
         """Yield validation rows in order; nothing when there are none."""
         if not self.n_val:
             return []
-        size = max(self.batch_size, 512)
-        return AnnDataLoader(self.manager, indices=self.val_idx, batch_size=size)
+        return row_loader(self.manager, self.val_idx, max(self.batch_size, 512))

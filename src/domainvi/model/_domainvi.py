@@ -60,7 +60,7 @@ class DomainVI(
         and standard deviation, as they would be if it had the class mix of the labelled domains,
         and by its labelled rows where a target has some. ``"domain"``: each domain by its own mean
         and standard deviation. ``"global"``: all domains by those of the labelled ones. Statistics
-        come from the training rows and are saved with the model.
+        come from the rows of ``adata``, labelled or not, and are saved with the model.
     adversary
         ``"conditional"`` (on the class), ``"marginal"``, ``"wasserstein"`` or ``"none"``; see
         :class:`~domainvi.module.DomainAlignment`.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from scvi import REGISTRY_KEYS
-from scvi.dataloaders import AnnDataLoader
 
+from domainvi.data import row_loader, to_tensors
 from domainvi.errors import InputError, NotTrainedError
 from domainvi.train import extended_tables
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
     from numpy.typing import NDArray
+    from scvi.dataloaders import AnnDataLoader
 
     from domainvi.data import PreparedAnnData
     from domainvi.module import ScalingTables
@@ -110,7 +111,7 @@ class InferenceMixin(PreparedDataMixin):
         self, work: PreparedAnnData, rows: NDArray[np.int64] | None, batch_size: int | None
     ) -> RowOutputs:
         tables = self._scaling_tables(work)
-        loader = AnnDataLoader(work.manager, rows, batch_size=batch_size or INFERENCE_BATCH)
+        loader = row_loader(work.manager, rows, batch_size or INFERENCE_BATCH)
         self.module.eval()
         parts = []
         for tensors in loader:
@@ -145,6 +146,7 @@ class InferenceMixin(PreparedDataMixin):
                 "the decoder. Use load_query_data(adata, model) and train on the query first."
             )
             raise InputError(msg)
+        kwargs.setdefault("collate_fn", to_tensors)
         return super()._make_data_loader(adata, *args, **kwargs)  # type: ignore[misc]
 
     def get_latent_representation(

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
+from scvi import REGISTRY_KEYS
 
-from domainvi._compat import SETUP_ARGS_KEY
+from domainvi._compat import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY, STATE_REGISTRY_KEY
 from domainvi.data import prepare
 from domainvi.errors import ModelFileError
 from domainvi.io import read_model, write_model
@@ -108,11 +109,11 @@ class PersistenceMixin(PreparedDataMixin):
     def _attach(cls, adata: AnnData, registry: dict[str, Any]) -> None:
         """Set data up as a model's own, by the registry of the model."""
         columns = columns_of(registry[SETUP_ARGS_KEY])
-        fields = registry["field_registries"]
-        genes = fields["X"]["state_registry"]["column_names"]
-        classes = fields["labels"]["state_registry"]["categorical_mapping"][:-1]
+        fields = {k: v[STATE_REGISTRY_KEY] for k, v in registry[FIELD_REGISTRIES_KEY].items()}
+        genes = fields[REGISTRY_KEYS.X_KEY]["column_names"]
+        classes = fields[REGISTRY_KEYS.LABELS_KEY]["categorical_mapping"][:-1]
         work = prepare(adata, columns, reference_genes=genes, classes=classes)
-        arguments = {k: v for k, v in registry.items() if k != "field_registries"}
+        arguments = {k: v for k, v in registry.items() if k != FIELD_REGISTRIES_KEY}
         register(work, columns, arguments, registry)
         cls._remember(adata, work)
 

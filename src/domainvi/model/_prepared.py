@@ -18,7 +18,7 @@ from scvi.data.fields import (
     NumericalObsField,
 )
 
-from domainvi._compat import SETUP_ARGS_KEY
+from domainvi._compat import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY, STATE_REGISTRY_KEY
 from domainvi.data import (
     Columns,
     PreparedAnnData,
@@ -155,7 +155,7 @@ class PreparedDataMixin(ModelState):
             classes=self.classes,
             min_overlap=min_overlap,
         )
-        setup_method_args = {k: v for k, v in self.registry_.items() if k != "field_registries"}
+        setup_method_args = {k: v for k, v in self.registry_.items() if k != FIELD_REGISTRIES_KEY}
         register(work, columns, setup_method_args, self.registry_, extend_categories=True)
         return work
 
@@ -175,7 +175,7 @@ class PreparedDataMixin(ModelState):
         check_likelihood(describe_matrix(select_matrix(adata, columns.layer)), self.likelihood)
 
     def _state(self, key: str) -> dict[str, Any]:
-        return self.registry_["field_registries"][key]["state_registry"]
+        return self.registry_[FIELD_REGISTRIES_KEY][key][STATE_REGISTRY_KEY]
 
     @property
     def classes(self) -> list[str]:

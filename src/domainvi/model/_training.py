@@ -8,15 +8,21 @@ import numpy as np
 import torch
 from scvi import REGISTRY_KEYS
 from scvi.data.fields import NumericalJointObsField
-from scvi.dataloaders import AnnDataLoader
 from scvi.train import TrainRunner
 
-from domainvi.data import TransferDataModule, audit_arrays, labelled_weights, stratified_split
+from domainvi.data import (
+    TransferDataModule,
+    audit_arrays,
+    labelled_weights,
+    row_loader,
+    stratified_split,
+)
 from domainvi.errors import InputError
-from domainvi.module import TEACHER_KEY
+from domainvi.module import EXTRA_DOMAINS_KEY, TEACHER_KEY
 from domainvi.train import (
     DomainTrainingPlan,
     TrainingRows,
+    class_support,
     fit_centring,
     initialise,
     library_sizes,
@@ -106,6 +112,7 @@ class TrainingMixin(InferenceMixin):
         plan_arguments = self._align_as_audited(domain, label, force_alignment, plan_kwargs)
         if not self.is_scaled_:
             self._fit_scaling(work, is_source)
+        self._set_support(work, label)
         if self.module.linear.n_members and TEACHER_KEY not in work.manager.data_registry:
             names = [f"{TEACHER_KEY}_{k}" for k in range(len(self.classes))]
             work.obs[names] = self._teacher(work)
@@ -155,7 +162,7 @@ class TrainingMixin(InferenceMixin):
 
     def _fit_scaling(self, work: PreparedAnnData, is_source: NDArray[np.bool_]) -> None:
         domain, label = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), self._labels(work)
-        drawn = subsample(np.arange(len(domain)), domain, self.seed)
+        drawn = subsample(domain, label, self.seed)
         sizes = library_sizes(work, drawn)
         self.module.target_sum.fill_(
             float(np.median(sizes[sizes > 0])) if (sizes > 0).any() else 1.0
@@ -165,10 +172,19 @@ class TrainingMixin(InferenceMixin):
         initialise(self.module, rows, self.scaling)
         self.is_scaled_ = True
 
+    def _set_support(self, work: PreparedAnnData, label: NDArray[np.int64]) -> None:
+        """Tell the adversary of each domain column which classes its domains have."""
+        columns = [codes(work.manager, REGISTRY_KEYS.BATCH_KEY)]
+        if EXTRA_DOMAINS_KEY in work.manager.data_registry:
+            columns += list(np.asarray(work.manager.get_from_registry(EXTRA_DOMAINS_KEY)).T)
+        for i, (column, n) in enumerate(zip(columns, self.module.n_domains, strict=True)):
+            support = class_support(column.astype(np.int64), label, n, len(self.classes))
+            self.module.alignment.set_support(i, torch.from_numpy(support))
+
     @torch.inference_mode()
     def _teacher(self, work: PreparedAnnData) -> NDArray[np.float32]:
         """Class probabilities of the linear members for all rows, ``(n_rows, n_classes)``."""
-        loader = AnnDataLoader(work.manager, batch_size=2048)
+        loader = row_loader(work.manager, None, 2048)
         self.module.eval()
         parts = [self.module.embed(**self.module._get_inference_input(t))[3] for t in loader]
         return torch.exp(torch.cat(parts)).cpu().numpy()

@@ -121,7 +121,10 @@ class DomainAlignment(nn.Module):
         if source.all() or not source.any():
             return z.new_zeros(()), {}
         if torch.is_grad_enabled():
-            discrimination = critic_loss(critic, z[source], z[~source])
+            # Rows are in random order, so even spacing draws the mixing shares without chance.
+            n = int(min(source.sum(), (~source).sum()))
+            mix = (torch.arange(n, device=z.device, dtype=z.dtype)[:, None] + 0.5) / n
+            discrimination = critic_loss(critic, z[source], z[~source], mix)
             pull = encoder_loss(critic, z[~source])
         else:
             # The gradient penalty cannot be had without gradients: held-out rows go without.
@@ -131,10 +134,10 @@ class DomainAlignment(nn.Module):
             midpoint = (scores[source].mean() + scores[~source].mean()) / 2
             guess = torch.stack([scores <= midpoint, scores > midpoint], dim=1).float()
             accuracy = balanced_domain_accuracy(guess, source.long())
-        return discrimination + weight * pull, {
-            "adversary_loss": discrimination,
-            "domain_accuracy": accuracy,
-        }
+        metrics = {"domain_accuracy": accuracy}
+        if torch.is_grad_enabled():
+            metrics["adversary_loss"] = discrimination
+        return discrimination + weight * pull, metrics
 
 
 @torch.no_grad()

@@ -184,7 +184,8 @@ class DomainVAE(BaseModuleClass):
         domain = batch_index.squeeze(-1).long()
         s = self.standardiser(self.log_values(x, library), domain, tables)
         mean, variance = self.z_encoder(s)
-        qz = Normal(mean, variance.sqrt())
+        # What is not finite is reported by the training plan, with the term that broke.
+        qz = Normal(mean, variance.sqrt(), validate_args=False)
         z = qz.rsample() if n_samples == 1 else qz.rsample((n_samples,))
         return {MODULE_KEYS.QZ_KEY: qz, MODULE_KEYS.Z_KEY: z, "library": library}
 

@@ -109,7 +109,7 @@ class CountLikelihood(Likelihood):
     ) -> Distribution:
         """Return the distribution of rows with these scores, of some genes or of all."""
         every = slice(None) if genes is None else genes
-        share = torch.exp((scores + self.baseline[:, every][domain]).clamp_max(0.0))
+        share = torch.exp((scores + self.baseline[:, every][domain]).clamp(-30.0, 0.0))
         # Rows without a single count have a library of 0, where the logarithm is not finite.
         mean = library.clamp_min(1.0) * share
         if self.kind == "poisson":

@@ -99,7 +99,7 @@ def balanced_domain_loss(
     n_domains = logits.shape[1]
     total = weight.new_zeros(n_domains).index_add(0, domain, weight)
     summed = weight.new_zeros(n_domains).index_add(0, domain, weight * losses)
-    present = total > 0
+    present = total > 1e-6
     means = torch.where(present, summed / total.clamp_min(1e-8), summed.new_zeros(()))
     return means.sum() / present.sum().clamp_min(1)
 

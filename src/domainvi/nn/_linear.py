@@ -25,7 +25,7 @@ class LinearEnsemble(nn.Module):
     Parameters
     ----------
     n_members
-        Members, the twin among them. 0 for an ensemble without a say.
+        Members, the twin among them: two or more, or 0 for an ensemble without a say.
     n_domains, n_input, n_classes
         Sizes.
     """

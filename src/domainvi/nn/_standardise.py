@@ -43,11 +43,14 @@ class Standardiser(nn.Module):
 
     loc: torch.Tensor
     scale: torch.Tensor
+    is_shared: torch.Tensor
 
     def __init__(self, n_domains: int, n_input: int) -> None:
         super().__init__()
         self.register_buffer("loc", torch.zeros(n_domains, n_input))
         self.register_buffer("scale", torch.ones(n_domains, n_input))
+        # Whether every domain, new ones too, has the same centre and scale.
+        self.register_buffer("is_shared", torch.zeros((), dtype=torch.bool))
 
     def set_tables(self, loc: torch.Tensor, scale: torch.Tensor) -> None:
         """Replace both tables, each ``(n_domains, n_input)``."""

@@ -4,6 +4,7 @@ from ._anchor import Anchor, fit_anchor
 from ._centring import Centring, fit_centring
 from ._extend import extended_tables
 from ._initialise import (
+    class_support,
     initialise,
     library_sizes,
     log_rows,
@@ -20,6 +21,7 @@ __all__ = [
     "Centring",
     "DomainTrainingPlan",
     "TrainingRows",
+    "class_support",
     "cosine",
     "extended_tables",
     "fit_anchor",

@@ -93,8 +93,8 @@ def fit_anchor(rows: TrainingRows) -> Anchor:
 
     The result is blended with its un-adapted *twin*, logistic regression on z-scores. Without
     enough labels in the target, the share of the members is the agreement (:math:`\kappa`) of
-    *shared* with *plain* and *focused*, two readings of the target that nothing but the right
-    answer brings together; with enough of them the cross-fitted members stand alone. Where a
+    *shared* with *plain* and *focused*, which standardise the target by its own rows and by the
+    source's; with enough of them the cross-fitted members stand alone. Where a
     target has labels, its class mix is estimated and the scores are corrected for it
     (:func:`class_mix_correction`).
 

@@ -47,10 +47,11 @@ def extended_tables(
     notes = []
     for d in range(n_old, n_new):
         rows = np.flatnonzero(domain == d)
-        if len(rows) < MIN_OWN_ROWS:
+        if len(rows) < MIN_OWN_ROWS or bool(module.standardiser.is_shared):
             notes.append(f"its {len(rows)} rows are standardised by the training cohorts")
             continue
-        drawn = rows[subsample(np.arange(len(rows)), np.zeros(len(rows), dtype=np.int64), 0)]
+        nothing = np.full(len(rows), -1)
+        drawn = rows[subsample(nothing, nothing, 0)]
         u = torch.from_numpy(log_rows(module, work, drawn))
         standardise_alone(module, tables, u.to(missing.device), d, missing)
         notes.append(f"standardised by its own {len(rows)} rows")

@@ -47,21 +47,49 @@ def log_rows(
 
 
 def subsample(
-    rows: NDArray[np.int64], domain: NDArray[np.int64], seed: int, limit: int = MAX_ROWS
+    domain: NDArray[np.int64], label: NDArray[np.int64], seed: int, limit: int = MAX_ROWS
 ) -> NDArray[np.int64]:
-    """Draw at most ``limit`` rows, as far as possible the same number from each domain."""
-    if len(rows) <= limit:
-        return rows
+    """Draw at most ``limit`` rows: half of them labelled, or as many as there are.
+
+    Within each half, every class in every domain has the same chance of a row.
+
+    Parameters
+    ----------
+    domain, label
+        Codes, shape ``(n_rows,)``; label -1 is unlabelled.
+    seed
+        Of the draw.
+    limit
+        Most rows.
+
+    Returns
+    -------
+    Sorted row numbers.
+    """
+    if len(domain) <= limit:
+        return np.arange(len(domain))
     rng = np.random.default_rng(seed)
-    weight = 1.0 / np.bincount(domain)[domain]
-    return np.sort(rng.choice(rows, limit, replace=False, p=weight / weight.sum()))
+    known, unknown = np.flatnonzero(label >= 0), np.flatnonzero(label < 0)
+    n_known = min(len(known), max(limit // 2, limit - len(unknown)))
+    parts = []
+    for rows, n in ((known, n_known), (unknown, limit - n_known)):
+        _, stratum, count = np.unique(
+            np.stack([domain[rows], label[rows]]), axis=1, return_inverse=True, return_counts=True
+        )
+        weight = 1.0 / count[stratum.ravel()]
+        n = min(n, len(rows))
+        parts.append(rng.choice(rows, n, replace=False, p=weight / weight.sum()) if n else rows[:0])
+    return np.sort(np.concatenate(parts))
 
 
-def class_support(rows: TrainingRows) -> NDArray[np.bool_]:
+def class_support(
+    domain: NDArray[np.int64], label: NDArray[np.int64], n_domains: int, n_classes: int
+) -> NDArray[np.bool_]:
     """Which classes a domain has, ``(n_domains, n_classes)``; unlabelled rows may be of any."""
-    support = np.zeros((rows.n_domains, rows.n_classes), dtype=bool)
-    support[rows.domain[rows.labelled], rows.label[rows.labelled]] = True
-    support[np.unique(rows.domain[~rows.labelled])] = True
+    support = np.zeros((n_domains, n_classes), dtype=bool)
+    known = label >= 0
+    support[domain[known], label[known]] = True
+    support[np.unique(domain[~known])] = True
     return support
 
 
@@ -104,9 +132,9 @@ def initialise(module: DomainVAE, rows: TrainingRows, scaling: str) -> Anchor | 
         for whole, own in zip(table, anchor.table, strict=True):
             whole[:, genes] = own
         set_members(module, anchor, genes)
+    module.standardiser.is_shared.fill_(scaling == "global")
     module.standardiser.set_tables(*(torch.as_tensor(t, dtype=torch.float32) for t in table))
     set_projection(module, standardise(rows.x, rows.domain, table), genes)
-    module.alignment.set_support(0, torch.from_numpy(class_support(rows)))
     module.alignment.is_source.copy_(torch.from_numpy(rows.is_source))
     if module.counts:
         set_baseline(module, rows)
