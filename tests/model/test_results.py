@@ -229,3 +229,27 @@ def test_new_data_are_checked(model: dv.DomainVI, adata: ad.AnnData, spoil, mess
     other = ad.AnnData(spoil(dense).astype(np.float32), obs=adata.obs, var=adata.var)
     with pytest.raises(InputError, match=message):
         model.predict(other)
+
+
+def test_guard_and_second_audit_are_recorded(
+    model: dv.DomainVI, adata: ad.AnnData, capsys: pytest.CaptureFixture
+) -> None:
+    assert 0 <= model.guard_["twin_share"] <= 1
+    assert model.guard_["twin_share"] == float(model.module.linear.doubt)
+    assert float(model.history["guard_twin_share"].iloc[-1, 0]) == model.guard_["twin_share"]
+    np.testing.assert_allclose(model.guard_["class_mix"].sum(axis=1), 1.0, rtol=1e-5)
+    after = model.audit_["with_predictions"]
+    assert after["uses_predictions"]
+    assert after["table"].sum() == adata.n_obs
+    repr(model)
+    assert "twin share" in capsys.readouterr().out
+
+
+def test_diagnose_sees_the_domain_leave_the_latents(model: dv.DomainVI) -> None:
+    report = model.diagnose()
+    assert list(report.index) == [*model.classes, "mean"]
+    assert report.loc["mean", "probe_input"] > 0.6
+    assert report.loc["mean", "probe_latent"] < report.loc["mean", "probe_input"]
+    classes = report.loc[model.classes]
+    assert (classes["shift_latent"] < classes["shift_input"]).mean() > 0.5
+    assert classes["n_rows"].sum() == report.loc["mean", "n_rows"]

@@ -142,7 +142,7 @@ def test_the_class_mix_of_a_domain_is_bayes_rule(build):
 
 def test_without_members_the_network_speaks_alone(build, batch):
     module, tensors = build().eval(), batch()
-    mean, variance, network, linear = module.embed(**module._get_inference_input(tensors))
+    mean, variance, network, linear, _ = module.embed(**module._get_inference_input(tensors))
     assert mean.shape == variance.shape == (6, 4)
     assert torch.equal(network, linear)
     torch.testing.assert_close(network.exp().sum(dim=1), torch.ones(6))

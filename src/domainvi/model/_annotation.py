@@ -14,6 +14,7 @@ from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import reference_order
 
 from ._codes import codes
+from ._judgement import unknown_spaces
 from ._persistence import PersistenceMixin
 from ._prediction import PredictionMixin
 
@@ -69,7 +70,7 @@ class AnnotationMixin(PredictionMixin, PersistenceMixin):
         summary = self._summary(work)
         for name, values in columns.items():
             target.obs[name] = pd.Series(values, index=target.obs_names)
-        target.obsm[_keys.LATENT] = out.mean
+        target.obsm[_keys.LATENT] = out.latent
         target.obsm[_keys.probability(key)] = p.astype(np.float32)
         target.uns[_keys.RESULTS] = summary
         if self.class_colors_:
@@ -89,9 +90,8 @@ class AnnotationMixin(PredictionMixin, PersistenceMixin):
     def _unknown_p_values(self, work: PreparedAnnData, out: RowOutputs) -> np.ndarray:
         if self.unknown_ is None:
             return np.full(len(out.mean), np.nan)
-        spaces = {"latent": out.mean}
         domain = codes(work.manager, REGISTRY_KEYS.BATCH_KEY)
-        return self.unknown_.p_value(spaces, out.logits, domain=domain)
+        return self.unknown_.p_value(unknown_spaces(out), out.linear, domain=domain)
 
     def _summary(self, work: PreparedAnnData) -> dict[str, Any]:
         """Gather what ``uns["domainvi"]`` holds: text, numbers, arrays and dicts of them."""

@@ -14,6 +14,7 @@ from domainvi.errors import InputError
 from domainvi.module import EXTRA_DOMAINS_KEY, DomainVAE
 
 from ._annotation import AnnotationMixin
+from ._diagnosis import DiagnosisMixin
 from ._prepared import columns_of, register
 from ._query import QueryMixin
 from ._training import TrainingMixin
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 class DomainVI(
     QueryMixin,
     AnnotationMixin,
+    DiagnosisMixin,
     TrainingMixin,
     VAEMixin,
     ArchesMixin,

@@ -34,16 +34,20 @@ INFERENCE_BATCH = 2048
 
 @dataclass(frozen=True)
 class RowOutputs:
-    """What the module says of rows.
+    """What the model says of rows.
 
     Parameters
     ----------
     mean, variance
-        Of ``q(z | x)``, shape ``(n_rows, n_latent)``; the mean is centred where the model centres.
+        Of ``q(z | x)``, shape ``(n_rows, n_latent)``.
     logits
         Uncalibrated log-probabilities of the classes, shape ``(n_rows, n_classes)``.
     network, linear
         Those of the network and of the linear members alone.
+    reference
+        Un-adapted components, shape ``(n_rows, 30)``.
+    latent
+        The mean, centred by class and domain where the model centres.
     """
 
     mean: NDArray[np.float32]
@@ -51,6 +55,8 @@ class RowOutputs:
     logits: NDArray[np.float32]
     network: NDArray[np.float32]
     linear: NDArray[np.float32]
+    reference: NDArray[np.float32]
+    latent: NDArray[np.float32]
 
     def take(self, rows: NDArray[np.int64]) -> RowOutputs:
         """Return some of the rows."""
@@ -64,6 +70,11 @@ class InferenceMixin(PreparedDataMixin):
         if not self.is_trained_:
             msg = "The model is not trained. Call model.train() first."
             raise NotTrainedError(msg)
+
+    def _labels(self, work: PreparedAnnData) -> NDArray[np.int64]:
+        """Class codes of all rows, -1 where unlabelled."""
+        label = codes(work.manager, REGISTRY_KEYS.LABELS_KEY)
+        return np.where(label < len(self.classes), label, -1)
 
     def _row_numbers(
         self, work: PreparedAnnData, indices: Sequence | NDArray | None
@@ -104,7 +115,7 @@ class InferenceMixin(PreparedDataMixin):
         if self.centring_ is None:
             return out
         p = np.exp(out.logits.astype(np.float64))
-        return replace(out, mean=self.centring_.apply(out.mean, p, domain))
+        return replace(out, latent=self.centring_.apply(out.mean, p, domain))
 
     @torch.inference_mode()
     def _forward(
@@ -116,14 +127,18 @@ class InferenceMixin(PreparedDataMixin):
         parts = []
         for tensors in loader:
             inputs = self.module._get_inference_input(tensors)
-            mean, variance, network, linear = self.module.embed(**inputs, tables=tables)
-            domain = inputs["batch_index"].squeeze(-1).long().to(network.device)
-            logits = self.module.ensemble(network, linear, domain)
-            parts.append([t.cpu() for t in (mean, variance, logits, network, linear)])
+            out = self.module.embed(**inputs, tables=tables)
+            domain = inputs["batch_index"].squeeze(-1).long().to(out.mean.device)
+            logits = self.module.ensemble(out.network, out.linear, domain)
+            row = (out.mean, out.variance, logits, out.network, out.linear, out.reference)
+            parts.append([t.cpu() for t in row])
         if not parts:
-            widths = [self.module.n_latent] * 2 + [len(self.classes)] * 3
+            n, k = self.module.n_latent, len(self.classes)
+            widths = (n, n, k, k, k, len(self.module.reference_origin), n)
             return RowOutputs(*(np.empty((0, w), dtype=np.float32) for w in widths))
-        return RowOutputs(*(torch.cat(p).numpy() for p in zip(*parts, strict=True)))
+        arrays = [torch.cat(p).numpy() for p in zip(*parts, strict=True)]
+        names = ("mean", "variance", "logits", "network", "linear", "reference")
+        return RowOutputs(**dict(zip(names, arrays, strict=True)), latent=arrays[0])
 
     def _scaling_tables(self, work: PreparedAnnData) -> ScalingTables | None:
         """Tables for rows that the stored ones do not serve: new domains, missing genes."""
@@ -186,8 +201,8 @@ class InferenceMixin(PreparedDataMixin):
         """
         out = self._outputs(adata, indices, batch_size)
         if return_dist:
-            return out.mean, out.variance
+            return out.latent, out.variance
         if give_mean:
-            return out.mean
-        draw = np.random.default_rng(self.seed).standard_normal(out.mean.shape)
-        return (out.mean + np.sqrt(out.variance) * draw).astype(np.float32)
+            return out.latent
+        draw = np.random.default_rng(self.seed).standard_normal(out.latent.shape)
+        return (out.latent + np.sqrt(out.variance) * draw).astype(np.float32)

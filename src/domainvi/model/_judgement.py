@@ -30,6 +30,14 @@ def fit_calibration(
     return fit_calibrator(logits[used], label[used], method="temperature", min_temperature=1.0)
 
 
+def unknown_spaces(out: RowOutputs) -> dict[str, NDArray[np.float32]]:
+    """Spaces in which a row can be far from every class, un-centred and un-adapted.
+
+    Centring moves whatever is called a class to where that class is, and alignment can do so too.
+    """
+    return {"latent": out.mean, "reference": out.reference}
+
+
 def fit_unknown(
     out: RowOutputs, label: NDArray[np.int64], domain: NDArray[np.int64], seed: int
 ) -> UnknownScorer | None:
@@ -39,9 +47,9 @@ def fit_unknown(
     if used.sum() < MIN_ROWS or (count > 1).sum() < 2:
         return None
     return UnknownScorer.fit(
-        {"latent": out.mean[used]},
+        {name: z[used] for name, z in unknown_spaces(out).items()},
         label[used],
-        out.logits[used],
+        out.linear[used],
         domain=domain[used],
         seed=seed,
     )

@@ -38,6 +38,7 @@ class ModelState:
     train_indices: NDArray[np.int64]
     validation_indices: NDArray[np.int64]
     _adata: AnnData | None
+    _model_summary_string: str
     _adata_manager: AnnDataManager | None
 
     if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import torch
 from scvi import REGISTRY_KEYS
 from scvi.data.fields import NumericalJointObsField
@@ -47,11 +48,6 @@ TARGET_SHARE = 0.6
 
 class TrainingMixin(InferenceMixin):
     """``train`` for models on prepared data."""
-
-    def _labels(self, work: PreparedAnnData) -> NDArray[np.int64]:
-        """Class codes of all rows, -1 where unlabelled."""
-        label = codes(work.manager, REGISTRY_KEYS.LABELS_KEY)
-        return np.where(label < len(self.classes), label, -1)
 
     def train(
         self,
@@ -140,6 +136,7 @@ class TrainingMixin(InferenceMixin):
             runner()
         align = self.module.alignment.kind == "conditional" and plan.adversary_weight > 0
         self._judge(domain, label, align=align)
+        self._record_guard(domain, label)
 
     def _align_as_audited(
         self,
@@ -186,7 +183,7 @@ class TrainingMixin(InferenceMixin):
         """Class probabilities of the linear members for all rows, ``(n_rows, n_classes)``."""
         loader = row_loader(work.manager, None, 2048)
         self.module.eval()
-        parts = [self.module.embed(**self.module._get_inference_input(t))[3] for t in loader]
+        parts = [self.module.embed(**self.module._get_inference_input(t)).linear for t in loader]
         return torch.exp(torch.cat(parts)).cpu().numpy()
 
     def _judge(self, domain: NDArray[np.int64], label: NDArray[np.int64], *, align: bool) -> None:
@@ -203,6 +200,34 @@ class TrainingMixin(InferenceMixin):
         held_out[self.validation_indices] = True
         self.calibration_ = fit_calibration(out.logits, label, held_out)
         self.unknown_ = fit_unknown(out, label, domain, self.seed)
+
+    def _record_guard(self, domain: NDArray[np.int64], label: NDArray[np.int64]) -> None:
+        """Say what the guard decided and on what evidence, and audit again with predictions."""
+        doubt = float(self.module.linear.doubt)
+        self.guard_["twin_share"] = doubt
+        self.guard_["evidence"] = (
+            f"Readings of the target by its own rows and by the source's agree at {1 - doubt:.2f} "
+            "(Cohen's kappa); the un-adapted twin has the remaining share of the linear vote."
+        )
+        mix = np.exp(self.module.log_prior.cpu().numpy()) / len(self.classes)
+        self.guard_["class_mix"] = mix / mix.sum(axis=1, keepdims=True)
+        if self.history_ is not None and "train_loss" in self.history_:
+            index = self.history_["train_loss"].index[-1:]
+            self.history_["guard_twin_share"] = pd.DataFrame({"guard_twin_share": [doubt]}, index)
+        self._model_summary_string = (
+            f"{self._model_summary_string.split(', guard')[0]}, guard: alignment "
+            f"{self.guard_.get('alignment', 'as set up')}, twin share {doubt:.2f}"
+        )
+        if self.audit_ and len(np.unique(domain)) > 1:
+            predicted = self._forward(self._validate_anndata(), None, None).logits.argmax(axis=1)
+            after = audit_arrays(
+                domain,
+                label,
+                predicted=predicted,
+                domain_names=self.domains,
+                class_names=self.classes,
+            )
+            self.audit_["with_predictions"] = after.to_dict()
 
 
 def check_training_arguments(max_epochs: int | None, train_size: float, batch_size: int) -> None:

@@ -1,7 +1,7 @@
 """The torch modules: inference, generative model and loss."""
 
 from ._alignment import DomainAlignment
-from ._domain_vae import EXTRA_DOMAINS_KEY, TEACHER_KEY, DomainVAE, ScalingTables
+from ._domain_vae import EXTRA_DOMAINS_KEY, TEACHER_KEY, DomainVAE, Embedding, ScalingTables
 from ._likelihood import CountLikelihood, NormalLikelihood
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "CountLikelihood",
     "DomainAlignment",
     "DomainVAE",
+    "Embedding",
     "NormalLikelihood",
     "ScalingTables",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from scvi import REGISTRY_KEYS
@@ -25,9 +25,31 @@ from domainvi.nn import (
 from ._alignment import DomainAlignment
 from ._likelihood import Likelihood, build_likelihood
 
+N_REFERENCE = 30
 EXTRA_DOMAINS_KEY = "extra_domains"
 TEACHER_KEY = "teacher"
 Table = tuple[torch.Tensor, torch.Tensor]
+
+
+class Embedding(NamedTuple):
+    """What the module says of rows.
+
+    Parameters
+    ----------
+    mean, variance
+        Of ``q(z | x)``, each ``(n_rows, n_latent)``.
+    network, linear
+        Log-probabilities of the network and of the linear members, each ``(n_rows, n_classes)``.
+    reference
+        Principal components of the rows by their own domain's z-scores, un-adapted,
+        ``(n_rows, 30)``.
+    """
+
+    mean: torch.Tensor
+    variance: torch.Tensor
+    network: torch.Tensor
+    linear: torch.Tensor
+    reference: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -93,6 +115,8 @@ class DomainVAE(BaseModuleClass):
     network_share: torch.Tensor
     class_mix: torch.Tensor
     target_sum: torch.Tensor
+    reference_basis: torch.Tensor
+    reference_origin: torch.Tensor
     log_prior: torch.Tensor
 
     def __init__(
@@ -135,6 +159,10 @@ class DomainVAE(BaseModuleClass):
         self.register_buffer("target_sum", torch.tensor(1e4))
         self.register_buffer("class_mix", torch.full((n_classes,), 1.0 / n_classes))
         self.set_linear_members(0)
+        # Principal components of the un-adapted rows, a space in which no unknown was aligned.
+        n_reference = min(N_REFERENCE, n_input)
+        self.register_buffer("reference_basis", torch.zeros(n_input, n_reference))
+        self.register_buffer("reference_origin", torch.zeros(n_reference))
         self.alignment = DomainAlignment(adversary, n_latent, n_domains, n_classes)
 
     def set_linear_members(self, n_members: int) -> None:
@@ -196,28 +224,27 @@ class DomainVAE(BaseModuleClass):
         batch_index: torch.Tensor,
         size_factor: torch.Tensor | None = None,
         tables: ScalingTables | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Encode and classify rows without drawing ``z``.
-
-        Returns
-        -------
-        Mean and variance of ``q(z | x)``, each ``(n_rows, n_latent)``, and the log-probabilities
-        of the network and of the linear members, each ``(n_rows, n_classes)``.
-        """
+    ) -> Embedding:
+        """Encode and classify rows without drawing ``z``."""
         domain = batch_index.squeeze(-1).long()
         u = self.log_values(x, self.library_size(x, size_factor))
         return self.embed_log(u, domain, tables)
 
     def embed_log(
         self, u: torch.Tensor, domain: torch.Tensor, tables: ScalingTables | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    ) -> Embedding:
         """Do the work of :meth:`embed` for log values ``u`` and domain codes ``(n_rows,)``."""
         own, members = (None, None) if tables is None else (tables.network, tables.linear)
         mean, variance = self.z_encoder(self.standardiser(u, domain, own))
         network = functional.log_softmax(self.classifier(mean), dim=1)
-        if self.linear.n_members == 0:
-            return mean, variance, network, network
-        return mean, variance, network, self.linear(u, domain, members)
+        linear, tables_of_twin = network, own
+        if self.linear.n_members:
+            linear = self.linear(u, domain, members)
+            centre, scale = (self.linear.centre, self.linear.scale) if members is None else members
+            tables_of_twin = (centre[-1], scale[-1])
+        unadapted = self.standardiser(u, domain, tables_of_twin)
+        reference = unadapted @ self.reference_basis - self.reference_origin
+        return Embedding(mean, variance, network, linear, reference)
 
     def ensemble(
         self, network: torch.Tensor, linear: torch.Tensor, domain: torch.Tensor

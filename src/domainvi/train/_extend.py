@@ -69,8 +69,8 @@ def standardise_alone(
     domain = torch.full((len(u),), d, device=u.device)
     for i in range(N_ROUNDS if module.linear.n_members else 1):
         if i:
-            _, _, network, linear = module.embed_log(u, domain, tables)
-            p = torch.exp(module.ensemble(network, linear, domain))
+            out = module.embed_log(u, domain, tables)
+            p = torch.exp(module.ensemble(out.network, out.linear, domain))
             ratio = (module.class_mix / p.mean(dim=0).clamp_min(1e-4)).clamp(0.2, 5.0)
             weight = p @ torch.where(module.class_mix > 0, ratio, torch.ones_like(ratio))
         centre, scale = weighted_moments(u, weight)

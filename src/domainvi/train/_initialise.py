@@ -136,6 +136,7 @@ def initialise(module: DomainVAE, rows: TrainingRows, scaling: str) -> Anchor | 
     module.standardiser.set_tables(*(torch.as_tensor(t, dtype=torch.float32) for t in table))
     set_projection(module, standardise(rows.x, rows.domain, table), genes)
     module.alignment.is_source.copy_(torch.from_numpy(rows.is_source))
+    set_reference(module, standardise(rows.x, rows.domain, domain_table(rows)), genes)
     if module.counts:
         set_baseline(module, rows)
     return anchor
@@ -172,6 +173,17 @@ def set_projection(module: DomainVAE, s: NDArray[np.float32], genes: NDArray[np.
     centre = np.zeros(s.shape[1], dtype=np.float32)
     centre[genes] = mean
     module.z_encoder.set_projection(torch.from_numpy(weight), torch.from_numpy(centre))
+
+
+@torch.no_grad()
+def set_reference(module: DomainVAE, s: NDArray[np.float32], genes: NDArray[np.int64]) -> None:
+    """Keep the principal components of rows that no alignment touched."""
+    _, basis, mean = components(s[:, genes], module.reference_basis.shape[1])
+    k = basis.shape[1]
+    module.reference_basis[torch.from_numpy(genes), :k] = torch.as_tensor(
+        basis, dtype=torch.float32
+    )
+    module.reference_origin[:k] = torch.as_tensor(mean @ basis, dtype=torch.float32)
 
 
 def set_baseline(module: DomainVAE, rows: TrainingRows) -> None:
