@@ -214,7 +214,7 @@ BAD: dict[str, tuple[Change, dict[str, Any], list[str]]] = {
     "labels are fractions": (
         put("label", np.linspace(0, 1, 12)),
         {},
-        ["float64, 12 different values", "target_keys=['label']"],
+        ["float64, 12 different values", "Numbers are no classes"],
     ),
     "labels are whole numbers": (
         put("label", np.array([0, 1] * 6)),

@@ -118,3 +118,65 @@ def test_prepare_query_anndata(model: dv.DomainVI, query: AnnData) -> None:
     assert part.n_vars == 100
     genes = dv.DomainVI.prepare_query_anndata(part, model, return_reference_var_names=True)
     assert list(genes) == model.genes
+
+
+def test_two_models_on_one_object_do_not_meet(adata: AnnData) -> None:
+    apart = []
+    for data in (adata.copy(), adata.copy()):
+        dv.DomainVI.setup_anndata(data, batch_key="domain", labels_key="label")
+        apart.append(data)
+    first = dv.DomainVI(apart[0])
+    first.train(max_epochs=1, **QUIET)
+    second, alone = (dv.DomainVI(d, scaling="domain", seed=3) for d in apart)
+    for model in (second, alone):
+        model.train(max_epochs=1, **QUIET)
+    pd.testing.assert_frame_equal(second.predict(soft=True), alone.predict(soft=True))
+    assert float(second.history["teaching_loss_train"].iloc[-1, 0]) == 0.0
+
+
+def test_training_again_without_alignment_drops_the_centring(adata: AnnData) -> None:
+    data = adata.copy()
+    dv.DomainVI.setup_anndata(data, batch_key="domain", labels_key="label")
+    model = dv.DomainVI(data)
+    model.train(max_epochs=1, **QUIET)
+    assert model.centring_ is not None
+    model.train(max_epochs=1, plan_kwargs={"adversary_weight": 0.0}, **QUIET)
+    assert model.centring_ is None
+
+
+def test_frozen_query_stays_frozen_and_leaves_the_reference_alone(
+    model: dv.DomainVI, query: AnnData, tmp_path: Path
+) -> None:
+    guard = model.guard_["class_mix"].copy()
+    query.obs["label"] = query.obs["label_true"].to_numpy()
+    mapped = dv.DomainVI.load_query_data(query, model)
+    mapped.train(max_epochs=1, **QUIET)
+    np.testing.assert_array_equal(model.guard_["class_mix"], guard)
+    z = mapped.get_latent_representation()
+    np.testing.assert_allclose(mapped.get_latent_representation(indices=range(9)), z[:9], atol=1e-5)
+    mapped.save(tmp_path / "q")
+    again = dv.DomainVI.load(tmp_path / "q", query)
+    again.train(max_epochs=1, **QUIET)
+    np.testing.assert_allclose(again.get_latent_representation(), z, atol=1e-5)
+
+
+def test_query_with_new_levels_elsewhere_is_refused() -> None:
+    adata = small_cohorts(n_obs=120, n_domains=3)
+    adata.obs["plate"] = np.where(np.arange(adata.n_obs) % 2, "p", "q")
+    known = adata[adata.obs["domain"] != "domain_2"].copy()
+    dv.DomainVI.setup_anndata(known, batch_key=["domain", "plate"], labels_key="label")
+    model = dv.DomainVI(known)
+    model.train(max_epochs=1, **QUIET)
+    new = adata[adata.obs["domain"] == "domain_2"].copy()
+    dv.DomainVI.load_query_data(new, model)
+    new.obs["plate"] = "r"
+    with pytest.raises(InputError, match="new levels in plate"):
+        dv.DomainVI.load_query_data(new, model)
+
+
+def test_loading_with_a_new_domain_says_what_to_do(
+    model: dv.DomainVI, query: AnnData, tmp_path: Path
+) -> None:
+    model.save(tmp_path / "m")
+    with pytest.raises(InputError, match="domain_2"):
+        dv.DomainVI.load(tmp_path / "m", query)

@@ -157,6 +157,17 @@ def test_cohort_unseen_in_training(model: dv.DomainVI) -> None:
         model.get_elbo(new)
 
 
+def test_annotate_says_how_an_unseen_cohort_was_scaled(model: dv.DomainVI, tmp_path: Path) -> None:
+    other = small_cohorts(n_domains=3)
+    new = other[other.obs["domain"] == "domain_2"].copy()
+    new.obs["domain"] = "batch/7"
+    few = new[:5].copy()
+    for part, words in ((new, "its own 80 rows"), (few, "by the training cohorts")):
+        model.annotate(part)
+        assert words in part.uns["domainvi"]["unseen_cohorts"]["batch|7"]
+        part.write_h5ad(tmp_path / "new.h5ad")
+
+
 def test_subset_of_an_unseen_cohort_agrees_with_the_whole(model: dv.DomainVI) -> None:
     other = small_cohorts(n_domains=3)
     new = other[other.obs["domain"] == "domain_2"].copy()

@@ -95,6 +95,7 @@ def test_bad_constructor_arguments(kwargs: dict, message: str) -> None:
         ({"max_epochs": 0}, "max_epochs=0"),
         ({"train_size": 0.0}, "train_size=0.0"),
         ({"batch_size": 1}, "batch_size=1"),
+        ({"plan_kwargs": {"lrr": 1}}, "plan_kwargs has lrr"),
     ],
 )
 def test_bad_training_arguments(kwargs: dict, message: str) -> None:
@@ -166,3 +167,18 @@ def test_view_anndata_setup_prints(model: dv.DomainVI, capsys: pytest.CaptureFix
     assert "domain" in capsys.readouterr().out
     repr(model)
     assert "DomainVI: 120 genes, 2 domains, 4 classes" in capsys.readouterr().out
+
+
+def test_size_factors_may_be_in_any_unit() -> None:
+    adata = small_cohorts(n_obs=120)
+    depth = np.asarray(adata.X.sum(axis=1)).ravel()
+    results = []
+    for factors in (depth, depth / np.median(depth)):
+        adata.obs["depth"] = factors
+        dv.DomainVI.setup_anndata(
+            adata, batch_key="domain", labels_key="label", size_factor_key="depth"
+        )
+        model = dv.DomainVI(adata)
+        model.train(max_epochs=1, **QUIET)
+        results.append(model.predict(soft=True).to_numpy())
+    np.testing.assert_allclose(*results, atol=1e-3)

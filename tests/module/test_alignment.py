@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -115,11 +116,14 @@ def test_wasserstein_is_critic_loss_plus_weighted_pull():
     alignment.is_source.copy_(torch.tensor([True, False, False]))
     z, domain = torch.randn(6, 2), torch.tensor([0, 1, 0, 2, 1, 0])
     critic, source, target = alignment.heads[0], z[[0, 2, 5]], z[[1, 3, 4]]
-    torch.manual_seed(0)
+    state = torch.random.get_rng_state()
     loss, metrics = alignment(z, torch.zeros(6, 2), torch.zeros(6).long(), [domain], 0.3)
-    torch.manual_seed(0)
-    mix = torch.tensor([[0.5 / 3], [1.5 / 3], [2.5 / 3]])
-    discrimination = critic_loss(critic, source, target, mix)
+    assert torch.equal(state, torch.random.get_rng_state())
+    chance = np.random.default_rng(0)
+    source = source[torch.from_numpy(chance.permutation(3))]
+    shuffled = target[torch.from_numpy(chance.permutation(3))]
+    mix = torch.from_numpy(chance.random((3, 1))).float()
+    discrimination = critic_loss(critic, source, shuffled, mix)
     expected = discrimination + 0.3 * encoder_loss(critic, target)
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(metrics["adversary_loss"], discrimination)

@@ -7,7 +7,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 from torch.nn import functional
 
-from domainvi.module import TEACHER_KEY
+from domainvi.data import TEACHER_KEY
 
 WEIGHTS = ("reconstruction_weight", "adversary_weight", "teaching_weight")
 OFF = dict.fromkeys(WEIGHTS, 0.0)

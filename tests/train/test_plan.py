@@ -9,7 +9,8 @@ from torch import nn
 
 from domainvi.errors import TrainingError
 from domainvi.module import DomainVAE
-from domainvi.train import NO_DECAY, DomainTrainingPlan, ramp
+from domainvi.nn import NO_DECAY
+from domainvi.train import DomainTrainingPlan, ramp
 from domainvi.train._plan import MAX_GRADIENT_NORM, parameter_groups
 
 

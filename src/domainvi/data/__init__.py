@@ -3,7 +3,7 @@
 from ._audit import Audit, audit_arrays
 from ._cohorts import cohorts
 from ._genes import GeneAlignment, align_genes
-from ._loaders import TransferDataModule, labelled_weights, row_loader, to_tensors
+from ._loaders import TEACHER_KEY, TransferDataModule, labelled_weights, row_loader, to_tensors
 from ._matrix import (
     MatrixKind,
     MatrixSummary,
@@ -19,6 +19,7 @@ from ._validate import check_setup
 from ._values import check_likelihood
 
 __all__ = [
+    "TEACHER_KEY",
     "Audit",
     "Columns",
     "GeneAlignment",

@@ -132,7 +132,7 @@ def check_labels(column: pd.Series, argument: str, key: str) -> Levels:
         plain = "astype(str)" if dtype.kind in "iu" else "map(str, na_action='ignore')"
         msg = (
             f"{argument} holds numbers ({dtype}, {len(levels.counts)} different values), expected "
-            f"names. To predict a number pass target_keys=[{key!r}]; if the numbers code classes, "
+            f"names. Numbers are no classes; if the numbers code classes, "
             f"convert with adata.obs[{key!r}] = adata.obs[{key!r}].{plain}.astype('category')."
         )
         raise InputError(msg)

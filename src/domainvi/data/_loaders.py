@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from scvi.dataloaders import AnnDataLoader
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from scvi.data import AnnDataManager
 
 MIN_STEPS_PER_EPOCH = 20
+TEACHER_KEY = "teacher"
 
 
 def labelled_weights(
@@ -118,6 +119,27 @@ class TransferSampler(Sampler[list[int]]):
             yield batch.tolist()
 
 
+class TaughtRows(Dataset):
+    """Rows of a dataset with the teacher's probabilities beside them.
+
+    Parameters
+    ----------
+    rows
+        Dataset that is indexed by lists of row numbers.
+    teacher
+        Class probabilities of all rows, shape ``(n_rows, n_classes)``.
+    """
+
+    def __init__(self, rows: Dataset, teacher: NDArray[np.float32]) -> None:
+        self.rows, self.teacher = rows, teacher
+
+    def __len__(self) -> int:
+        return len(self.teacher)
+
+    def __getitem__(self, index: list[int]) -> dict[str, NDArray]:
+        return {**self.rows[index], TEACHER_KEY: self.teacher[index]}
+
+
 class TransferDataModule(pl.LightningDataModule):
     """Training and validation batches of a prepared object.
 
@@ -133,6 +155,8 @@ class TransferDataModule(pl.LightningDataModule):
         Rows a batch.
     seed
         Of the draws.
+    teacher
+        Class probabilities of all rows that unlabelled ones learn from, or ``None``.
     """
 
     def __init__(
@@ -143,8 +167,10 @@ class TransferDataModule(pl.LightningDataModule):
         weight: NDArray[np.float64],
         batch_size: int,
         seed: int,
+        teacher: NDArray[np.float32] | None = None,
     ) -> None:
         super().__init__()
+        self.teacher = teacher
         self.manager = manager
         self.train_idx, self.val_idx = train_idx, val_idx
         self.test_idx = np.empty(0, dtype=np.int64)
@@ -154,8 +180,9 @@ class TransferDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Batches of :class:`TransferSampler`."""
+        rows = self.manager.create_torch_dataset()
         return DataLoader(
-            self.manager.create_torch_dataset(),
+            rows if self.teacher is None else TaughtRows(rows, self.teacher),
             sampler=self.sampler,
             batch_size=None,
             collate_fn=to_tensors,  # type: ignore[arg-type]

@@ -55,6 +55,8 @@ class PreparedAnnData(AnnData):
 
     gene_mask: NDArray[np.bool_]
     manager: AnnDataManager
+    # How each cohort that was not in training is standardised, in words.
+    scaling_notes: dict[str, str]
 
 
 def prepare(
@@ -104,6 +106,7 @@ def prepare(
     obs = _observations(adata.obs, columns, classes, is_query=reference_genes is not None)
     work = PreparedAnnData(X=matrix, obs=obs, var=pd.DataFrame(index=genes))
     work.gene_mask = mask
+    work.scaling_notes = {}
     return work
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -104,9 +105,10 @@ class AnnotationMixin(PredictionMixin, PersistenceMixin):
             "batch_key": batch if isinstance(batch, str) else np.asarray(batch, dtype=object),
             "unlabeled_category": setup["unlabeled_category"],
             "genes_matched": int(work.gene_mask.sum()),
+            "unseen_cohorts": {k.replace("/", "|"): v for k, v in work.scaling_notes.items()},
             "params": {k: v for k, v in self._parameters().items() if v is not None},
-            "audit": self.audit_,
-            "guard": self.guard_,
+            "audit": copy.deepcopy(self.audit_),
+            "guard": copy.deepcopy(self.guard_),
         }
 
     def _remember_reference(self, adata: AnnData) -> None:

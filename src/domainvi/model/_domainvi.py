@@ -113,6 +113,7 @@ class DomainVI(
         self.likelihood, self.scaling, self.seed = likelihood, scaling, seed
         self.is_scaled_ = False
         self.calibration_, self.unknown_, self.centring_ = None, None, None
+        self.agreement_, self.n_reference_domains_ = None, None
         self.audit_: dict[str, Any] = {}
         self.guard_: dict[str, Any] = {}
         with torch.random.fork_rng(devices=[]):
@@ -145,6 +146,7 @@ class DomainVI(
         adata: AnnData,
         batch_key: str | Sequence[str],
         labels_key: str,
+        *,
         unlabeled_category: str = "Unknown",
         layer: str | None = None,
         size_factor_key: str | None = None,

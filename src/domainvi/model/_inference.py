@@ -106,7 +106,7 @@ class InferenceMixin(PreparedDataMixin):
         if self.centring_ is None:
             return self._forward(work, rows, batch_size)
         domain = codes(work.manager, REGISTRY_KEYS.BATCH_KEY)
-        if (domain[rows] < len(self.domains)).all():
+        if (domain[rows] < len(self.centring_.shift)).all():
             return self._centred(self._forward(work, rows, batch_size), domain[rows])
         # A new cohort is centred by all of its rows, whichever of them are asked for.
         return self._centred(self._forward(work, None, batch_size), domain).take(rows)
@@ -149,6 +149,7 @@ class InferenceMixin(PreparedDataMixin):
         tables, notes = extended_tables(self.module, work, domain)
         for code, note in zip(unseen, notes, strict=True):
             name = work.manager.get_state_registry(REGISTRY_KEYS.BATCH_KEY).categorical_mapping
+            work.scaling_notes[str(name[code])] = note
             logger.info("Cohort %r was not in training: %s.", str(name[code]), note)
         return tables
 

@@ -1,12 +1,17 @@
-"""Calibration and unknown score from the outputs of a trained model."""
+"""What says how far a trained model can be trusted: calibration, unknown score, guard."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
+from domainvi.data import audit_arrays
+from domainvi.train import fit_centring
 from domainvi.trust import Calibrator, UnknownScorer, fit_calibrator
+
+from ._inference import InferenceMixin
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,13 +21,67 @@ if TYPE_CHECKING:
 MIN_ROWS = 10
 
 
+class JudgementMixin(InferenceMixin):
+    """Judge the model on its own rows, once training is over."""
+
+    def _judge(self, domain: NDArray[np.int64], label: NDArray[np.int64], *, align: bool) -> None:
+        """Centre the latents, and fit calibration, unknown score and guard anew."""
+        self.centring_, self.calibration_, self.unknown_ = None, None, None
+        if not (label >= 0).any():
+            return
+        out = self._forward(self._validate_anndata(), None, None)
+        if align:
+            p = np.exp(out.logits.astype(np.float64))
+            self.centring_ = fit_centring(out.mean, p, domain, len(self.domains))
+        held_out = np.zeros(len(label), dtype=bool)
+        held_out[self.validation_indices] = True
+        self.calibration_ = fit_calibration(out.network, label, held_out)
+        self.unknown_ = fit_unknown(out, label, domain, self.seed)
+        self._record_guard()
+        self._audit_again(domain, label, out.logits.argmax(axis=1))
+
+    def _record_guard(self) -> None:
+        """Say what the guard decided, and on what evidence."""
+        doubt = float(self.module.linear.doubt)
+        self.guard_["twin_share"] = doubt
+        self.guard_["evidence"] = (
+            "The readings of the target by its own rows and by the source's were not compared: "
+            "no linear members, no unlabelled target, or labels enough in the target."
+            if self.agreement_ is None
+            else f"Readings of the target by its own rows and by the source's agree at "
+            f"{self.agreement_:.2f} (Cohen's kappa); the un-adapted twin has the rest of the vote."
+        )
+        mix = np.exp(self.module.log_prior.cpu().numpy()) / len(self.classes)
+        self.guard_["class_mix"] = mix / mix.sum(axis=1, keepdims=True)
+        if self.history_ is not None and "train_loss" in self.history_:
+            index = self.history_["train_loss"].index[-1:]
+            self.history_["guard_twin_share"] = pd.DataFrame({"guard_twin_share": [doubt]}, index)
+        self._model_summary_string = (
+            f"{self._model_summary_string.split(', guard')[0]}, guard: alignment "
+            f"{self.guard_.get('alignment', 'as set up')}, twin share {doubt:.2f}"
+        )
+
+    def _audit_again(
+        self, domain: NDArray[np.int64], label: NDArray[np.int64], predicted: NDArray[np.int64]
+    ) -> None:
+        """Audit the design once more, with predictions where labels are missing."""
+        if not self.audit_:
+            return
+        names = (self.domains, self.classes)
+        audit = audit_arrays(
+            domain, label, predicted=predicted, domain_names=names[0], class_names=names[1]
+        )
+        self.audit_["with_predictions"] = audit.to_dict()
+
+
 def fit_calibration(
     logits: NDArray[np.float32], label: NDArray[np.int64], held_out: NDArray[np.bool_]
 ) -> Calibrator:
-    """One temperature, at least 1, from the labelled rows that were held out.
+    """Fit one temperature, at least 1, to the network's answers on labelled rows it never saw.
 
-    Held-out rows come from the same cohorts as the labels, so they may soften probabilities but
-    not sharpen them for other cohorts.
+    The network stands for the ensemble, since the linear members have seen all labels. Held-out
+    rows come from the same cohorts as the labels, so they may soften probabilities but not sharpen
+    them for other cohorts.
     """
     used = held_out & (label >= 0)
     if used.sum() < MIN_ROWS:

@@ -10,8 +10,8 @@ import pandas as pd
 from scvi import REGISTRY_KEYS
 
 from domainvi._compat import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY, STATE_REGISTRY_KEY
-from domainvi.data import prepare
-from domainvi.errors import ModelFileError
+from domainvi.data import check_setup, prepare
+from domainvi.errors import InputError, ModelFileError
 from domainvi.io import read_model, write_model
 from domainvi.train import Centring
 from domainvi.trust import Calibrator, UnknownScorer
@@ -26,7 +26,16 @@ if TYPE_CHECKING:
 MODULE_PREFIX = "module."
 UNKNOWN_PREFIX = "unknown."
 CENTRING_PREFIX = "centring."
-PLAIN = ("is_trained_", "is_scaled_", "class_order_", "class_colors_", "audit_", "guard_")
+PLAIN = (
+    "is_trained_",
+    "is_scaled_",
+    "class_order_",
+    "class_colors_",
+    "agreement_",
+    "n_reference_domains_",
+    "audit_",
+    "guard_",
+)
 INDICES = ("train_indices_", "validation_indices_")
 
 
@@ -103,6 +112,8 @@ class PersistenceMixin(PreparedDataMixin):
             cls._attach(adata, registry)
         model = cls(adata, registry=registry, **metadata["parameters"])
         model._restore(tensors, metadata)
+        if model.n_reference_domains_ is not None:
+            model._freeze(model.n_reference_domains_)
         return model
 
     @classmethod
@@ -112,7 +123,22 @@ class PersistenceMixin(PreparedDataMixin):
         fields = {k: v[STATE_REGISTRY_KEY] for k, v in registry[FIELD_REGISTRIES_KEY].items()}
         genes = fields[REGISTRY_KEYS.X_KEY]["column_names"]
         classes = fields[REGISTRY_KEYS.LABELS_KEY]["categorical_mapping"][:-1]
+        check_setup(
+            adata,
+            batch_keys=columns.batch_keys,
+            labels_key=None,
+            layer=columns.layer,
+            require_labels=False,
+            require_domains=False,
+        )
         work = prepare(adata, columns, reference_genes=genes, classes=classes)
+        known = fields[REGISTRY_KEYS.BATCH_KEY]["categorical_mapping"]
+        if new := sorted(set(adata.obs[columns.batch_keys[0]].astype(str)) - set(map(str, known))):
+            msg = (
+                f"adata has domains that the model does not: {', '.join(new[:5])}. Load without "
+                "adata and pass it to predict or annotate, or use load_query_data."
+            )
+            raise InputError(msg)
         arguments = {k: v for k, v in registry.items() if k != FIELD_REGISTRIES_KEY}
         register(work, columns, arguments, registry)
         cls._remember(adata, work)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
@@ -11,7 +12,9 @@ from scvi import REGISTRY_KEYS
 
 from domainvi.data import align_genes
 from domainvi.errors import InputError
-from domainvi.train import NO_DECAY, extended_tables
+from domainvi.module import EXTRA_DOMAINS_KEY
+from domainvi.nn import NO_DECAY
+from domainvi.train import extended_tables
 
 from ._codes import codes
 from ._inference import InferenceMixin
@@ -19,6 +22,8 @@ from ._persistence import PersistenceMixin
 
 if TYPE_CHECKING:
     import os
+
+    from domainvi.data import PreparedAnnData
 
 
 class QueryMixin(InferenceMixin, PersistenceMixin):
@@ -74,6 +79,7 @@ class QueryMixin(InferenceMixin, PersistenceMixin):
                 "all. Predict with the reference model itself, which masks missing genes."
             )
             raise InputError(msg)
+        check_other_columns(reference, work)
         cls._remember(adata, work)
         parameters = reference._parameters() | {"likelihood": reference.likelihood}
         model = cls(adata, **parameters)
@@ -87,7 +93,7 @@ class QueryMixin(InferenceMixin, PersistenceMixin):
         module, old = self.module, reference.module
         n_old, n_new = len(reference.domains), len(self.domains)
         module.set_linear_members(old.linear.n_members)
-        state = dict(old.state_dict())
+        state = {name: tensor.cpu() for name, tensor in old.state_dict().items()}
         inputs = {
             "decoder.hidden.0.weight": old.n_latent + n_old,
             "decoder.output.weight": old.decoder.n_hidden + n_old,
@@ -110,13 +116,16 @@ class QueryMixin(InferenceMixin, PersistenceMixin):
             "audit_",
             "guard_",
         ):
-            setattr(self, name, getattr(reference, name))
+            setattr(self, name, copy.deepcopy(getattr(reference, name)))
+        # A cohort without labels of its own is not corrected for a class mix.
+        module.log_prior[n_old:] = 0.0
         self.is_scaled_ = True
         module.eval()
 
     def _freeze(self, n_old: int) -> None:
         """Let only the decoder's weights of domains from ``n_old`` on learn."""
         module = self.module
+        self.n_reference_domains_ = n_old
         module.requires_grad_(False)
         n_new = len(self.domains) - n_old
         blocks = {
@@ -169,6 +178,20 @@ class QueryMixin(InferenceMixin, PersistenceMixin):
         for name, layer in adata.layers.items():
             out.layers[name] = alignment.take(layer)
         return out
+
+
+def check_other_columns(reference: QueryMixin, work: PreparedAnnData) -> None:
+    """Refuse new levels of domain columns beyond the first, and of categorical covariates."""
+    for key in (EXTRA_DOMAINS_KEY, REGISTRY_KEYS.CAT_COVS_KEY):
+        known = reference._state(key).get("n_cats_per_key", [])
+        found = work.manager.get_state_registry(key).get("n_cats_per_key", [])
+        if list(known) != list(found):
+            names = reference._state(key).get("field_keys", key)
+            msg = (
+                f"The query has new levels in {', '.join(names)}; only the first batch_key may "
+                "have new ones. Map them to levels of the reference."
+            )
+            raise InputError(msg)
 
 
 def grow(old: torch.Tensor, new: torch.Tensor, at: int | None = None) -> torch.Tensor:

@@ -30,6 +30,8 @@ class ModelState:
     calibration_: Calibrator | None
     unknown_: UnknownScorer | None
     centring_: Centring | None
+    agreement_: float | None
+    n_reference_domains_: int | None
     audit_: dict[str, Any]
     guard_: dict[str, Any]
     history_: dict[str, pd.DataFrame] | None
@@ -49,3 +51,5 @@ class ModelState:
             registry: dict[str, Any] | None = None,
             **parameters: Any,
         ) -> None: ...
+
+        def _freeze(self, n_old: int) -> None: ...

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 from scvi import REGISTRY_KEYS
-from scvi.data.fields import NumericalJointObsField
 from scvi.train import TrainRunner
 
 from domainvi.data import (
@@ -19,22 +18,20 @@ from domainvi.data import (
     stratified_split,
 )
 from domainvi.errors import InputError
-from domainvi.module import EXTRA_DOMAINS_KEY, TEACHER_KEY
+from domainvi.module import EXTRA_DOMAINS_KEY
 from domainvi.train import (
     DomainTrainingPlan,
     TrainingRows,
     class_support,
-    fit_centring,
     initialise,
-    library_sizes,
     log_rows,
+    set_library,
     source_domains,
     subsample,
 )
 
 from ._codes import codes
-from ._inference import InferenceMixin
-from ._judgement import fit_calibration, fit_unknown
+from ._judgement import JudgementMixin
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +43,7 @@ PATIENCE = 10
 TARGET_SHARE = 0.6
 
 
-class TrainingMixin(InferenceMixin):
+class TrainingMixin(JudgementMixin):
     """``train`` for models on prepared data."""
 
     def train(
@@ -65,8 +62,7 @@ class TrainingMixin(InferenceMixin):
 
         The design is audited first: when classes and domains are confounded, nothing is aligned
         unless ``force_alignment`` is set. Input scaling and linear members are fitted, the network
-        is trained, and probabilities and the unknown score are calibrated on rows that were held
-        out.
+        is trained, and what says how far to trust it is fitted: temperature, unknown score, guard.
 
         Parameters
         ----------
@@ -100,7 +96,7 @@ class TrainingMixin(InferenceMixin):
         TrainingError
             If a loss becomes NaN or infinite.
         """
-        check_training_arguments(max_epochs, train_size, batch_size)
+        check_training_arguments(max_epochs, train_size, batch_size, plan_kwargs or {})
         work = self._validate_anndata()
         domain, label = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), self._labels(work)
         is_source = source_domains(domain, label, len(self.domains))
@@ -109,12 +105,11 @@ class TrainingMixin(InferenceMixin):
         if not self.is_scaled_:
             self._fit_scaling(work, is_source)
         self._set_support(work, label)
-        if self.module.linear.n_members and TEACHER_KEY not in work.manager.data_registry:
-            names = [f"{TEACHER_KEY}_{k}" for k in range(len(self.classes))]
-            work.obs[names] = self._teacher(work)
-            work.manager.register_new_fields([NumericalJointObsField(TEACHER_KEY, names)])
+        teacher = self._teacher(work) if self.module.linear.n_members else None
         weight = labelled_weights(domain[train_idx], label[train_idx], is_source, TARGET_SHARE)
-        data = TransferDataModule(work.manager, train_idx, val_idx, weight, batch_size, self.seed)
+        data = TransferDataModule(
+            work.manager, train_idx, val_idx, weight, batch_size, self.seed, teacher
+        )
         max_epochs = DEFAULT_EPOCHS if max_epochs is None else max_epochs
         plan = DomainTrainingPlan(
             self.module, n_steps=max_epochs * len(data.sampler), **plan_arguments
@@ -134,9 +129,9 @@ class TrainingMixin(InferenceMixin):
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             runner()
-        align = self.module.alignment.kind == "conditional" and plan.adversary_weight > 0
-        self._judge(domain, label, align=align)
-        self._record_guard(domain, label)
+        if self.n_reference_domains_ is None:
+            align = self.module.alignment.kind == "conditional" and plan.adversary_weight > 0
+            self._judge(domain, label, align=align)
 
     def _align_as_audited(
         self,
@@ -160,13 +155,11 @@ class TrainingMixin(InferenceMixin):
     def _fit_scaling(self, work: PreparedAnnData, is_source: NDArray[np.bool_]) -> None:
         domain, label = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), self._labels(work)
         drawn = subsample(domain, label, self.seed)
-        sizes = library_sizes(work, drawn)
-        self.module.target_sum.fill_(
-            float(np.median(sizes[sizes > 0])) if (sizes > 0).any() else 1.0
-        )
+        set_library(self.module, work, drawn)
         x = log_rows(self.module, work, drawn)
         rows = TrainingRows(x, domain[drawn], label[drawn], is_source, len(self.classes))
-        initialise(self.module, rows, self.scaling)
+        anchor = initialise(self.module, rows, self.scaling)
+        self.agreement_ = None if anchor is None else anchor.agreement
         self.is_scaled_ = True
 
     def _set_support(self, work: PreparedAnnData, label: NDArray[np.int64]) -> None:
@@ -186,52 +179,15 @@ class TrainingMixin(InferenceMixin):
         parts = [self.module.embed(**self.module._get_inference_input(t)).linear for t in loader]
         return torch.exp(torch.cat(parts)).cpu().numpy()
 
-    def _judge(self, domain: NDArray[np.int64], label: NDArray[np.int64], *, align: bool) -> None:
-        """Centre the latents, and fit what says how far predictions can be trusted."""
-        if not (label >= 0).any():
-            return
-        work = self._validate_anndata()
-        out = self._forward(work, None, None)
-        if align:
-            p = np.exp(out.logits.astype(np.float64))
-            self.centring_ = fit_centring(out.mean, p, domain, len(self.domains))
-            out = self._centred(out, domain)
-        held_out = np.zeros(len(label), dtype=bool)
-        held_out[self.validation_indices] = True
-        self.calibration_ = fit_calibration(out.logits, label, held_out)
-        self.unknown_ = fit_unknown(out, label, domain, self.seed)
 
-    def _record_guard(self, domain: NDArray[np.int64], label: NDArray[np.int64]) -> None:
-        """Say what the guard decided and on what evidence, and audit again with predictions."""
-        doubt = float(self.module.linear.doubt)
-        self.guard_["twin_share"] = doubt
-        self.guard_["evidence"] = (
-            f"Readings of the target by its own rows and by the source's agree at {1 - doubt:.2f} "
-            "(Cohen's kappa); the un-adapted twin has the remaining share of the linear vote."
-        )
-        mix = np.exp(self.module.log_prior.cpu().numpy()) / len(self.classes)
-        self.guard_["class_mix"] = mix / mix.sum(axis=1, keepdims=True)
-        if self.history_ is not None and "train_loss" in self.history_:
-            index = self.history_["train_loss"].index[-1:]
-            self.history_["guard_twin_share"] = pd.DataFrame({"guard_twin_share": [doubt]}, index)
-        self._model_summary_string = (
-            f"{self._model_summary_string.split(', guard')[0]}, guard: alignment "
-            f"{self.guard_.get('alignment', 'as set up')}, twin share {doubt:.2f}"
-        )
-        if self.audit_ and len(np.unique(domain)) > 1:
-            predicted = self._forward(self._validate_anndata(), None, None).logits.argmax(axis=1)
-            after = audit_arrays(
-                domain,
-                label,
-                predicted=predicted,
-                domain_names=self.domains,
-                class_names=self.classes,
-            )
-            self.audit_["with_predictions"] = after.to_dict()
-
-
-def check_training_arguments(max_epochs: int | None, train_size: float, batch_size: int) -> None:
-    """Refuse numbers out of range."""
+def check_training_arguments(
+    max_epochs: int | None, train_size: float, batch_size: int, plan_kwargs: dict[str, Any]
+) -> None:
+    """Refuse numbers out of range, and arguments that the training plan does not have."""
+    known = set(inspect.signature(DomainTrainingPlan).parameters) - {"module", "n_steps"}
+    if unknown := sorted(set(plan_kwargs) - known):
+        msg = f"plan_kwargs has {', '.join(unknown)}; it takes {', '.join(sorted(known))}."
+        raise InputError(msg)
     if max_epochs is not None and max_epochs < 1:
         msg = f"max_epochs={max_epochs!r} must be at least 1."
         raise InputError(msg)

@@ -1,12 +1,11 @@
 """The torch modules: inference, generative model and loss."""
 
 from ._alignment import DomainAlignment
-from ._domain_vae import EXTRA_DOMAINS_KEY, TEACHER_KEY, DomainVAE, Embedding, ScalingTables
+from ._domain_vae import EXTRA_DOMAINS_KEY, DomainVAE, Embedding, ScalingTables
 from ._likelihood import CountLikelihood, NormalLikelihood
 
 __all__ = [
     "EXTRA_DOMAINS_KEY",
-    "TEACHER_KEY",
     "CountLikelihood",
     "DomainAlignment",
     "DomainVAE",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -53,6 +54,8 @@ class DomainAlignment(nn.Module):
         conditional = n_classes if kind == "conditional" else 0
         self.register_buffer("is_source", torch.zeros(n_domains[0], dtype=torch.bool))
         self.heads = nn.ModuleList()
+        # A generator of its own: pairs for the penalty must not move the noise of the encoder.
+        self.chance_source = np.random.default_rng(0)
         if kind in ("conditional", "marginal"):
             self.heads.extend(DomainAdversary(n_latent, n, conditional) for n in n_domains)
         elif kind == "wasserstein":
@@ -113,6 +116,9 @@ class DomainAlignment(nn.Module):
         loss = torch.stack(losses).sum()
         return loss, {"adversary_loss": loss, "domain_accuracy": accuracies[0]}
 
+    def _shuffled(self, z: torch.Tensor) -> torch.Tensor:
+        return z[torch.from_numpy(self.chance_source.permutation(len(z))).to(z.device)]
+
     def _wasserstein(
         self, z: torch.Tensor, domain: torch.Tensor, weight: float
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -121,10 +127,9 @@ class DomainAlignment(nn.Module):
         if source.all() or not source.any():
             return z.new_zeros(()), {}
         if torch.is_grad_enabled():
-            # Rows are in random order, so even spacing draws the mixing shares without chance.
-            n = int(min(source.sum(), (~source).sum()))
-            mix = (torch.arange(n, device=z.device, dtype=z.dtype)[:, None] + 0.5) / n
-            discrimination = critic_loss(critic, z[source], z[~source], mix)
+            rows = [self._shuffled(z[mask]) for mask in (source, ~source)]
+            mix = torch.from_numpy(self.chance_source.random((min(map(len, rows)), 1)))
+            discrimination = critic_loss(critic, rows[0], rows[1], mix.to(z))
             pull = encoder_loss(critic, z[~source])
         else:
             # The gradient penalty cannot be had without gradients: held-out rows go without.

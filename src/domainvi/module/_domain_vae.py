@@ -12,6 +12,7 @@ from torch.distributions import Distribution, Normal, kl_divergence
 from torch.nn import functional
 
 from domainvi._compat import MODULE_KEYS
+from domainvi.data import TEACHER_KEY
 from domainvi.nn import (
     Classifier,
     Decoder,
@@ -27,7 +28,6 @@ from ._likelihood import Likelihood, build_likelihood
 
 N_REFERENCE = 30
 EXTRA_DOMAINS_KEY = "extra_domains"
-TEACHER_KEY = "teacher"
 Table = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -115,6 +115,7 @@ class DomainVAE(BaseModuleClass):
     network_share: torch.Tensor
     class_mix: torch.Tensor
     target_sum: torch.Tensor
+    size_factor_scale: torch.Tensor
     reference_basis: torch.Tensor
     reference_origin: torch.Tensor
     log_prior: torch.Tensor
@@ -157,6 +158,7 @@ class DomainVAE(BaseModuleClass):
         self.register_buffer("network_share", torch.ones(()))
         # Library size that counts are brought to: the median of the training rows.
         self.register_buffer("target_sum", torch.tensor(1e4))
+        self.register_buffer("size_factor_scale", torch.ones(()))
         self.register_buffer("class_mix", torch.full((n_classes,), 1.0 / n_classes))
         self.set_linear_members(0)
         # Principal components of the un-adapted rows, a space in which no unknown was aligned.
@@ -195,8 +197,10 @@ class DomainVAE(BaseModuleClass):
         return log_normalise(x, library, self.target_sum) if self.counts else x
 
     def library_size(self, x: torch.Tensor, size_factor: torch.Tensor | None) -> torch.Tensor:
-        """Library size of each row, ``(n_rows, 1)``: the given one, or the row's sum."""
-        return x.sum(dim=1, keepdim=True) if size_factor is None else size_factor
+        """Library size of each row, ``(n_rows, 1)``: its sum, or its size factor in that unit."""
+        if size_factor is None:
+            return x.sum(dim=1, keepdim=True)
+        return size_factor * self.size_factor_scale
 
     @auto_move_data
     def inference(

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from domainvi.errors import InputError
+from domainvi.nn import NO_DECAY
 
 if TYPE_CHECKING:
     from torch.distributions import Distribution
@@ -89,10 +90,13 @@ class CountLikelihood(Likelihood):
         super().__init__()
         self.kind = kind
         self.baseline = nn.Parameter(torch.zeros(n_domains, n_output))
+        # Log profiles are far from 0 and must not be drawn there.
+        setattr(self.baseline, NO_DECAY, True)
         if kind != "poisson":
             self.log_theta = nn.Parameter(torch.zeros(n_output))
         if kind == "zinb":
             self.dropout_logit = nn.Parameter(torch.full((n_domains, n_output), -2.0))
+            setattr(self.dropout_logit, NO_DECAY, True)
 
     @torch.no_grad()
     def start(self, domain: int, share: torch.Tensor) -> None:

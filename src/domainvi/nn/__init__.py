@@ -3,11 +3,12 @@
 from ._adversary import DomainAdversary, balanced_domain_loss, shared_class_weight
 from ._gradient_reversal import reverse_gradient
 from ._linear import LinearEnsemble
-from ._networks import Classifier, Decoder, GaussianEncoder, one_hot
+from ._networks import NO_DECAY, Classifier, Decoder, GaussianEncoder, one_hot
 from ._standardise import Standardiser, log_normalise
 from ._wasserstein import Critic, critic_loss, encoder_loss, gradient_penalty
 
 __all__ = [
+    "NO_DECAY",
     "Classifier",
     "Critic",
     "Decoder",

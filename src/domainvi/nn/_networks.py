@@ -6,6 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+# Attribute of parameters that weight decay must leave alone.
+NO_DECAY = "no_decay"
+
 
 def hidden_layers(n_in: int, n_hidden: int, n_layers: int, dropout: float) -> nn.Sequential:
     """Stack ``n_layers`` blocks of Linear, LayerNorm, GELU and dropout."""

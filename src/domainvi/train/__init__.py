@@ -6,17 +6,16 @@ from ._extend import extended_tables
 from ._initialise import (
     class_support,
     initialise,
-    library_sizes,
     log_rows,
+    set_library,
     source_domains,
     subsample,
 )
-from ._plan import NO_DECAY, DomainTrainingPlan
+from ._plan import DomainTrainingPlan
 from ._schedule import cosine, ramp
 from ._tables import TrainingRows
 
 __all__ = [
-    "NO_DECAY",
     "Anchor",
     "Centring",
     "DomainTrainingPlan",
@@ -27,9 +26,9 @@ __all__ = [
     "fit_anchor",
     "fit_centring",
     "initialise",
-    "library_sizes",
     "log_rows",
     "ramp",
+    "set_library",
     "source_domains",
     "subsample",
 ]

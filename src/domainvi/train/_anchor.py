@@ -55,6 +55,8 @@ class Anchor:
         domain's own z-scores, labelled rows only.
     doubt
         Share of the twin in the blend.
+    agreement
+        Cohen's kappa of the two readings of the target; ``None`` where they were not compared.
     log_prior
         What is added to the scores of each domain's rows, ``(n_domains, n_classes)``.
     sharpness
@@ -69,6 +71,7 @@ class Anchor:
     members: dict[str, LinearMember]
     twin: LinearMember
     doubt: float
+    agreement: float | None
     log_prior: NDArray[np.float64]
     sharpness: float
     probs: NDArray[np.float64]
@@ -112,7 +115,7 @@ def fit_anchor(rows: TrainingRows) -> Anchor:
     for view in views.values():
         view.fit(rows.label, balanced_weights(rows, share, use_target=view.uses_target_labels))
     twin, twin_probs = fit_twin(rows, views["plain"].table)
-    sharpness, doubt = FREE_SHARPNESS, 0.0
+    sharpness, agreed = FREE_SHARPNESS, None
     if anchored:
         sharpness = cross_fit(rows, views, share)
         probs, table = _average(views), views["labelled"].table
@@ -120,7 +123,8 @@ def fit_anchor(rows: TrainingRows) -> Anchor:
         probs, table = _vote(rows, views), views["plain"].table
         if free.any():
             probs, table = _teach(rows, views, probs, free, mix, share)
-            doubt = 1 - _shared_agreement(rows, views)
+            agreed = _shared_agreement(rows, views)
+    doubt = 0.0 if agreed is None else 1 - agreed
     probs = (1 - doubt) * sharpen(probs, sharpness) + doubt * twin_probs
     log_prior = class_mix_correction(rows, probs)
     probs = probs * np.exp(log_prior[rows.domain])
@@ -129,6 +133,7 @@ def fit_anchor(rows: TrainingRows) -> Anchor:
         members={name: view.member() for name, view in views.items()},
         twin=twin,
         doubt=doubt,
+        agreement=agreed,
         log_prior=log_prior,
         sharpness=sharpness,
         probs=probs / probs.sum(axis=1, keepdims=True),

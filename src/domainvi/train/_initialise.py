@@ -25,42 +25,64 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 6000
 N_TOP_GENES = 2000
+KEPT_ROWS = 20
+# With fewer unlabelled rows than this share, a domain's labels say which classes it has.
+UNLABELLED_SHARE = 0.05
 
 
-def library_sizes(work: PreparedAnnData, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Library size of rows, ``(n_rows, 1)``: the registered size factor, or the row's sum."""
-    if REGISTRY_KEYS.SIZE_FACTOR_KEY in work.manager.data_registry:
-        sizes = work.manager.get_from_registry(REGISTRY_KEYS.SIZE_FACTOR_KEY)[rows]
-    else:
-        sizes = work.X[rows].sum(axis=1)
-    return np.asarray(sizes, dtype=np.float32).reshape(-1, 1)
+def size_factors(work: PreparedAnnData, rows: NDArray[np.int64]) -> torch.Tensor | None:
+    """Look up the size factors of rows, ``(n_rows, 1)``; ``None`` when there are none."""
+    if REGISTRY_KEYS.SIZE_FACTOR_KEY not in work.manager.data_registry:
+        return None
+    factors = np.asarray(work.manager.get_from_registry(REGISTRY_KEYS.SIZE_FACTOR_KEY))[rows]
+    return torch.from_numpy(factors.astype(np.float32).reshape(-1, 1))
+
+
+def dense_rows(work: PreparedAnnData, rows: NDArray[np.int64]) -> torch.Tensor:
+    """Read rows of the matrix as they are, dense float32."""
+    x = work.X[rows]
+    return torch.from_numpy(np.array(x.toarray() if hasattr(x, "toarray") else x, np.float32))
+
+
+def set_library(module: DomainVAE, work: PreparedAnnData, rows: NDArray[np.int64]) -> None:
+    """Set the scale of size factors and the library size that counts are brought to.
+
+    Size factors may be in any unit (around 1 with DESeq2 and scanpy): their median is brought to
+    that of the row sums.
+    """
+    sums = torch.as_tensor(np.asarray(work.X[rows].sum(axis=1), dtype=np.float32).ravel())
+    median = sums[sums > 0].median() if (sums > 0).any() else torch.ones(())
+    factors = size_factors(work, rows)
+    if factors is not None:
+        module.size_factor_scale.copy_(median / factors.median())
+    module.target_sum.copy_(median)
 
 
 def log_rows(
     module: DomainVAE, work: PreparedAnnData, rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """Read rows on the log scale on which the input scaling works, dense float32."""
-    x = work.X[rows]
-    x = np.asarray(x.toarray() if hasattr(x, "toarray") else x, dtype=np.float32)
-    library = torch.from_numpy(library_sizes(work, rows)).to(module.device)
-    return module.log_values(torch.from_numpy(x).to(module.device), library).cpu().numpy()
+    x, factors = dense_rows(work, rows).to(module.device), size_factors(work, rows)
+    library = module.library_size(x, None if factors is None else factors.to(module.device))
+    return module.log_values(x, library).cpu().numpy()
 
 
 def subsample(
     domain: NDArray[np.int64], label: NDArray[np.int64], seed: int, limit: int = MAX_ROWS
 ) -> NDArray[np.int64]:
-    """Draw at most ``limit`` rows: half of them labelled, or as many as there are.
+    """Draw about ``limit`` rows, with the classes of each domain in the shares that they have.
 
-    Within each half, every class in every domain has the same chance of a row.
+    Small strata keep up to 20 rows, as far as the limit allows and one at least, so that neither
+    a domain nor the few labelled rows of one get lost.
 
     Parameters
     ----------
     domain, label
-        Codes, shape ``(n_rows,)``; label -1 is unlabelled.
+        Codes, shape ``(n_rows,)``; label -1 is unlabelled. A stratum is one label in one domain.
     seed
         Of the draw.
     limit
-        Most rows.
+        Rows to aim at.
 
     Returns
     -------
@@ -69,27 +91,31 @@ def subsample(
     if len(domain) <= limit:
         return np.arange(len(domain))
     rng = np.random.default_rng(seed)
-    known, unknown = np.flatnonzero(label >= 0), np.flatnonzero(label < 0)
-    n_known = min(len(known), max(limit // 2, limit - len(unknown)))
-    parts = []
-    for rows, n in ((known, n_known), (unknown, limit - n_known)):
-        _, stratum, count = np.unique(
-            np.stack([domain[rows], label[rows]]), axis=1, return_inverse=True, return_counts=True
-        )
-        weight = 1.0 / count[stratum.ravel()]
-        n = min(n, len(rows))
-        parts.append(rng.choice(rows, n, replace=False, p=weight / weight.sum()) if n else rows[:0])
-    return np.sort(np.concatenate(parts))
+    _, stratum, count = np.unique(
+        np.stack([domain, label]), axis=1, return_inverse=True, return_counts=True
+    )
+    stratum = stratum.ravel()
+    least = max(1, min(KEPT_ROWS, limit // len(count)))
+    quota = np.minimum(count, np.maximum(least, np.round(count * (limit / len(domain)))))
+    order = rng.permutation(len(domain))
+    order = order[np.argsort(stratum[order], kind="stable")]
+    rank = np.arange(len(domain)) - np.repeat(np.cumsum(count) - count, count)
+    return np.sort(order[rank < np.repeat(quota, count)])
 
 
 def class_support(
     domain: NDArray[np.int64], label: NDArray[np.int64], n_domains: int, n_classes: int
 ) -> NDArray[np.bool_]:
-    """Which classes a domain has, ``(n_domains, n_classes)``; unlabelled rows may be of any."""
+    """Which classes a domain has, ``(n_domains, n_classes)``.
+
+    A domain of which more than 5 % is unlabelled may have any.
+    """
     support = np.zeros((n_domains, n_classes), dtype=bool)
     known = label >= 0
     support[domain[known], label[known]] = True
-    support[np.unique(domain[~known])] = True
+    unlabelled = np.bincount(domain[~known], minlength=n_domains)
+    n = np.bincount(domain, minlength=n_domains)
+    support[unlabelled > UNLABELLED_SHARE * n] = True
     return support
 
 

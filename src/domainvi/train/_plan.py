@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from domainvi.errors import TrainingError
+from domainvi.nn import NO_DECAY
 
 from ._schedule import cosine, ramp
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from domainvi.module import DomainVAE
 
 MAX_GRADIENT_NORM = 5.0
-# Attribute of parameters that must not decay, because part of them is held fixed.
-NO_DECAY = "no_decay"
 
 
 class DomainTrainingPlan(pl.LightningModule):

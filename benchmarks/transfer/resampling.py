@@ -1,0 +1,83 @@
+"""How much of a figure is the luck of the rows: refit the linear part on 80 % of them.
+
+Run as ``python -m benchmarks.transfer.resampling --data DIR``; writes ``resampling.csv`` and prints
+the means. A recipe that was chosen on fixed data can owe points to exactly these rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.transfer.tasks import select_tasks
+from benchmarks.transfer.units import Unit, build_unit
+from domainvi.metrics import macro_f1
+from domainvi.tl._baselines import TransferData, lr_z
+from domainvi.tl._values import log_normalize, prepare_values, variable_genes
+from domainvi.train import TrainingRows, fit_anchor, source_domains
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+HERE = Path(__file__).parent
+SHARE = 0.8
+REPEATS = 5
+
+
+def values(unit: Unit) -> NDArray[np.float32]:
+    """Log values of the most variable genes, counts at the median library size."""
+    x = unit.adata.X.toarray() if hasattr(unit.adata.X, "toarray") else np.asarray(unit.adata.X)
+    if unit.counts:
+        library = x.sum(axis=1, keepdims=True)
+        x = np.log1p(x / np.maximum(library, 1) * np.median(library))
+    logs = log_normalize(unit.adata.X) if unit.counts else x
+    return x[:, variable_genes(logs, unit.domain)].astype(np.float32)
+
+
+def scores(unit: Unit, x: NDArray[np.float32], kept: NDArray[np.bool_]) -> dict[str, float]:
+    """Macro-F1 of the linear part and of z-scored logistic regression on some of the rows."""
+    domain, label = unit.domain[kept], unit.label[kept]
+    codes, domain = np.unique(domain, return_inverse=True)
+    n_classes = len(unit.classes)
+    rows = TrainingRows(
+        x[kept], domain, label, source_domains(domain, label, len(codes)), n_classes
+    )
+    scored = unit.scored[kept]
+    truth = unit.truth[kept][scored]
+    anchor = fit_anchor(rows).probs.argmax(axis=1)[scored]
+    data = TransferData(
+        x=prepare_values(unit.adata.X, unit.domain, counts=unit.counts)[kept],
+        domain=domain,
+        label=label,
+        is_source=unit.is_source[kept],
+        n_classes=n_classes,
+    )
+    peer = lr_z(data).argmax(axis=1)[scored]
+    return {"linear_part": macro_f1(truth, anchor), "lr_z": macro_f1(truth, peer)}
+
+
+def main() -> None:
+    """Measure at budget 0 and write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.transfer.resampling")
+    parser.add_argument("--data", type=Path, required=True)
+    arguments = parser.parse_args()
+    out = []
+    for task in select_tasks(arguments.data, ["all"]):
+        unit = build_unit(arguments.data, task, "plain", "0", 0)
+        x = values(unit)
+        for repeat in range(-1, REPEATS):
+            kept = np.random.default_rng(repeat + 1).random(len(x)) < (1 if repeat < 0 else SHARE)
+            share = 1.0 if repeat < 0 else SHARE
+            found = scores(unit, x, kept)
+            out.append({"task": task.name, "share": share, "repeat": repeat, **found})
+    table = pd.DataFrame(out).round(4)
+    table.to_csv(HERE / "resampling.csv", index=False)
+    print(table.groupby("share")[["linear_part", "lr_z"]].mean().round(3))
+
+
+if __name__ == "__main__":
+    main()
