@@ -183,11 +183,12 @@ class InferenceMixin(PreparedDataMixin):
         indices
             Row numbers or a mask; all rows if ``None``. Any order; rows come back in it.
         give_mean
-            The mean of ``q(z | x)``; otherwise one draw from it.
+            The mean of ``q(z | x)``, centred by class and domain where the model centres
+            (:class:`~domainvi.train.Centring`); otherwise one draw around it.
         batch_size
             Rows at a time.
         return_dist
-            Return mean and variance of ``q(z | x)``.
+            Return that mean and the variance of ``q(z | x)``.
 
         Returns
         -------

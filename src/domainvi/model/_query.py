@@ -89,7 +89,7 @@ class QueryMixin(InferenceMixin, PersistenceMixin):
         return model
 
     def _adopt(self, reference: Self, work: AnnData) -> None:
-        """Copy everything from the reference; new domains start from the query's own rows."""
+        """Copy everything from the reference; new domains are scaled by the query's own rows."""
         module, old = self.module, reference.module
         n_old, n_new = len(reference.domains), len(self.domains)
         module.set_linear_members(old.linear.n_members)

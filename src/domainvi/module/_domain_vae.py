@@ -41,8 +41,7 @@ class Embedding(NamedTuple):
     network, linear
         Log-probabilities of the network and of the linear members, each ``(n_rows, n_classes)``.
     reference
-        Principal components of the rows by their own domain's z-scores, un-adapted,
-        ``(n_rows, 30)``.
+        Principal components of the rows by the twin's z-scores, un-adapted, ``(n_rows, 30)``.
     """
 
     mean: torch.Tensor
