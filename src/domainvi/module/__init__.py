@@ -1,7 +1,8 @@
 """The torch modules: inference, generative model and loss."""
 
 from ._alignment import DomainAlignment
-from ._domain_vae import EXTRA_DOMAINS_KEY, DomainVAE, Embedding, ScalingTables
+from ._domain_vae import EXTRA_DOMAINS_KEY, DomainVAE
+from ._ensemble import Embedding, ScalingTables
 from ._likelihood import CountLikelihood, NormalLikelihood
 
 __all__ = [

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from scvi import REGISTRY_KEYS
-from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
+from scvi.module.base import LossOutput, auto_move_data
 from torch.distributions import Distribution, Normal, kl_divergence
 from torch.nn import functional
 
@@ -17,60 +16,21 @@ from domainvi.nn import (
     Classifier,
     Decoder,
     GaussianEncoder,
-    LinearEnsemble,
     Standardiser,
-    log_normalise,
     one_hot,
 )
 
 from ._alignment import DomainAlignment
+from ._ensemble import EnsembleModule, Table
 from ._likelihood import Likelihood, build_likelihood
 
-N_REFERENCE = 30
 EXTRA_DOMAINS_KEY = "extra_domains"
-Table = tuple[torch.Tensor, torch.Tensor]
-
-
-class Embedding(NamedTuple):
-    """What the module says of rows.
-
-    Parameters
-    ----------
-    mean, variance
-        Of ``q(z | x)``, each ``(n_rows, n_latent)``.
-    network, linear
-        Log-probabilities of the network and of the linear members, each ``(n_rows, n_classes)``.
-    reference
-        Principal components of the rows by the twin's z-scores, un-adapted, ``(n_rows, 30)``.
-    """
-
-    mean: torch.Tensor
-    variance: torch.Tensor
-    network: torch.Tensor
-    linear: torch.Tensor
-    reference: torch.Tensor
-
-
-@dataclass(frozen=True)
-class ScalingTables:
-    """Centre and scale by domain for rows that the stored tables do not serve.
-
-    Parameters
-    ----------
-    network
-        Of the network, each ``(n_domains, n_input)``.
-    linear
-        Of the linear members, each ``(n_members, n_domains, n_input)``.
-    """
-
-    network: Table
-    linear: Table
 
 
 Adversary = Literal["conditional", "marginal", "wasserstein", "none"]
 
 
-class DomainVAE(BaseModuleClass):
+class DomainVAE(EnsembleModule):
     r"""Variational autoencoder with a phenotype head and a domain adversary on its latents.
 
     For a row :math:`x` of domain :math:`d` with class :math:`y` (missing for unlabelled rows),
@@ -111,14 +71,6 @@ class DomainVAE(BaseModuleClass):
         Of the cross-entropy.
     """
 
-    network_share: torch.Tensor
-    class_mix: torch.Tensor
-    target_sum: torch.Tensor
-    size_factor_scale: torch.Tensor
-    reference_basis: torch.Tensor
-    reference_origin: torch.Tensor
-    log_prior: torch.Tensor
-
     def __init__(
         self,
         n_input: int,
@@ -152,25 +104,8 @@ class DomainVAE(BaseModuleClass):
         self.decoder = Decoder(n_latent, n_covariates, n_input, n_hidden, n_layers)
         self.likelihood: Likelihood = build_likelihood(likelihood, n_domains[0], n_input)
         self.classifier = Classifier(n_latent, n_classes)
-        # Share of the network in the predictions.
-        self.register_buffer("log_prior", torch.zeros(n_domains[0], n_classes))
-        self.register_buffer("network_share", torch.ones(()))
-        # Library size that counts are brought to: the median of the training rows.
-        self.register_buffer("target_sum", torch.tensor(1e4))
-        self.register_buffer("size_factor_scale", torch.ones(()))
-        self.register_buffer("class_mix", torch.full((n_classes,), 1.0 / n_classes))
-        self.set_linear_members(0)
-        # Principal components of the un-adapted rows, a space in which no unknown was aligned.
-        n_reference = min(N_REFERENCE, n_input)
-        self.register_buffer("reference_basis", torch.zeros(n_input, n_reference))
-        self.register_buffer("reference_origin", torch.zeros(n_reference))
+        self.add_ensemble()
         self.alignment = DomainAlignment(adversary, n_latent, n_domains, n_classes)
-
-    def set_linear_members(self, n_members: int) -> None:
-        """Make room for this many linear members; they start without a say."""
-        size = (self.n_domains[0], self.n_input, self.n_classes)
-        self.linear = LinearEnsemble(n_members, *size).to(self.network_share.device)
-        self.network_share.fill_(0.5 if n_members else 1.0)
 
     def _get_inference_input(self, tensors: dict[str, torch.Tensor]) -> dict:
         return {
@@ -191,23 +126,13 @@ class DomainVAE(BaseModuleClass):
             "cont_covs": tensors.get(REGISTRY_KEYS.CONT_COVS_KEY),
         }
 
-    def log_values(self, x: torch.Tensor, library: torch.Tensor) -> torch.Tensor:
-        """Bring rows to the log scale on which the input scaling works."""
-        return log_normalise(x, library, self.target_sum) if self.counts else x
-
-    def library_size(self, x: torch.Tensor, size_factor: torch.Tensor | None) -> torch.Tensor:
-        """Library size of each row, ``(n_rows, 1)``: its sum, or its size factor in that unit."""
-        if size_factor is None:
-            return x.sum(dim=1, keepdim=True)
-        return size_factor * self.size_factor_scale
-
     @auto_move_data
     def inference(
         self,
         x: torch.Tensor,
         batch_index: torch.Tensor,
         size_factor: torch.Tensor | None = None,
-        tables: tuple[torch.Tensor, torch.Tensor] | None = None,
+        tables: Table | None = None,
         n_samples: int = 1,
     ) -> dict[str, Distribution | torch.Tensor]:
         """Encode rows; ``tables`` replaces the stored scaling for cohorts unseen in training."""
@@ -219,53 +144,6 @@ class DomainVAE(BaseModuleClass):
         qz = Normal(mean, variance.sqrt(), validate_args=False)
         z = qz.rsample() if n_samples == 1 else qz.rsample((n_samples,))
         return {MODULE_KEYS.QZ_KEY: qz, MODULE_KEYS.Z_KEY: z, "library": library}
-
-    @auto_move_data
-    def embed(
-        self,
-        x: torch.Tensor,
-        batch_index: torch.Tensor,
-        size_factor: torch.Tensor | None = None,
-        tables: ScalingTables | None = None,
-    ) -> Embedding:
-        """Encode and classify rows without drawing ``z``."""
-        domain = batch_index.squeeze(-1).long()
-        u = self.log_values(x, self.library_size(x, size_factor))
-        return self.embed_log(u, domain, tables)
-
-    def embed_log(
-        self, u: torch.Tensor, domain: torch.Tensor, tables: ScalingTables | None = None
-    ) -> Embedding:
-        """Do the work of :meth:`embed` for log values ``u`` and domain codes ``(n_rows,)``."""
-        own, members = (None, None) if tables is None else (tables.network, tables.linear)
-        mean, variance = self.z_encoder(self.standardiser(u, domain, own))
-        network = functional.log_softmax(self.classifier(mean), dim=1)
-        linear, tables_of_twin = network, own
-        if self.linear.n_members:
-            linear = self.linear(u, domain, members)
-            centre, scale = (self.linear.centre, self.linear.scale) if members is None else members
-            tables_of_twin = (centre[-1], scale[-1])
-        unadapted = self.standardiser(u, domain, tables_of_twin)
-        reference = unadapted @ self.reference_basis - self.reference_origin
-        return Embedding(mean, variance, network, linear, reference)
-
-    def ensemble(
-        self, network: torch.Tensor, linear: torch.Tensor, domain: torch.Tensor
-    ) -> torch.Tensor:
-        """Average network and linear members and correct for the class mix of the domain.
-
-        Parameters
-        ----------
-        network, linear
-            Log-probabilities, shape ``(n_rows, n_classes)``.
-        domain
-            Domain codes, shape ``(n_rows,)``; domains unseen in training are not corrected.
-        """
-        known = domain < len(self.log_prior)
-        prior = self.log_prior[torch.where(known, domain, 0)] * known[:, None]
-        share = self.network_share
-        p = (1 - share) * torch.exp(linear) + share * torch.exp(network)
-        return functional.log_softmax(torch.log(p.clamp_min(1e-12)) + prior, dim=1)
 
     def covariates(
         self,
