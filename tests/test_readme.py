@@ -66,7 +66,9 @@ def test_commands_on_own_files_run(
 ) -> None:
     adata = make_adata(hidden=())
     adata.obs = adata.obs.rename(columns={"label": "cancer_type"})
-    adata.write_h5ad(tmp_path / "ref.h5ad")
+    adata.write_h5ad(tmp_path / "cohorts.h5ad")
+    # One cohort is reference enough for `transfer`.
+    adata[adata.obs["cohort"] == "x"].write_h5ad(tmp_path / "ref.h5ad")
     adata.obs["cohort"] = "z"
     adata.write_h5ad(tmp_path / "query.h5ad")
     monkeypatch.chdir(tmp_path)

@@ -264,3 +264,9 @@ def test_diagnose_sees_the_domain_leave_the_latents(model: dv.DomainVI) -> None:
     classes = report.loc[model.classes]
     assert (classes["shift_latent"] < classes["shift_input"]).mean() > 0.5
     assert classes["n_rows"].sum() == report.loc["mean", "n_rows"]
+
+
+def test_counts_are_refused_by_a_model_of_log_values() -> None:
+    model = fit(small_cohorts(n_obs=80, values="log"), max_epochs=1)
+    with pytest.raises(InputError, match="trained on log values"):
+        model.predict(small_cohorts(n_obs=80, library_size=200_000))

@@ -42,7 +42,7 @@ class EpochReport(Callback):
             text += f", loss {figures['train_loss']:.2f}"
         if "domain_accuracy_train" in figures and "domain_accuracy_chance" in figures:
             text += (
-                f", cohort told from latents {figures['domain_accuracy_train']:.2f}"
+                f", cohort found by the adversary {figures['domain_accuracy_train']:.2f}"
                 f" (chance {figures['domain_accuracy_chance']:.2f})"
             )
         self.stream.write(f"{_ERASE}{text}" if self.in_place else f"{text}\n")

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from domainvi import DomainVI
 
 _SMALL = 0.05
+# Times the number expected by chance, from which on a caution is printed.
+_MANY = 2
 
 
 def judgement(model: "DomainVI") -> Iterator[str]:
@@ -33,7 +35,10 @@ def predictions(adata: "AnnData", labels: str) -> Iterator[str]:
         yield f"  {name!s:<{width}} {count:>7}{mean}"
     p = adata.obs[keys.unknown(labels)]
     if p.notna().any():
-        yield f"rows that fit no known class (p <= {_SMALL}): {int((p <= _SMALL).sum())}"
+        found, expected = int((p <= _SMALL).sum()), _SMALL * int(p.notna().sum())
+        yield f"rows that fit no known class (p <= {_SMALL}): {found}, {expected:.0f} by chance"
+        if found > _MANY * expected:
+            yield "caution: that is more than chance; the reference may lack classes"
 
 
 def agreement(adata: "AnnData", labels: str, unlabeled: str) -> Iterator[str]:

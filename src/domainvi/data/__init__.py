@@ -16,9 +16,10 @@ from ._prepare import Columns, PreparedAnnData, prepare, reference_order
 from ._splits import stratified_split
 from ._synthetic import synthetic_cohorts
 from ._validate import check_setup
-from ._values import check_likelihood
+from ._values import LARGEST_LOG_VALUE, check_likelihood
 
 __all__ = [
+    "LARGEST_LOG_VALUE",
     "TEACHER_KEY",
     "Audit",
     "Columns",

@@ -15,7 +15,7 @@ COUNT_LIKELIHOODS = ("nb", "zinb", "poisson")
 LIKELIHOODS = ("auto", *COUNT_LIKELIHOODS, "normal")
 
 # log2 of the largest intensity or count in use stays well below this.
-_LARGEST_LOG_VALUE = 50
+LARGEST_LOG_VALUE = 50
 
 
 def check_values(adata: AnnData, layer: str | None) -> None:
@@ -83,7 +83,7 @@ def check_likelihood(summary: MatrixSummary, likelihood: str) -> Likelihood:
         likelihood = "nb" if summary.kind == "counts" else "normal"
     if likelihood in COUNT_LIKELIHOODS and summary.kind != "counts":
         raise InputError(_not_counts(summary, likelihood))
-    if likelihood == "normal" and summary.maximum > _LARGEST_LOG_VALUE:
+    if likelihood == "normal" and summary.maximum > LARGEST_LOG_VALUE:
         warnings.warn(
             f"likelihood='normal' expects values on a log scale, but the largest is "
             f"{summary.maximum:g} ({summary.kind}). Log-transform them, for instance with "

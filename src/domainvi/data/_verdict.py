@@ -29,8 +29,8 @@ def judge(
         return "conditional only", (
             f"Conditional only: {counted[0]!r} alone has labels, so whether class and domain are "
             "confounded cannot be known from them. If the other domains hold other classes, or "
-            "other shares of them, aligning whole domains would mix classes up; align within "
-            "classes, and audit again with the predicted classes."
+            "other shares of them, aligning whole domains would mix classes up; DomainVI "
+            "aligns within classes, and audits again with its predictions."
         )
     value = f"Cramér's V of class and domain is {association:.2f}"
     if len(shared) < 2:

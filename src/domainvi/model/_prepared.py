@@ -20,6 +20,7 @@ from scvi.data.fields import (
 
 from domainvi._compat import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY, STATE_REGISTRY_KEY
 from domainvi.data import (
+    LARGEST_LOG_VALUE,
     Columns,
     PreparedAnnData,
     check_likelihood,
@@ -172,7 +173,15 @@ class PreparedDataMixin(ModelState):
             require_labels=False,
             require_domains=False,
         )
-        check_likelihood(describe_matrix(select_matrix(adata, columns.layer)), self.likelihood)
+        summary = describe_matrix(select_matrix(adata, columns.layer))
+        typical = float(self.module.standardiser.loc.max())
+        if self.likelihood == "normal" and typical <= LARGEST_LOG_VALUE < summary.maximum:
+            msg = (
+                f"The model was trained on log values, typically up to {typical:.3g}, and the "
+                f"largest value of adata is {summary.maximum:g}. Log-transform as in training."
+            )
+            raise InputError(msg)
+        check_likelihood(summary, self.likelihood)
 
     def _state(self, key: str) -> dict[str, Any]:
         return self.registry_[FIELD_REGISTRIES_KEY][key][STATE_REGISTRY_KEY]
