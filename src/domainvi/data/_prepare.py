@@ -38,7 +38,6 @@ class Columns:
     labels_key: str
     unlabeled_category: str = "Unknown"
     layer: str | None = None
-    target_keys: tuple[str, ...] = ()
     size_factor_key: str | None = None
     categorical_covariate_keys: tuple[str, ...] = ()
     continuous_covariate_keys: tuple[str, ...] = ()
