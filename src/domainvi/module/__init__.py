@@ -3,7 +3,7 @@
 from ._alignment import DomainAlignment
 from ._domain_vae import EXTRA_DOMAINS_KEY, DomainVAE
 from ._ensemble import Embedding, ScalingTables
-from ._likelihood import CountLikelihood, NormalLikelihood
+from ._likelihood import CountLikelihood, Likelihood, NormalLikelihood
 
 __all__ = [
     "EXTRA_DOMAINS_KEY",
@@ -11,6 +11,7 @@ __all__ = [
     "DomainAlignment",
     "DomainVAE",
     "Embedding",
+    "Likelihood",
     "NormalLikelihood",
     "ScalingTables",
 ]
