@@ -14,6 +14,7 @@ from domainvi.errors import InputError
 from domainvi.module import EXTRA_DOMAINS_KEY, DomainVAE
 
 from ._annotation import AnnotationMixin
+from ._decoding import DecodingMixin
 from ._diagnosis import DiagnosisMixin
 from ._prepared import columns_of, register
 from ._query import QueryMixin
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 class DomainVI(
     QueryMixin,
     AnnotationMixin,
+    DecodingMixin,
     DiagnosisMixin,
     TrainingMixin,
     VAEMixin,
