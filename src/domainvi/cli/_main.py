@@ -13,6 +13,7 @@ from ._demo import demo
 from ._report import note
 from ._train import train
 from ._transfer import transfer
+from ._write_report import report
 
 SUCCESS, BAD_INPUT, INTERRUPTED = 0, 2, 130
 
@@ -28,7 +29,7 @@ def build() -> App:
         suppress_keyboard_interrupt=False,
         version=lambda: domainvi.__version__,
     )
-    for command in (demo, transfer, train, annotate, audit):
+    for command in (demo, transfer, train, annotate, audit, report):
         app.command(command)
     return app
 
