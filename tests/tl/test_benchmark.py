@@ -190,7 +190,9 @@ def test_bad_arguments_are_named(
 def test_protocols_stand_below_each_other_with_the_majority_always_there(adata: ad.AnnData) -> None:
     both = ("cross_validation", "leave_one_domain_out")
     result = table(adata, protocol=both, methods=["logistic_regression_z"], n_splits=2)
-    assert result.groupby("protocol", sort=False).size().to_dict() == dict(zip(both, (4, 6)))
+    assert result.groupby("protocol", sort=False).size().to_dict() == dict(
+        zip(both, (4, 6), strict=True)
+    )
     assert result["method"].tolist() == ["logistic_regression_z", "majority"] * 5
 
 
@@ -226,7 +228,7 @@ def test_numbers_know_every_protocol(aged: ad.AnnData) -> None:
     every = ("cross_validation", "leave_one_domain_out", "label_budget")
     keys = {"labels_key": "age", "methods": ["ridge_z"], "groups": "patient"}
     result = table(aged, protocol=every, budgets=(0, 5), n_splits=3, **keys)
-    assert result.groupby("protocol").size().to_dict() == dict(zip(every, (6, 6, 12)))
+    assert result.groupby("protocol").size().to_dict() == dict(zip(every, (6, 6, 12), strict=True))
     shown = result[result["held_out"].eq("c") & result["method"].eq("mean")]
     budgets = shown.dropna(subset="budget").set_index("budget")["n_train"]
     assert budgets[5] == budgets[0] + 5

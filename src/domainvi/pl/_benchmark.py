@@ -8,7 +8,7 @@ import numpy as np
 
 from domainvi.errors import InputError
 
-from ._canvas import canvases, finish, legend_above, legend_beside, tidy
+from ._canvas import canvases, finish, legend_above, tidy
 from ._colours import BLUE, DASHES, GREY, MARKERS, ORANGE, SERIES
 
 if TYPE_CHECKING:
@@ -130,14 +130,16 @@ def _draw_gap(axes: Axes, table: pd.DataFrame, score: str) -> None:
             axes.scatter(values.mean(), place + shift, s=70, label=named, zorder=3, **style)
         if set(_PROTOCOLS) <= set(means.columns):
             _annotate_gap(axes, means.loc[method], place)
+    if set(_PROTOCOLS) <= set(means.columns):
+        _beside(axes, "gap", -0.5)
     floor = means.reindex(_FLOOR).mean(axis=1).dropna()
     for name, value in floor.items():
         axes.axvline(value, color=GREY, ls=":", label=f"{name} of the labels")
-    axes.set_yticks(range(len(order)), order)
+    axes.set_yticks(range(len(order)), map(_words, order))
     axes.set_ylim(len(order) - 0.5, -0.5)
     axes.set_xlabel(_words(score))
     axes.grid(axis="x", lw=0.5, alpha=0.5)
-    legend_above(axes, ncols=3, columnspacing=1.0)
+    legend_above(axes, ncols=2, columnspacing=1.0)
 
 
 def _annotate_gap(axes: Axes, means: pd.Series, place: int) -> None:
@@ -146,13 +148,13 @@ def _annotate_gap(axes: Axes, means: pd.Series, place: int) -> None:
     if not np.isfinite(ends).all():
         return
     axes.plot(ends, (place - 0.15, place + 0.15), color="0.3", lw=1.2, zorder=2)
-    gap = f"{ends[1] - ends[0]:+.2f}".replace("-", "−")
+    _beside(axes, f"{ends[1] - ends[0]:+.2f}".replace("-", "−"), place)
+
+
+def _beside(axes: Axes, text: str, place: float) -> None:
+    """Write to the right of the axes."""
     axes.annotate(
-        gap,
-        (1.01, place),
-        xycoords=("axes fraction", "data"),
-        va="center",
-        annotation_clip=False,
+        text, (1.01, place), xycoords=("axes fraction", "data"), va="center", annotation_clip=False
     )
 
 
@@ -167,11 +169,11 @@ def _draw_curves(axes: Axes, table: pd.DataFrame, score: str) -> None:
             color=SERIES[i % len(SERIES)],
             marker=MARKERS[i % len(MARKERS)],
             ls=DASHES[i % len(DASHES)],
-            label=method,
+            label=_words(method),
         )
     for name in means.index.intersection(list(_FLOOR)):
         axes.plot(place, means.loc[name], color=GREY, ls=":", label=f"{name} of the labels")
     axes.set_xticks(place, [str(budget) for budget in means.columns])
-    axes.set(xlabel="labels of each class shown in the held-out domain", ylabel=_words(score))
+    axes.set(xlabel="labels shown of each class", ylabel=_words(score))
     axes.grid(axis="y", lw=0.5, alpha=0.5)
-    legend_beside(axes)
+    legend_above(axes, ncols=2, columnspacing=1.0)

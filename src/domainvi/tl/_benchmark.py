@@ -181,7 +181,7 @@ def _run_trial(
 ) -> Iterator[dict[str, Any]]:
     arrays = cohorts.arrays(trial)
     for method in methods:
-        logger.info("%s, seed %d: %s", trial.held_out, seed, method)
+        logger.info("%s: %s, seed %d", trial.name, method, seed)
         start = time.perf_counter()
         scores = target.run(trial, arrays, method, seed)
         yield {
