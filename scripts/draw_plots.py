@@ -6,6 +6,7 @@ one core.
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,8 +33,9 @@ def half_hidden() -> AnnData:
     return adata
 
 
-def model_plots(adata: AnnData) -> None:
+def model_plots() -> None:
     """Train on the RNA-seq labels and draw what can be seen of a model."""
+    adata = half_hidden()
     dv.DomainVI.setup_anndata(adata, **KEYS)
     model = dv.DomainVI(adata)
     model.train(accelerator="cpu", enable_progress_bar=False)
@@ -69,11 +71,15 @@ def shrink(path: Path) -> None:
 
 
 def main() -> None:
-    """Draw everything."""
+    """Draw everything, or one part."""
+    parts = {"model": model_plots, "benchmark": benchmark_plot}
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=parts)
+    only = parser.parse_args().only
     mpl.use("Agg")
     OUT.mkdir(parents=True, exist_ok=True)
-    model_plots(half_hidden())
-    benchmark_plot()
+    for name in [only] if only else parts:
+        parts[name]()
     plt.close("all")
     for path in OUT.glob("*.png"):
         shrink(path)

@@ -117,17 +117,19 @@ def _words(score: str) -> str:
 def _draw_gap(axes: Axes, table: pd.DataFrame, score: str) -> None:
     means = table.groupby(["method", "protocol"])[score].mean().unstack()
     order = [name for name in table["method"].unique() if name not in _FLOOR]
+    for protocol, (label, colour, marker, _) in _PROTOCOLS.items():
+        if protocol in means:
+            axes.scatter([], [], s=70, color=colour, marker=marker, lw=0, label=label)
     for place, method in enumerate(order):
         rows = table[table["method"] == method]
-        for protocol, (label, colour, marker, shift) in _PROTOCOLS.items():
+        for protocol, (_, colour, marker, shift) in _PROTOCOLS.items():
             values = rows.loc[rows["protocol"] == protocol, score]
             if values.empty:
                 continue
             style: dict[str, Any] = {"color": colour, "marker": marker, "lw": 0}
             y = np.full(len(values), place + shift)
             axes.scatter(values, y, s=14, alpha=0.45, **style)
-            named = label if place == 0 else None
-            axes.scatter(values.mean(), place + shift, s=70, label=named, zorder=3, **style)
+            axes.scatter(values.mean(), place + shift, s=70, zorder=3, **style)
         if set(_PROTOCOLS) <= set(means.columns):
             _annotate_gap(axes, means.loc[method], place)
     if set(_PROTOCOLS) <= set(means.columns):

@@ -27,7 +27,7 @@ def column(adata: AnnData, key: str, argument: str) -> NDArray[np.object_]:
         msg = f"{argument}={key!r} is not a column of adata.obs; columns: {known}."
         raise InputError(msg)
     values = adata.obs[key]
-    names = values.astype("string").astype(object).to_numpy()
+    names = values.astype("string").astype(object).to_numpy(copy=True)
     names[values.isna().to_numpy()] = None
     return np.asarray(names, dtype=object)
 

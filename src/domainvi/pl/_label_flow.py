@@ -15,7 +15,7 @@ from domainvi.errors import InputError
 
 from ._canvas import canvas, finish
 from ._colours import GREY, class_colours
-from ._columns import column, known, levels, results
+from ._columns import column, known, results
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,31 +91,12 @@ def label_flow(
     True
     """
     found = results(adata)
-    key, unlabeled = str(found["labels_key"]), str(found["unlabeled_category"])
-    guess_key = keys.prediction(key)
-    guess = column(adata, guess_key, "labels_key")
-    if reference is None:
-        shown = column(adata, key, "labels_key")
-        query = ~known(shown, unlabeled)
-    else:
-        shown = column(reference, key, "labels_key")
-        query = np.ones(adata.n_obs, dtype=bool)
-    shown = shown[known(shown, unlabeled)]
-    if not len(shown) or not query.any():
-        msg = (
-            f"{len(shown)} rows are labelled and {int(query.sum())} are to be; expected some of "
-            "both. Pass the labelled cohorts as reference= if they are not in adata."
-        )
-        raise InputError(msg)
+    key = str(found["labels_key"])
+    sides = _sides(adata, key, str(found["unlabeled_category"]), truth, reference)
     classes = [str(name) for name in found["classes"]]
-    names = [*classes, *(n for n in levels(adata, guess_key, guess[query]) if n not in classes)]
-    sides = [("reference", shown), ("query, predicted", guess[query])]
-    if truth is not None:
-        own = column(adata, truth, "truth")[query]
-        own = np.where(known(own, unlabeled), own, _NO_LABEL)
-        sides.append((f"query, {truth}", own))
-        names += [name for name in sorted(set(own)) if name not in names]
-    colours = class_colours(adata, guess_key, classes)
+    others = sorted({str(name) for _, rows in sides for name in rows} - set(classes))
+    names = [*classes, *others]
+    colours = class_colours(adata, keys.prediction(key), classes)
     axes = canvas(ax, (2.6 + 2.0 * len(sides), 4.2))
     stacks = [_stack(title, rows, names) for title, rows in sides]
     for i, stack in enumerate(stacks):
@@ -131,6 +112,27 @@ def label_flow(
     axes.spines[:].set_visible(False)
     finish(axes, ax, show, save)
     return axes
+
+
+def _sides(
+    adata: AnnData, key: str, unlabeled: str, truth: str | None, reference: AnnData | None
+) -> list[tuple[str, NDArray[np.object_]]]:
+    """Name each stack and list its rows' classes: reference, predictions, and truth if asked."""
+    guess = column(adata, keys.prediction(key), "labels_key")
+    shown = column(adata if reference is None else reference, key, "labels_key")
+    labelled = known(shown, unlabeled)
+    query = ~labelled if reference is None else np.ones(adata.n_obs, dtype=bool)
+    if not labelled.any() or not query.any():
+        msg = (
+            f"{int(labelled.sum())} rows are labelled and {int(query.sum())} are to be; expected "
+            "some of both. Pass the labelled cohorts as reference= if they are not in adata."
+        )
+        raise InputError(msg)
+    sides = [("reference", shown[labelled]), ("query, predicted", guess[query])]
+    if truth is not None:
+        own = column(adata, truth, "truth")[query]
+        sides.append((f"query, {truth}", np.where(known(own, unlabeled), own, _NO_LABEL)))
+    return sides
 
 
 def _stack(title: str, rows: NDArray[np.object_], names: list[str]) -> _Stack:

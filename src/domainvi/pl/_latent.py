@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import scanpy as sc
 from anndata import AnnData
 
 import domainvi._keys as keys
@@ -91,6 +90,8 @@ def latent(
     if not columns:
         msg = "color names no column; expected at least one."
         raise InputError(msg)
+    import scanpy as sc
+
     axes = canvases(ax, (len(columns), 2), (8.4, 3.5 * len(columns)))
     points = _layouts(adata, batch[0], layer, seed)
     for row, key in zip(axes, columns, strict=True):
@@ -118,6 +119,8 @@ def latent(
 
 def _layouts(adata: AnnData, batch_key: str, layer: str | None, seed: int) -> AnnData:
     """Lay out expression values and latents, with scanpy's defaults."""
+    import scanpy as sc
+
     matrix = select_matrix(adata, layer)
     # A new cohort that was annotated by itself need not have the column.
     domain = adata.obs.get(batch_key, pd.Series(0, adata.obs_names))
