@@ -9,6 +9,7 @@ from domainvi.errors import DomainVIError
 
 from ._annotate import annotate
 from ._audit import audit
+from ._benchmark import benchmark
 from ._demo import demo
 from ._report import note
 from ._train import train
@@ -29,7 +30,7 @@ def build() -> App:
         suppress_keyboard_interrupt=False,
         version=lambda: domainvi.__version__,
     )
-    for command in (demo, transfer, train, annotate, audit, report):
+    for command in (demo, transfer, train, annotate, audit, benchmark, report):
         app.command(command)
     return app
 
