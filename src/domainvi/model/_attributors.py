@@ -20,7 +20,7 @@ Method = Literal["deeplift", "integrated_gradients", "gradient_shap"]
 METHODS = ("deeplift", "integrated_gradients", "gradient_shap")
 # How much may be missing from a row's sum before integrated gradients take smaller steps.
 TOLERANCE = 5e-4
-MAX_DOUBLINGS = 4
+MAX_DOUBLINGS = 5
 
 
 def captum_methods() -> Any:

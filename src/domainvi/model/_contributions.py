@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -96,19 +95,23 @@ class Contributions:
     ----------
     readout
         The head.
-    n_columns, n_genes
-        Shape of the result.
+    n_columns
+        Columns of the result.
+    tied
+        Genes on which the share of the attribution is wanted, shape ``(n_genes,)``.
     method, n_steps
         As for :func:`attribute`.
     """
 
     def __init__(
-        self, readout: Readout, n_columns: int, n_genes: int, method: Method, n_steps: int
+        self, readout: Readout, n_columns: int, tied: NDArray, method: Method, n_steps: int
     ) -> None:
         self.readout, self.method, self.n_steps = readout, method, n_steps
-        self.total = torch.zeros(n_columns, n_genes, dtype=torch.float64)
-        self.score = torch.zeros(n_columns, dtype=torch.float64)
-        self.count = torch.zeros(n_columns, dtype=torch.float64)
+        self.tied = torch.from_numpy(tied)
+        self.total = torch.zeros(n_columns, len(tied), dtype=torch.float64)
+        self.score, self.count, self.size, self.tied_size = torch.zeros(
+            4, n_columns, dtype=torch.float64
+        )
         self.incompleteness = 0.0
 
     def add(
@@ -157,21 +160,21 @@ class Contributions:
         self.total.index_add_(0, at, values)
         self.score.index_add_(0, at, score)
         self.count.index_add_(0, at, torch.ones_like(score))
+        size = values.abs()
+        self.size.index_add_(0, at, size.sum(dim=1))
+        self.tied_size.index_add_(0, at, size[:, self.tied].sum(dim=1))
 
     def frame(self, genes: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
-        """Mean attributions, genes x columns; rows and mean scores in ``attrs``."""
-        with np.errstate(invalid="ignore"):
-            mean = (self.total / self.count[:, None]).numpy().T
-            score = (self.score / self.count).numpy()
+        """Mean attributions, genes x columns, and figures in ``attrs``."""
+        mean = (self.total / self.count[:, None]).numpy().T
         frame = pd.DataFrame(mean, index=pd.Index(genes), columns=pd.Index(columns))
-        frame.attrs["n_rows"] = dict(zip(columns, self.count.int().tolist(), strict=True))
-        frame.attrs["score"] = dict(zip(columns, score.tolist(), strict=True))
+        figures = {
+            "n_rows": self.count.int(),
+            "score": self.score / self.count,
+            "tied_share": self.tied_size / self.size,
+        }
+        for name, values in figures.items():
+            frame.attrs[name] = dict(zip(columns, values.tolist(), strict=True))
         if self.method != "gradient_shap":
             frame.attrs["incompleteness"] = self.incompleteness
         return frame
-
-
-def tied_shares(frame: pd.DataFrame, tied: NDArray[np.bool_]) -> dict[str, float]:
-    """Share of each column's absolute attribution that falls on marked genes."""
-    size = frame.abs()
-    return (size[tied].sum() / size.sum()).to_dict()

@@ -14,7 +14,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from domainvi.errors import InputError
 
 from ._attributors import METHODS
-from ._contributions import Contributions, questions, tied_shares
+from ._contributions import Contributions, questions
 from ._references import survey
 
 if TYPE_CHECKING:
@@ -164,7 +164,9 @@ def explain_rows(
     found = look_over(model, work, main, size)
     references = references_of(model, work, found, settings, size)
     columns = readout.columns if groups is None else groups.names
-    sums = Contributions(readout, len(columns), len(model.genes), settings.method, settings.n_steps)
+    sums = Contributions(
+        readout, len(columns), found.tied_to_domain(), settings.method, settings.n_steps
+    )
     is_asked = torch.tensor([c in asked for c in readout.columns])
     start = 0
     with isolate_rng():
@@ -180,8 +182,8 @@ def explain_rows(
     frame = sums.frame(model.genes, columns)
     if groups is None:
         frame = frame[asked]
-    if len(np.unique(found.domain[rows])) > 1:
-        frame.attrs["tied_share"] = tied_shares(frame, found.tied_to_domain())
+    if len(np.unique(found.domain)) < 2:
+        del frame.attrs["tied_share"]
     baseline = settings.baseline if isinstance(settings.baseline, str) else "array"
     return with_attributes(frame, method=settings.method, target=readout.name, baseline=baseline)
 

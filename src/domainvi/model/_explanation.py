@@ -50,7 +50,7 @@ class ExplanationMixin:
         method
             ``"deeplift"`` (Shrikumar et al., ICML 2017), one backward pass, complete up to rounding
             (:class:`~domainvi.nn.Paired` has the rules). ``"integrated_gradients"`` (Sundararajan
-            et al., ICML 2017); rows that 1e-3 or more is missing from get up to 16 times the steps.
+            et al., ICML 2017); rows that 1e-3 or more is missing from get up to 32 times the steps.
             ``"gradient_shap"`` (Erion et al., Nature Machine Intelligence 2021): gradients at
             random points between the row and random rows of the baseline's kind; complete on
             average.
@@ -93,9 +93,9 @@ class ExplanationMixin:
         so that ups and downs do not cancel. ``.attrs`` holds plain dicts by column:
 
         - ``n_rows``, ``score``: rows, and mean difference of score that the column sums to;
-        - ``tied_share``: the share of the absolute attribution that falls on the tenth of genes
-          whose variance within predicted classes the domain explains best; 0.1 would be chance;
-          absent for one domain;
+        - ``tied_share``: the share of the rows' absolute attribution that falls on the tenth of
+          genes whose variance within predicted classes the domain explains best; 0.1 would be
+          chance; absent for one domain;
         - ``stability``: mean Spearman correlation over pairs of models; with ``stability`` only;
 
         besides ``method``, ``target``, ``baseline`` and ``incompleteness``, the largest difference
