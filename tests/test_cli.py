@@ -86,6 +86,10 @@ def train(folder: Path, *more: str) -> int:
         ),
         ("annotate", ["MODEL", "DATA", "-o", "--unknown-alpha", "--device", "--force"]),
         ("audit", ["DATA", "--batch", "--labels", "--layer"]),
+        (
+            "explain",
+            ["MODEL", "DATA", "-o", "--method", "--baseline", "--target", "--groupby", "--force"],
+        ),
     ],
 )
 def test_help_names_every_option(command: str, options: list[str], capsys) -> None:
@@ -235,6 +239,23 @@ def test_audit_says_verdict_and_table(folder: Path, capsys) -> None:
     out = capsys.readouterr().out
     assert "verdict: alignment allowed" in out
     assert re.search(r"a +30 +30\n", out)
+
+
+def test_explain_writes_what_the_model_says(folder: Path, capsys) -> None:
+    train(folder)
+    files = [str(folder / "model"), str(folder / "both.h5ad"), "-o", str(folder / "genes.csv")]
+    capsys.readouterr()
+    assert main(["explain", *files]) == SUCCESS
+    genes = pd.read_csv(folder / "genes.csv", index_col="gene")
+    both = ad.read_h5ad(folder / "both.h5ad")
+    expected = dv.DomainVI.load(folder / "model").explain(adata=both)
+    pd.testing.assert_frame_equal(genes, expected, check_names=False, check_exact=False, rtol=1e-6)
+    out = capsys.readouterr().out
+    assert f"a (60 rows): {', '.join(expected['a'].nlargest(5).index)}\n" in out
+    assert main(["explain", *files]) == BAD_INPUT
+    assert "--force" in capsys.readouterr().err
+    assert main(["explain", *files, "--force", "--groupby", "cohort"]) == SUCCESS
+    assert list(pd.read_csv(folder / "genes.csv", index_col="gene")) == ["x", "y"]
 
 
 # --- outputs --------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from domainvi.errors import DomainVIError
 from ._annotate import annotate
 from ._audit import audit
 from ._demo import demo
+from ._explain import explain
 from ._report import note
 from ._train import train
 from ._transfer import transfer
@@ -28,7 +29,7 @@ def build() -> App:
         suppress_keyboard_interrupt=False,
         version=lambda: domainvi.__version__,
     )
-    for command in (demo, transfer, train, annotate, audit):
+    for command in (demo, transfer, train, annotate, audit, explain):
         app.command(command)
     return app
 
