@@ -100,6 +100,11 @@ def train(folder: Path, *more: str) -> int:
             ]
             + ["--splits", "--seeds", "--figure", "--layer", "--device", "--max-epochs", "--force"],
         ),
+        ("report", ["MODEL", "DATA", "-o", "--truth", "--genes", "--force"]),
+        (
+            "explain",
+            ["MODEL", "DATA", "-o", "--method", "--baseline", "--target", "--groupby", "--force"],
+        ),
     ],
 )
 def test_help_names_every_option(command: str, options: list[str], capsys) -> None:
@@ -112,7 +117,7 @@ def test_help_names_every_option(command: str, options: list[str], capsys) -> No
 def test_help_lists_the_commands(capsys) -> None:
     assert main([]) == SUCCESS
     out = capsys.readouterr().out
-    commands = ("demo", "transfer", "train", "annotate", "audit", "benchmark")
+    commands = ("demo", "transfer", "train", "annotate", "audit", "benchmark", "explain", "report")
     assert [c for c in commands if c not in out] == []
 
 
@@ -298,6 +303,37 @@ def test_benchmark_trains_the_model(folder: Path) -> None:
     table = pd.read_csv(folder / "table.csv")
     assert table["method"].tolist() == ["domainvi", "majority"] * 2
     assert table["macro_f1"].iloc[0] > 0.9
+
+
+def test_report_is_written_for_a_saved_model_and_for_a_transfer(folder: Path, capsys) -> None:
+    train(folder)
+    page = folder / "report.html"
+    files = [str(folder / "model"), str(folder / "both.h5ad"), "-o", str(page), "--genes", "0"]
+    assert main(["report", *files, "--truth", "truth"]) == SUCCESS
+    text = page.read_text(encoding="utf-8")
+    assert "macro-F1" in text
+    assert main(["report", *files]) == BAD_INPUT
+    assert "--force" in capsys.readouterr().err
+    assert page.read_text(encoding="utf-8") == text
+    assert transfer(folder, "--report", str(folder / "transfer.html")) == SUCCESS
+    assert "<html" in (folder / "transfer.html").read_text(encoding="utf-8")
+
+
+def test_explain_writes_what_the_model_says(folder: Path, capsys) -> None:
+    train(folder)
+    files = [str(folder / "model"), str(folder / "both.h5ad"), "-o", str(folder / "genes.csv")]
+    capsys.readouterr()
+    assert main(["explain", *files]) == SUCCESS
+    genes = pd.read_csv(folder / "genes.csv", index_col="gene")
+    both = ad.read_h5ad(folder / "both.h5ad")
+    expected = dv.DomainVI.load(folder / "model").explain(adata=both)
+    pd.testing.assert_frame_equal(genes, expected, check_names=False, check_exact=False, rtol=1e-6)
+    out = capsys.readouterr().out
+    assert f"a (60 rows): {', '.join(expected['a'].nlargest(5).index)}\n" in out
+    assert main(["explain", *files]) == BAD_INPUT
+    assert "--force" in capsys.readouterr().err
+    assert main(["explain", *files, "--force", "--groupby", "cohort"]) == SUCCESS
+    assert list(pd.read_csv(folder / "genes.csv", index_col="gene")) == ["x", "y"]
 
 
 # --- outputs --------------------------------------------------------------------------------------

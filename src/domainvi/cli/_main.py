@@ -11,6 +11,7 @@ from ._annotate import annotate
 from ._audit import audit
 from ._benchmark import benchmark
 from ._demo import demo
+from ._explain import explain
 from ._report import note
 from ._train import train
 from ._transfer import transfer
@@ -30,7 +31,7 @@ def build() -> App:
         suppress_keyboard_interrupt=False,
         version=lambda: domainvi.__version__,
     )
-    for command in (demo, transfer, train, annotate, audit, benchmark, report):
+    for command in (demo, transfer, train, annotate, audit, benchmark, explain, report):
         app.command(command)
     return app
 

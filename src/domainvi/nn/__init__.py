@@ -1,6 +1,7 @@
 """Tensors in, tensors out: the networks and the losses on them."""
 
 from ._adversary import DomainAdversary, balanced_domain_loss, shared_class_weight
+from ._deeplift import Paired
 from ._gradient_reversal import reverse_gradient
 from ._linear import LinearEnsemble
 from ._networks import NO_DECAY, Classifier, Decoder, GaussianEncoder, one_hot
@@ -15,6 +16,7 @@ __all__ = [
     "DomainAdversary",
     "GaussianEncoder",
     "LinearEnsemble",
+    "Paired",
     "Standardiser",
     "balanced_domain_loss",
     "critic_loss",

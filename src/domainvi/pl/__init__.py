@@ -1,5 +1,6 @@
 """Plots of data, training and results; each returns the axes it drew on."""
 
+from ._attribution import attribution
 from ._audit import audit
 from ._benchmark import benchmark
 from ._calibration import calibration
@@ -9,6 +10,7 @@ from ._latent import latent
 from ._training_curves import training_curves
 
 __all__ = [
+    "attribution",
     "audit",
     "benchmark",
     "calibration",
