@@ -25,9 +25,8 @@ SIZES = (
     (2_000, 2_000, "deeplift"),
     (20_000, 2_000, "deeplift"),
     (100_000, 2_000, "deeplift"),
-    (2_000, 20_000, "deeplift"),
-    (2_000, 2_000, "integrated_gradients"),
-    (2_000, 2_000, "gradient_shap"),
+    (200, 2_000, "integrated_gradients"),
+    (200, 2_000, "gradient_shap"),
 )
 
 
