@@ -67,6 +67,8 @@ def benchmark_plot() -> None:
 def shrink(path: Path) -> None:
     """Keep as many colours as a plot needs, which makes its file a third as large."""
     with Image.open(path) as image:
+        if image.mode == "P":  # shrunk before
+            return
         small = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
     small.save(path, optimize=True)
 
