@@ -67,6 +67,20 @@ def test_rows_of_a_task_are_counted(data_folder: Path) -> None:
     assert set(found["task"]) == {"b_to_d"}
 
 
+def test_what_was_measured_is_not_measured_again(
+    data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "reliability.csv"
+    monkeypatch.setattr(reliability, "COMPARED", ("lr_z",))
+    reliability.measure(data_folder, out, ["b_to_d"])
+    first = out.read_text()
+    assert set(pd.read_csv(out, dtype=str)["budget"]) == {"0", "5"}
+    monkeypatch.setattr(reliability, "COMPARED", ("lr_z", "majority"))
+    reliability.measure(data_folder, out, ["b_to_d"])
+    assert out.read_text().startswith(first)
+    assert set(pd.read_csv(out)["method"]) == {"lr_z", "majority"}
+
+
 def test_percentages_are_in_order_and_counts_are_left_out() -> None:
     rows = [
         ("t", "f", "plain", method, budget, seed, f1)
