@@ -1,6 +1,6 @@
 """Whether confidence means what it says: ``python -m benchmarks.transfer.reliability``.
 
-One task of each family, seed 0, at budgets 0 and 5. ``reliability.csv`` holds rows and right
+Tasks of one family each, seed 0, at budgets 0 and 5. ``reliability.csv`` holds rows and right
 answers by bin of confidence, and ``reliability.png`` draws them.
 """
 
@@ -67,11 +67,19 @@ def measure(data: Path, out: Path, tasks: Sequence[str] = TASKS) -> None:
     if out.exists():
         table = pd.read_csv(out, dtype={"budget": str})
         done = set(table[["task", "budget", "method"]].itertuples(index=False, name=None))
-    jobs = itertools.product(select_tasks(data, list(tasks)), BUDGETS, COMPARED)
+    chosen = sorted(select_tasks(data, list(tasks)), key=lambda task: tasks.index(task.name))
+    jobs = itertools.product(chosen, BUDGETS, COMPARED)
     for task, budget, method in jobs:
         if (task.name, budget, method) not in done:
             found = bins(data, task, method, budget).round(4)
             found.to_csv(out, mode="a", header=not out.exists(), index=False)
+
+
+def complete(table: pd.DataFrame) -> pd.DataFrame:
+    """Leave out tasks that were not measured with every method and budget."""
+    runs = table["method"] + table["budget"]
+    n_runs = runs.groupby(table["task"]).transform("nunique")
+    return table[n_runs == len(COMPARED) * len(BUDGETS)]
 
 
 def calibration_errors(table: pd.DataFrame) -> pd.Series:
@@ -145,7 +153,7 @@ def main() -> None:
         if options.data is None:
             parser.error("--data is needed to measure")
         measure(options.data, HERE / "reliability.csv")
-    table = pd.read_csv(HERE / "reliability.csv", dtype={"budget": str})
+    table = complete(pd.read_csv(HERE / "reliability.csv", dtype={"budget": str}))
     draw(table).savefig(HERE / "reliability.png", dpi=110)
     print(calibration_errors(table).round(3).to_string())
 

@@ -36,6 +36,12 @@ def test_error_is_the_mean_over_tasks(table: pd.DataFrame) -> None:
     assert errors["domainvi", "0"] == pytest.approx((0.1 * 0.5 + 0.63) / 2)
 
 
+def test_a_task_that_lacks_a_run_is_left_out(table: pd.DataFrame) -> None:
+    lacking = table[~((table["task"] == "small") & (table["budget"] == "5"))]
+    assert set(reliability.complete(lacking)["task"]) == {"large"}
+    pd.testing.assert_frame_equal(reliability.complete(table), table)
+
+
 def test_tasks_weigh_the_same_whatever_their_size(table: pd.DataFrame) -> None:
     part = table[(table["method"] == "lr_z") & (table["budget"] == "5")]
     pooled = reliability.pool(part)
