@@ -1,14 +1,16 @@
 """Whether confidence means what it says: ``python -m benchmarks.transfer.reliability``.
 
-One task of each family, seed 0, at budgets 0 and 5. ``reliability.csv`` holds rows and right
+Tasks of one family each, seed 0, at budgets 0 and 5. ``reliability.csv`` holds rows and right
 answers by bin of confidence, and ``reliability.png`` draws them.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -21,25 +23,28 @@ from benchmarks.transfer.tasks import Task, select_tasks
 from benchmarks.transfer.units import build_unit
 from domainvi.metrics import reliability_curve
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 HERE = Path(__file__).parent
 N_BINS = 10
 BUDGETS = ("0", "5")
 COMPARED = ("domainvi", "lr_z")
-# Of each family the task that takes least time.
+# Of each family the task that takes least time, the quickest first.
 TASKS = (
-    "platform_array_to_rna",
-    "tcga_tumor_to_gtex",
-    "tn_luad_to_kirc",
-    "mirna_ga_to_hiseq",
-    "pbmc_5p_to_purified",
+    "ovarian_subtype_small_to_tcga",
     "autoimmune_pbmc_to_blood",
+    "tissue_ccle_to_tcga",
+    "tcga_tumor_to_gtex",
+    "mirna_tn_luad_to_kirc",
+    "ovarian_histology_to_GSE51088",
     "colon_adenoma",
     "lung_stage_harvard_to_michigan",
-    "ovarian_histology_to_GSE51088",
-    "ovarian_subtype_small_to_tcga",
-    "tissue_ccle_to_tcga",
-    "mirna_tn_luad_to_kirc",
+    "platform_array_to_rna",
+    "tn_luad_to_kirc",
     "sex_uvm_to_acc",
+    "pbmc_5p_to_purified",
+    "mirna_ga_to_hiseq",
 )
 
 
@@ -54,6 +59,27 @@ def bins(data: Path, task: Task, method: str, budget: str) -> pd.DataFrame:
     found["right"] = (found["accuracy"] * found["count"]).round().astype(int)
     keys = {"task": task.name, "family": task.family, "method": method, "budget": budget}
     return found.assign(**keys)[[*keys, "confidence", "count", "right"]]
+
+
+def measure(data: Path, out: Path, tasks: Sequence[str] = TASKS) -> None:
+    """Add what a table does not hold yet, a task, budget and method at a time."""
+    done = set()
+    if out.exists():
+        table = pd.read_csv(out, dtype={"budget": str})
+        done = set(table[["task", "budget", "method"]].itertuples(index=False, name=None))
+    chosen = sorted(select_tasks(data, list(tasks)), key=lambda task: tasks.index(task.name))
+    jobs = itertools.product(chosen, BUDGETS, COMPARED)
+    for task, budget, method in jobs:
+        if (task.name, budget, method) not in done:
+            found = bins(data, task, method, budget).round(4)
+            found.to_csv(out, mode="a", header=not out.exists(), index=False)
+
+
+def complete(table: pd.DataFrame) -> pd.DataFrame:
+    """Leave out tasks that were not measured with every method and budget."""
+    runs = table["method"] + table["budget"]
+    n_runs = runs.groupby(table["task"]).transform("nunique")
+    return table[n_runs == len(COMPARED) * len(BUDGETS)]
 
 
 def calibration_errors(table: pd.DataFrame) -> pd.Series:
@@ -118,7 +144,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def main() -> None:
-    """Measure, write and draw; with ``--draw`` draw what was measured."""
+    """Measure what is missing, and draw; with ``--draw`` only draw."""
     parser = argparse.ArgumentParser("python -m benchmarks.transfer.reliability")
     parser.add_argument("--data", type=Path, help="folder with tasks.csv and the h5ad files")
     parser.add_argument("--draw", action="store_true", help="draw reliability.csv as it is")
@@ -126,15 +152,8 @@ def main() -> None:
     if not options.draw:
         if options.data is None:
             parser.error("--data is needed to measure")
-        jobs = [
-            (task, method, budget)
-            for task in select_tasks(options.data, list(TASKS))
-            for budget in BUDGETS
-            for method in COMPARED
-        ]
-        table = pd.concat([bins(options.data, *job) for job in jobs], ignore_index=True)
-        table.round(4).to_csv(HERE / "reliability.csv", index=False)
-    table = pd.read_csv(HERE / "reliability.csv", dtype={"budget": str})
+        measure(options.data, HERE / "reliability.csv")
+    table = complete(pd.read_csv(HERE / "reliability.csv", dtype={"budget": str}))
     draw(table).savefig(HERE / "reliability.png", dpi=110)
     print(calibration_errors(table).round(3).to_string())
 

@@ -36,6 +36,12 @@ def test_error_is_the_mean_over_tasks(table: pd.DataFrame) -> None:
     assert errors["domainvi", "0"] == pytest.approx((0.1 * 0.5 + 0.63) / 2)
 
 
+def test_a_task_that_lacks_a_run_is_left_out(table: pd.DataFrame) -> None:
+    lacking = table[~((table["task"] == "small") & (table["budget"] == "5"))]
+    assert set(reliability.complete(lacking)["task"]) == {"large"}
+    pd.testing.assert_frame_equal(reliability.complete(table), table)
+
+
 def test_tasks_weigh_the_same_whatever_their_size(table: pd.DataFrame) -> None:
     part = table[(table["method"] == "lr_z") & (table["budget"] == "5")]
     pooled = reliability.pool(part)
@@ -65,6 +71,20 @@ def test_rows_of_a_task_are_counted(data_folder: Path) -> None:
     assert (found["right"] <= found["count"]).all()
     assert found["confidence"].between(0.5, 1).all()
     assert set(found["task"]) == {"b_to_d"}
+
+
+def test_what_was_measured_is_not_measured_again(
+    data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "reliability.csv"
+    monkeypatch.setattr(reliability, "COMPARED", ("lr_z",))
+    reliability.measure(data_folder, out, ["b_to_d"])
+    first = out.read_text()
+    assert set(pd.read_csv(out, dtype=str)["budget"]) == {"0", "5"}
+    monkeypatch.setattr(reliability, "COMPARED", ("lr_z", "majority"))
+    reliability.measure(data_folder, out, ["b_to_d"])
+    assert out.read_text().startswith(first)
+    assert set(pd.read_csv(out)["method"]) == {"lr_z", "majority"}
 
 
 def test_percentages_are_in_order_and_counts_are_left_out() -> None:

@@ -111,6 +111,20 @@ def test_groups_are_never_on_both_sides() -> None:
         assert set(rows.label[trial.scored]) <= set(rows.label[trial.shown])
 
 
+def test_a_class_rarer_than_the_folds_is_taken_as_it_is() -> None:
+    rows = Rows(np.repeat([0, 1], 30), np.where(np.arange(60) < 3, 1, 0), np.arange(60))
+    scored = sum(trial.scored.astype(int) for trial in cross_validation(rows, 5, seed=0))
+    np.testing.assert_array_equal(scored, 1)
+
+
+@pytest.mark.parametrize(("n_groups", "per_class"), [(2, 30), (60, 4)])
+def test_more_folds_than_groups_or_rows_are_refused(n_groups: int, per_class: int) -> None:
+    label = np.arange(60) // per_class
+    rows = Rows(np.zeros(60, dtype=int), label, np.arange(60) % n_groups)
+    with pytest.raises(InputError, match=f"n_splits=5 .* {n_groups} groups .* {per_class} rows"):
+        list(cross_validation(rows, 5, seed=0))
+
+
 def test_visible_labels_hide_the_scored_rows(adata: ad.AnnData) -> None:
     cohorts = Cohorts(adata, "cohort", "kind", "NA", None, None)
     for trial in cohorts.trials("leave_one_domain_out", (), 2, 0):

@@ -100,8 +100,8 @@ def calibration(
     for i, (name, rows) in enumerate(curves.items()):
         style: dict[str, Any] = {
             "color": colours[name],
-            "marker": MARKERS[i % 8],
-            "ls": DASHES[i % 4],
+            "marker": MARKERS[i % len(MARKERS)],
+            "ls": DASHES[i % len(DASHES)],
         }
         _draw_curve(axes, code[rows], probs[rows], n_bins, name, style)
     confidence = [probs[rows].max(axis=1) for rows in curves.values()]

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _WIDTH = 0.12
 _GAP = 0.015
+# Height of a line of text, in inches.
+_LINE = 0.17
 _NO_LABEL = "no label"
 
 
@@ -97,7 +99,7 @@ def label_flow(
     others = sorted({str(name) for _, rows in sides for name in rows} - set(classes))
     names = [*classes, *others]
     colours = class_colours(adata, keys.prediction(key), classes)
-    axes = canvas(ax, (2.6 + 2.0 * len(sides), 4.2))
+    axes = canvas(ax, (2.6 + 2.0 * len(sides), max(4.2, 1 + _LINE * len(names))))
     stacks = [_stack(title, rows, names) for title, rows in sides]
     for i, stack in enumerate(stacks):
         _draw_stack(axes, i, stack, colours)
@@ -198,7 +200,8 @@ def _label(axes: Axes, stack: _Stack, place: int, *, left: bool) -> None:
     """Write the classes beside a stack, moved apart where they would overlap."""
     middle = (stack.bottom + stack.height / 2).to_numpy()
     side = -1 if left else 1
-    for name, y in zip(stack.counts.index, spread(middle, 0.05), strict=True):
+    line = _LINE / (axes.get_window_extent().height / axes.figure.dpi)
+    for name, y in zip(stack.counts.index, spread(middle, line), strict=True):
         share = stack.counts[name] / stack.counts.sum()
         axes.text(
             place + side * (_WIDTH / 2 + 0.03),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
+
+from domainvi.errors import InputError
 
 from ._draws import draw_per_class
 
@@ -141,10 +144,26 @@ def cross_validation(rows: Rows, n_splits: int, seed: int) -> Iterator[Trial]:
         Number of folds. Classes are spread over them evenly and groups stay whole.
     seed
         Shuffles the rows.
+
+    Raises
+    ------
+    InputError
+        If there are fewer groups, or fewer rows of every class, than folds.
     """
     labelled = np.flatnonzero(rows.labelled)
+    label, group = rows.label[labelled], rows.group[labelled]
+    most = min(np.unique(group).size, int(np.bincount(label).max()))
+    if n_splits > most:
+        msg = (
+            f"n_splits={n_splits} folds cannot be made of {np.unique(group).size} groups and at "
+            f"most {np.bincount(label).max()} rows of a class. Pass a smaller number."
+        )
+        raise InputError(msg)
     folds = StratifiedGroupKFold(n_splits, shuffle=True, random_state=seed)
-    split = folds.split(labelled, rows.label[labelled], rows.group[labelled])
+    with warnings.catch_warnings():
+        # A class with fewer rows than folds is in some of them only, which the table shows.
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        split = list(folds.split(labelled, label, group))
     for number, (_, test) in enumerate(split):
         held = np.zeros(rows.label.size, dtype=bool)
         held[labelled[test]] = True
