@@ -9,7 +9,10 @@ import torch
 from scvi.module.base import BaseModuleClass, auto_move_data
 from torch.nn import functional
 
+from domainvi.errors import InputError
 from domainvi.nn import Classifier, GaussianEncoder, LinearEnsemble, Standardiser, log_normalise
+
+from ._target_heads import TargetHeads, TargetScores
 
 N_REFERENCE = 30
 Table = tuple[torch.Tensor, torch.Tensor]
@@ -26,6 +29,8 @@ class Embedding(NamedTuple):
         Log-probabilities of the network and of the linear members, each ``(n_rows, n_classes)``.
     reference
         Principal components of the rows by the twin's z-scores, un-adapted, ``(n_rows, 30)``.
+    targets
+        Raw scores of the further phenotypes, where there are any.
     """
 
     mean: torch.Tensor
@@ -33,6 +38,7 @@ class Embedding(NamedTuple):
     network: torch.Tensor
     linear: torch.Tensor
     reference: torch.Tensor
+    targets: TargetScores | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,7 @@ class EnsembleModule(BaseModuleClass):
     z_encoder: GaussianEncoder
     classifier: Classifier
     linear: LinearEnsemble
+    targets: TargetHeads | None
     network_share: torch.Tensor
     class_mix: torch.Tensor
     target_sum: torch.Tensor
@@ -122,14 +129,39 @@ class EnsembleModule(BaseModuleClass):
         own, members = (None, None) if tables is None else (tables.network, tables.linear)
         mean, variance = self.z_encoder(self.standardiser(u, domain, own))
         network = functional.log_softmax(self.classifier(mean), dim=1)
-        linear, tables_of_twin = network, own
-        if self.linear.n_members:
-            linear = self.linear(u, domain, members)
-            centre, scale = (self.linear.centre, self.linear.scale) if members is None else members
-            tables_of_twin = (centre[-1], scale[-1])
-        unadapted = self.standardiser(u, domain, tables_of_twin)
+        linear = self.linear(u, domain, members) if self.linear.n_members else network
+        unadapted = self.unadapted(u, domain, tables)
         reference = unadapted @ self.reference_basis - self.reference_origin
-        return Embedding(mean, variance, network, linear, reference)
+        targets = None if self.targets is None else self.targets(mean, unadapted)
+        return Embedding(mean, variance, network, linear, reference, targets)
+
+    def unadapted(
+        self, u: torch.Tensor, domain: torch.Tensor, tables: ScalingTables | None = None
+    ) -> torch.Tensor:
+        """Standardise log values as the twin does: each domain by its own mean and deviation."""
+        if not self.linear.n_members:
+            return self.standardiser(u, domain, None if tables is None else tables.network)
+        linear = self.linear
+        centre, scale = (linear.centre, linear.scale) if tables is None else tables.linear
+        return self.standardiser(u, domain, (centre[-1], scale[-1]))
+
+    def target_scores(
+        self, key: str, u: torch.Tensor, domain: torch.Tensor, tables: ScalingTables | None = None
+    ) -> torch.Tensor:
+        """Scores of a further phenotype for log values ``u``, differentiable in them.
+
+        Returns
+        -------
+        Log-probabilities of the classes, ``(n_rows, n_classes)``, or of a numeric target the
+        values, ``(n_rows, 1)``.
+        """
+        if self.targets is None:
+            msg = f"target {key!r} is not known: the model has no targets."
+            raise InputError(msg)
+        scores, i = self.embed_log(u, domain, tables).targets, self.targets.index(key)
+        if self.targets.targets[i].is_numeric:
+            return self.targets.values(i, scores, domain)[0][:, None]
+        return self.targets.log_probabilities(i, scores, domain)
 
     def ensemble(
         self, network: torch.Tensor, linear: torch.Tensor, domain: torch.Tensor

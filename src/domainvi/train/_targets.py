@@ -1,0 +1,283 @@
+"""Linear members of the further phenotypes, with strengths and errors from held-out domains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import KFold, StratifiedKFold
+
+from domainvi.trust import fit_calibrator
+
+from ._tables import TrainingRows, gene_weights
+from ._views import components, logistic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Fit = Callable[[NDArray[np.bool_], float], tuple[NDArray[np.float64], NDArray[np.float64]]]
+
+N_FOLDS = 5
+# Strengths of the logistic regressions on all genes alike, and on genes weighted by the classes.
+PLAIN = (0.001, 0.01, 0.1)
+FOCUSED = (0.01, 0.1)
+# Penalties of the ridge regression, and the principal components that it is given.
+PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 1e4)
+RANK = 300
+# Values that the mean of all counts for in the mean of a domain; rows of each class in its mix.
+PRIOR_ROWS = 10
+PSEUDO_ROWS = 5
+# A temperature for which held-out domains speak may sharpen this far.
+MIN_TEMPERATURE = 0.5
+
+
+@dataclass(frozen=True)
+class LinearTarget:
+    """The linear member of a target, on standardised genes.
+
+    Parameters
+    ----------
+    coef, intercept
+        ``(n_genes, n_outputs)`` and ``(n_outputs,)``.
+    offset
+        What is added for rows of each domain, ``(n_domains, n_outputs)``.
+    is_known
+        Which domains have values, ``(n_domains,)``.
+    class_weight
+        Weight of a row of each class, ``(n_outputs,)``.
+    temperature
+        Of the probabilities, from held-out rows.
+    location, scale
+        Of a numeric target.
+    spread, widening
+        Standard error of a numeric target on held-out rows, in units of ``scale``, and its factor
+        in domains without values.
+    """
+
+    coef: NDArray[np.float64]
+    intercept: NDArray[np.float64]
+    offset: NDArray[np.float64]
+    is_known: NDArray[np.bool_]
+    class_weight: NDArray[np.float64]
+    temperature: float = 1.0
+    location: float = 0.0
+    scale: float = 1.0
+    spread: float = 1.0
+    widening: float = 1.0
+
+
+def fit_classes(
+    s: NDArray[np.float32],
+    domain: NDArray[np.int64],
+    code: NDArray[np.int64],
+    n_domains: int,
+    n_classes: int,
+    seed: int,
+) -> LinearTarget:
+    """Fit a categorical target: the mean score of two logistic regressions.
+
+    One reads all genes alike; the other weights them by how they differ between classes
+    (:func:`~domainvi.train._tables.gene_weights`), which finds phenotypes that a few genes tell.
+    Strengths and the temperature are those that suit held-out domains, or held-out rows where one
+    domain alone has values.
+
+    Parameters
+    ----------
+    s
+        Rows with a value, standardised, ``(n_rows, n_genes)``.
+    domain, code
+        Codes of the rows.
+    n_domains, n_classes
+        Sizes.
+    seed
+        Of the folds.
+    """
+    rows = TrainingRows(s, domain, code, np.ones(n_domains, dtype=bool), n_classes)
+    weight = paired_weights(domain, code, n_classes)
+    fold, of_domains = deal(domain, code, seed)
+    held_out, coef, intercept = 0.0, 0.0, 0.0
+    for strengths, focused in ((PLAIN, False), (FOCUSED, True)):
+        fit = _logistic_on(rows, weight, focused=focused)
+        scores = {c: cross_fitted(fit, s, fold, c, n_classes) for c in strengths}
+        best = min(strengths, key=lambda c: cross_entropy(scores[c], code, weight))
+        own = fit(np.ones(len(s), dtype=bool), best)
+        held_out, coef, intercept = held_out + scores[best] / 2, coef + own[0] / 2, intercept + own[1] / 2
+    calibrator = fit_calibrator(
+        held_out,
+        code,
+        method="temperature",
+        sample_weight=weight,
+        min_temperature=MIN_TEMPERATURE if of_domains else 1.0,
+    )
+    count = np.zeros((n_domains, n_classes))
+    np.add.at(count, (domain, code), 1)
+    known = count.sum(axis=1) > 0
+    mix = (count + PSEUDO_ROWS) / (count + PSEUDO_ROWS).sum(axis=1, keepdims=True)
+    return LinearTarget(
+        coef=coef,
+        intercept=intercept,
+        offset=np.where(known[:, None], np.log(n_classes * mix), 0.0),
+        is_known=known,
+        class_weight=len(code) / (n_classes * np.maximum(np.bincount(code, minlength=n_classes), 1)),
+        temperature=calibrator.temperature,
+    )
+
+
+def fit_numbers(
+    s: NDArray[np.float32],
+    domain: NDArray[np.int64],
+    value: NDArray[np.float64],
+    n_domains: int,
+    seed: int,
+) -> LinearTarget:
+    """Fit a numeric target: ridge regression on principal components within domains.
+
+    Rows are standardised by their domain, and so are the values: each domain has its own mean,
+    shrunk to that of all by ten rows. The penalty is the one that suits held-out domains; the
+    errors there give the standard error, once with the mean of the domain known and once without.
+
+    Parameters
+    ----------
+    s
+        Rows with a value, standardised, ``(n_rows, n_genes)``.
+    domain
+        Domain codes.
+    value
+        The values.
+    n_domains
+        Number of domains.
+    seed
+        Of the folds.
+    """
+    location, scale = float(value.mean()), float(value.std())
+    v = (value - location) / scale
+    n = np.bincount(domain, minlength=n_domains)
+    offset = np.bincount(domain, v, n_domains) / (n + PRIOR_ROWS)
+    features, basis, mean = components(s, RANK)
+    residual = v - offset[domain]
+    fit = _ridge_on(features, residual)
+    fold, of_domains = deal(domain, None, seed)
+    errors = {p: residual - cross_fitted(fit, features, fold, p, 1)[:, 0] for p in PENALTIES}
+    best = min(PENALTIES, key=lambda p: float(np.square(errors[p]).mean()))
+    slope, intercept = fit(np.ones(len(s), dtype=bool), best)
+    coef = basis @ slope
+    without_mean = errors[best] + offset[domain] - _mean_of_others(v, fold)
+    spread = root_mean_square(errors[best])
+    widening = root_mean_square(without_mean) / max(spread, 1e-12)
+    return LinearTarget(
+        coef=coef,
+        intercept=intercept - mean @ coef,
+        offset=offset[:, None],
+        is_known=n > 0,
+        class_weight=np.ones(1),
+        location=location,
+        scale=scale,
+        spread=spread,
+        widening=max(widening, 1.0) if of_domains else 1.0,
+    )
+
+
+def root_mean_square(error: NDArray[np.float64]) -> float:
+    """Root of the mean square."""
+    return float(np.sqrt(np.mean(np.square(error))))
+
+
+def cross_entropy(
+    scores: NDArray[np.float64], code: NDArray[np.int64], weight: NDArray[np.float64]
+) -> float:
+    """Weighted mean of the negative log-likelihood."""
+    top = scores.max(axis=1, keepdims=True)
+    log_p = scores - top - np.log(np.exp(scores - top).sum(axis=1, keepdims=True))
+    return float(-(weight * log_p[np.arange(len(code)), code]).mean())
+
+
+def cross_fitted(
+    fit: Fit, x: NDArray[np.floating], fold: NDArray[np.int64], strength: float, n_outputs: int
+) -> NDArray[np.float64]:
+    """Scores of each row by a fit to the other folds, ``(n_rows, n_outputs)``."""
+    out = np.zeros((len(x), n_outputs))
+    for f in np.unique(fold):
+        held = fold == f
+        coef, intercept = fit(~held, strength)
+        out[held] = x[held] @ coef + intercept
+    return out
+
+
+def _logistic_on(rows: TrainingRows, weight: NDArray[np.float64], *, focused: bool) -> Fit:
+    def fit(
+        used: NDArray[np.bool_], strength: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        part = rows.with_label(np.where(used, rows.label, -1))
+        genes = gene_weights(part) if focused else np.ones(rows.x.shape[1])
+        x = rows.x * genes.astype(np.float32)
+        coef, intercept = logistic(x, rows.label, weight * used, rows.n_classes, strength)
+        return genes[:, None] * coef, intercept
+
+    return fit
+
+
+def _ridge_on(features: NDArray[np.float64], target: NDArray[np.float64]) -> Fit:
+    def fit(
+        used: NDArray[np.bool_], penalty: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        ridge = Ridge(penalty).fit(features[used], target[used, None])
+        return ridge.coef_.reshape(1, -1).T, np.atleast_1d(ridge.intercept_)
+
+    return fit
+
+
+def _mean_of_others(v: NDArray[np.float64], fold: NDArray[np.int64]) -> NDArray[np.float64]:
+    n, total = np.bincount(fold), np.bincount(fold, v)
+    return ((total.sum() - total) / np.maximum(n.sum() - n, 1))[fold]
+
+
+def deal(
+    domain: NDArray[np.int64], code: NDArray[np.int64] | None, seed: int
+) -> tuple[NDArray[np.int64], bool]:
+    """Deal rows into at most five folds: whole domains where there are several.
+
+    Returns
+    -------
+    Fold of each row, and whether folds are made of domains.
+    """
+    names, index, count = np.unique(domain, return_inverse=True, return_counts=True)
+    fold = np.zeros(len(domain), dtype=np.int64)
+    if len(names) > 1:
+        # The largest domains first, each to the fold that has the fewest rows.
+        load = np.zeros(min(N_FOLDS, len(names)))
+        for d in np.argsort(-count, kind="stable"):
+            fold[index == d] = load.argmin()
+            load[load.argmin()] += count[d]
+        return fold, True
+    if code is None:
+        cut = KFold(N_FOLDS, shuffle=True, random_state=seed)
+    else:
+        smallest = int(np.unique(code, return_counts=True)[1].min())
+        cut = StratifiedKFold(min(N_FOLDS, max(smallest, 2)), shuffle=True, random_state=seed)
+    for f, (_, held) in enumerate(cut.split(fold, code)):
+        fold[held] = f
+    return fold, False
+
+
+def paired_weights(
+    domain: NDArray[np.int64], code: NDArray[np.int64], n_classes: int
+) -> NDArray[np.float64]:
+    r"""Weight rows so that classes count the same within each domain, and altogether.
+
+    Rows that are standardised by their domain say nothing of a class that is alone in it: such a
+    domain has no weight, unless nothing else has the class. A domain with few rows of a class
+    counts as that many: each of its :math:`K` classes has the weight :math:`K / \sum_k n_k^{-1}`.
+    """
+    count = np.zeros((int(domain.max()) + 1, n_classes))
+    np.add.at(count, (domain, code), 1)
+    inverse = np.where(count > 0, 1 / np.maximum(count, 1), 0.0)
+    n_present = (count > 0).sum(axis=1)
+    effective = np.where(n_present > 1, n_present / np.maximum(inverse.sum(axis=1), 1e-12), 0.0)
+    weight = (effective[:, None] * inverse)[domain, code]
+    weight[np.bincount(code, weight, n_classes)[code] == 0] = 1.0
+    weight /= np.bincount(code, weight, n_classes)[code]
+    return weight * len(code) / weight.sum()
