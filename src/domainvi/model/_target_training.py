@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
     from ._inference import RowOutputs
 
+# Genes that linear members of targets read: more than those of the main phenotype, since some
+# phenotypes are told by a few genes that vary little.
+MAX_GENES = 5000
+
 
 class TargetTrainingMixin(JudgementMixin):
     """Fit and judge the heads of the further phenotypes."""
@@ -45,10 +49,11 @@ class TargetTrainingMixin(JudgementMixin):
         heads = self.module.targets
         if heads is None:
             return
-        genes = leading_genes(rows)
+        genes = leading_genes(rows, MAX_GENES)
         u, domain = torch.from_numpy(x), torch.from_numpy(rows.domain)
         device = self.module.device
-        s = self.module.unadapted(u.to(device), domain.to(device)).cpu().numpy()[:, genes]
+        s = self.module.standardised_by_domain(u.to(device), domain.to(device)).cpu().numpy()
+        s = s[:, genes]
         for i, target in enumerate(self.targets):
             values = self._target_values(work, target)[drawn]
             known = np.isfinite(values) if target.is_numeric else values >= 0

@@ -130,20 +130,35 @@ class EnsembleModule(BaseModuleClass):
         mean, variance = self.z_encoder(self.standardiser(u, domain, own))
         network = functional.log_softmax(self.classifier(mean), dim=1)
         linear = self.linear(u, domain, members) if self.linear.n_members else network
-        unadapted = self.unadapted(u, domain, tables)
+        unadapted = self.standardiser(u, domain, self.twin_tables(tables))
         reference = unadapted @ self.reference_basis - self.reference_origin
-        targets = None if self.targets is None else self.targets(mean, unadapted)
+        targets = None
+        if self.targets is not None:
+            targets = self.targets(mean, self.standardised_by_domain(u, domain, tables))
         return Embedding(mean, variance, network, linear, reference, targets)
 
-    def unadapted(
+    def twin_tables(self, tables: ScalingTables | None) -> Table:
+        """Centre and scale of the twin; those of the network where there are no members."""
+        if not self.linear.n_members:
+            own = self.standardiser
+            return (own.loc, own.scale) if tables is None else tables.network
+        centre, scale = (self.linear.centre, self.linear.scale) if tables is None else tables.linear
+        return centre[-1], scale[-1]
+
+    def standardised_by_domain(
         self, u: torch.Tensor, domain: torch.Tensor, tables: ScalingTables | None = None
     ) -> torch.Tensor:
-        """Standardise log values as the twin does: each domain by its own mean and deviation."""
-        if not self.linear.n_members:
-            return self.standardiser(u, domain, None if tables is None else tables.network)
-        linear = self.linear
-        centre, scale = (linear.centre, linear.scale) if tables is None else tables.linear
-        return self.standardiser(u, domain, (centre[-1], scale[-1]))
+        """Standardise log values by their domain, as the linear members of the targets read them.
+
+        The twin's genes are standardised as the twin does, and the others, of which it makes no
+        use, as the network does.
+        """
+        own = self.standardiser
+        others = (own.loc, own.scale) if tables is None else tables.network
+        twin = self.twin_tables(tables)
+        unused = torch.isinf(twin[1])
+        centre, scale = (torch.where(unused, o, t) for o, t in zip(others, twin, strict=True))
+        return self.standardiser(u, domain, (centre, scale))
 
     def target_scores(
         self, key: str, u: torch.Tensor, domain: torch.Tensor, tables: ScalingTables | None = None
