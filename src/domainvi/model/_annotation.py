@@ -70,7 +70,7 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
         """
         self._check_trained()
         chosen = [t.key for t in self.targets] if targets is None else list(targets)
-        numbers = [self._target_index(key) for key in chosen]
+        numbers = [self.module.target_heads.index(key) for key in chosen]
         work = self._validate_anndata(adata)
         target = self._own_data() if adata is None else adata
         out = self._outputs(work, None, None)
@@ -132,9 +132,7 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
             self.target_order_[target.key], self.target_colors_[target.key] = order, colors
 
 
-def order_and_colors(
-    adata: AnnData, key: str, classes: list[str]
-) -> tuple[list[str], list[str]]:
+def order_and_colors(adata: AnnData, key: str, classes: list[str]) -> tuple[list[str], list[str]]:
     """Order of the classes in the user's column, and their colours; none where one has none."""
     order = reference_order(adata.obs, key, classes)
     colors = list(adata.uns.get(_keys.colors(key), []))

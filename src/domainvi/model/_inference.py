@@ -134,7 +134,7 @@ class InferenceMixin(PreparedDataMixin):
             out = self.module.embed(**inputs, tables=tables)
             domain = inputs["batch_index"].squeeze(-1).long().to(out.mean.device)
             logits = self.module.ensemble(out.network, out.linear, domain)
-            row = (out.mean, out.variance, logits, out.network, out.linear, out.reference)
+            row = [out.mean, out.variance, logits, out.network, out.linear, out.reference]
             row += out.targets or (out.mean[:, :0], out.mean[:, :0])
             parts.append([t.cpu() for t in row])
         if not parts:
@@ -143,8 +143,8 @@ class InferenceMixin(PreparedDataMixin):
             widths = (n, n, k, k, k, len(self.module.reference_origin), n, w, w)
             return RowOutputs(*(np.empty((0, size), dtype=np.float32) for size in widths))
         arrays = [torch.cat(p).numpy() for p in zip(*parts, strict=True)]
-        names = ("mean", "variance", "logits", "network", "linear", "reference")
-        names += ("target_network", "target_linear")
+        names = ["mean", "variance", "logits", "network", "linear", "reference"]
+        names += ["target_network", "target_linear"]
         return RowOutputs(**dict(zip(names, arrays, strict=True)), latent=arrays[0])
 
     def _scaling_tables(self, work: PreparedAnnData) -> ScalingTables | None:

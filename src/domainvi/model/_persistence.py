@@ -140,9 +140,7 @@ class PersistenceMixin(PreparedDataMixin):
             require_domains=False,
         )
         targets = registered_targets(registry)
-        work = prepare(
-            adata, columns, reference_genes=genes, classes=classes, targets=targets
-        )
+        work = prepare(adata, columns, reference_genes=genes, classes=classes, targets=targets)
         known = fields[REGISTRY_KEYS.BATCH_KEY]["categorical_mapping"]
         if new := sorted(set(adata.obs[columns.batch_keys[0]].astype(str)) - set(map(str, known))):
             msg = (

@@ -77,9 +77,12 @@ class PredictionMixin(TargetPredictionMixin):
         """
         work = self._validate_anndata(adata)
         rows = self._row_numbers(work, indices)
-        if target not in (None, self.registry_[SETUP_ARGS_KEY]["labels_key"]):
-            self._target_index(target)
-            out, domain = self._outputs(work, rows, batch_size), codes(work.manager, REGISTRY_KEYS.BATCH_KEY)
+        if target is not None and target != self.registry_[SETUP_ARGS_KEY]["labels_key"]:
+            self.module.target_heads.index(target)
+            out, domain = (
+                self._outputs(work, rows, batch_size),
+                codes(work.manager, REGISTRY_KEYS.BATCH_KEY),
+            )
             names = work.obs_names[rows]
             return self._predict_target(
                 target, out, domain[rows], names, soft=soft, calibrated=calibrated

@@ -65,7 +65,7 @@ class TargetAnnotationMixin(TargetPredictionMixin):
         p = self._target_probabilities(i, out, domain)[:, columns]
         known = np.full(len(domain), np.nan)
         if key in self.target_unknown_:
-            linear = out.target_linear[:, self.module.targets.block(i)]
+            linear = out.target_linear[:, self.module.target_heads.block(i)]
             spaces = unknown_spaces(out)
             known = self.target_unknown_[key].p_value(spaces, linear, domain=domain)
         obs = self._class_columns(key, order, p, known, unknown_alpha)

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from domainvi.errors import InputError
 from domainvi.module import TargetScores
 
 from ._inference import InferenceMixin
@@ -24,16 +23,8 @@ if TYPE_CHECKING:
 class TargetPredictionMixin(InferenceMixin):
     """Probabilities and values of the further phenotypes from the outputs of rows."""
 
-    def _target_index(self, key: str) -> int:
-        keys = [t.key for t in self.targets]
-        if key not in keys:
-            known = ", ".join(keys) or "none; name them as target_keys in setup_anndata"
-            msg = f"target={key!r} is not a target of this model. Its targets: {known}."
-            raise InputError(msg)
-        return keys.index(key)
-
     def _heads(self, out: RowOutputs) -> tuple[TargetHeads, TargetScores]:
-        heads = self.module.targets
+        heads = self.module.target_heads
         device = heads.offset.device
         arrays = (out.target_network, out.target_linear)
         return heads, TargetScores(*(torch.from_numpy(a).to(device) for a in arrays))
@@ -69,7 +60,7 @@ class TargetPredictionMixin(InferenceMixin):
         soft: bool,
         calibrated: bool,
     ) -> NDArray[np.str_] | NDArray[np.float32] | pd.DataFrame:
-        i = self._target_index(key)
+        i = self.module.target_heads.index(key)
         target = self.targets[i]
         if target.is_numeric:
             value, error = self._target_numbers(i, out, domain)

@@ -46,8 +46,7 @@ class TargetTrainingMixin(JudgementMixin):
         drawn: NDArray[np.int64],
     ) -> None:
         """Fit the linear members on the rows ``drawn``, whose log values are ``x``."""
-        heads = self.module.targets
-        if heads is None:
+        if self.module.targets is None:
             return
         genes = leading_genes(rows, MAX_GENES)
         u, domain = torch.from_numpy(x), torch.from_numpy(rows.domain)
@@ -66,7 +65,7 @@ class TargetTrainingMixin(JudgementMixin):
             self._set_target(i, member, genes)
 
     def _set_target(self, i: int, member: LinearTarget, genes: NDArray[np.int64]) -> None:
-        heads = self.module.targets
+        heads = self.module.target_heads
         block = heads.block(i)
         heads.coef[torch.from_numpy(genes), block] = torch.as_tensor(member.coef).to(heads.coef)
         for name in ("intercept", "offset", "class_weight"):
@@ -93,10 +92,10 @@ class TargetTrainingMixin(JudgementMixin):
             if target.is_numeric:
                 self._judge_numbers(i, out, values, domain, held_out)
                 continue
-            block = self.module.targets.block(i)
+            block = self.module.target_heads.block(i)
             network, linear = out.target_network[:, block], out.target_linear[:, block]
             calibration = fit_calibration(network, values, held_out)
-            self.module.targets.temperature[i, 0] = calibration.temperature
+            self.module.target_heads.temperature[i, 0] = calibration.temperature
             scorer = fit_unknown(replace(out, linear=linear), values, domain, self.seed)
             if scorer is not None:
                 self.target_unknown_[target.key] = scorer
@@ -109,7 +108,7 @@ class TargetTrainingMixin(JudgementMixin):
         domain: NDArray[np.int64],
         held_out: NDArray[np.bool_],
     ) -> None:
-        heads = self.module.targets
+        heads = self.module.target_heads
         used = held_out & np.isfinite(values)
         if used.sum() < MIN_ROWS:
             return

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-from scvi import REGISTRY_KEYS
 from scvi.data.fields import LabelsWithUnlabeledObsField, NumericalObsField
 
 from domainvi._compat import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY, STATE_REGISTRY_KEY

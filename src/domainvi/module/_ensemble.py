@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from scvi.module.base import BaseModuleClass, auto_move_data
@@ -12,7 +12,8 @@ from torch.nn import functional
 from domainvi.errors import InputError
 from domainvi.nn import Classifier, GaussianEncoder, LinearEnsemble, Standardiser, log_normalise
 
-from ._target_heads import TargetHeads, TargetScores
+if TYPE_CHECKING:
+    from ._target_heads import TargetHeads, TargetScores
 
 N_REFERENCE = 30
 Table = tuple[torch.Tensor, torch.Tensor]
@@ -137,6 +138,20 @@ class EnsembleModule(BaseModuleClass):
             targets = self.targets(mean, self.standardised_by_domain(u, domain, tables))
         return Embedding(mean, variance, network, linear, reference, targets)
 
+    @property
+    def target_heads(self) -> TargetHeads:
+        """The heads of the further phenotypes.
+
+        Raises
+        ------
+        InputError
+            If there are none.
+        """
+        if self.targets is None:
+            msg = "The model has no targets. Name them as target_keys in setup_anndata."
+            raise InputError(msg)
+        return self.targets
+
     def twin_tables(self, tables: ScalingTables | None) -> Table:
         """Centre and scale of the twin; those of the network where there are no members."""
         if not self.linear.n_members:
@@ -170,13 +185,18 @@ class EnsembleModule(BaseModuleClass):
         Log-probabilities of the classes, ``(n_rows, n_classes)``, or of a numeric target the
         values, ``(n_rows, 1)``.
         """
-        if self.targets is None:
-            msg = f"target {key!r} is not known: the model has no targets."
-            raise InputError(msg)
-        scores, i = self.embed_log(u, domain, tables).targets, self.targets.index(key)
-        if self.targets.targets[i].is_numeric:
-            return self.targets.values(i, scores, domain)[0][:, None]
-        return self.targets.log_probabilities(i, scores, domain)
+        heads = self.target_heads
+        own = None if tables is None else tables.network
+        mean, _ = self.z_encoder(self.standardiser(u, domain, own))
+        scores = heads(mean, self.standardised_by_domain(u, domain, tables))
+        i = heads.index(key)
+        if heads.targets[i].is_numeric:
+            return heads.values(i, scores, domain)[0][:, None]
+        return heads.log_probabilities(i, scores, domain)
+
+    def target_logits(self, key: str, z: torch.Tensor) -> torch.Tensor:
+        """Scores of a further phenotype by the network alone, from latents ``z``."""
+        return self.target_heads.heads(z)[:, self.target_heads.block(self.target_heads.index(key))]
 
     def ensemble(
         self, network: torch.Tensor, linear: torch.Tensor, domain: torch.Tensor

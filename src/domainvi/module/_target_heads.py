@@ -10,6 +10,8 @@ from scvi import REGISTRY_KEYS
 from torch import nn
 from torch.nn import functional
 
+from domainvi.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -92,8 +94,12 @@ class TargetHeads(nn.Module):
         self.register_buffer("share", torch.full((n,), NETWORK_SHARE))
 
     def index(self, key: str) -> int:
-        """Position of a target."""
-        return [t.key for t in self.targets].index(key)
+        """Position of a target; an InputError when there is none of that name."""
+        keys = [t.key for t in self.targets]
+        if key not in keys:
+            msg = f"target {key!r} is not a target of this model; it has {', '.join(keys)}."
+            raise InputError(msg)
+        return keys.index(key)
 
     def block(self, i: int) -> slice:
         """Columns of target ``i`` among all scores."""

@@ -99,30 +99,26 @@ def fit_classes(
     rows = TrainingRows(s, domain, code, np.ones(n_domains, dtype=bool), n_classes)
     weight = paired_weights(domain, code, n_classes)
     fold, of_domains = deal(domain, code, seed)
-    held_out, coef, intercept = 0.0, 0.0, 0.0
-    for strengths, focused in ((PLAIN, False), (FOCUSED, True)):
-        fit = _logistic_on(rows, weight, focused=focused)
-        scores = {c: cross_fitted(fit, s, fold, c, n_classes) for c in strengths}
-        best = min(strengths, key=lambda c: calibrated_loss(scores[c], code, weight))
-        own = fit(np.ones(len(s), dtype=bool), best)
-        held_out, coef, intercept = held_out + scores[best] / 2, coef + own[0] / 2, intercept + own[1] / 2
+    fits = [
+        best_fit(_logistic_on(rows, weight, focused=focused), strengths, rows, fold, weight)
+        for strengths, focused in ((PLAIN, False), (FOCUSED, True))
+    ]
+    held_out, coef, intercept = (np.mean(parts, axis=0) for parts in zip(*fits, strict=True))
+    least = MIN_TEMPERATURE if of_domains else 1.0
     calibrator = fit_calibrator(
-        held_out,
-        code,
-        method="temperature",
-        sample_weight=weight,
-        min_temperature=MIN_TEMPERATURE if of_domains else 1.0,
+        held_out, code, method="temperature", sample_weight=weight, min_temperature=least
     )
     count = np.zeros((n_domains, n_classes))
     np.add.at(count, (domain, code), 1)
     known = count.sum(axis=1) > 0
     mix = (count + PSEUDO_ROWS) / (count + PSEUDO_ROWS).sum(axis=1, keepdims=True)
+    balanced = len(code) / (n_classes * np.maximum(np.bincount(code, minlength=n_classes), 1))
     return LinearTarget(
         coef=coef,
         intercept=intercept,
         offset=np.where(known[:, None], np.log(n_classes * mix), 0.0),
         is_known=known,
-        class_weight=len(code) / (n_classes * np.maximum(np.bincount(code, minlength=n_classes), 1)),
+        class_weight=balanced,
         temperature=calibrator.temperature,
     )
 
@@ -181,6 +177,19 @@ def fit_numbers(
     )
 
 
+def best_fit(
+    fit: Fit,
+    strengths: tuple[float, ...],
+    rows: TrainingRows,
+    fold: NDArray[np.int64],
+    weight: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Scores of held-out rows at the best strength, and coefficients and intercepts of all rows."""
+    scores = {c: cross_fitted(fit, rows.x, fold, c, rows.n_classes) for c in strengths}
+    best = min(strengths, key=lambda c: calibrated_loss(scores[c], rows.label, weight))
+    return scores[best], *fit(rows.labelled, best)
+
+
 def root_mean_square(error: NDArray[np.float64]) -> float:
     """Root of the mean square."""
     return float(np.sqrt(np.mean(np.square(error))))
@@ -213,7 +222,7 @@ def _logistic_on(rows: TrainingRows, weight: NDArray[np.float64], *, focused: bo
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         part = rows.with_label(np.where(used, rows.label, -1))
         genes = gene_weights(part) if focused else np.ones(rows.x.shape[1])
-        x = rows.x * genes.astype(np.float32)
+        x = (rows.x * genes).astype(np.float64)
         coef, intercept = logistic(x, rows.label, weight * used, rows.n_classes, strength)
         return genes[:, None] * coef, intercept
 
