@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.model_selection import StratifiedKFold
 
 from domainvi.trust import fit_calibrator
 
@@ -98,7 +98,10 @@ def fit_classes(
     """
     rows = TrainingRows(s, domain, code, np.ones(n_domains, dtype=bool), n_classes)
     weight = paired_weights(domain, code, n_classes)
-    fold, of_domains = deal(domain, code, seed)
+    fold = deal_domains(domain)
+    of_domains = teaches(fold, code, weight)
+    if not of_domains:
+        fold = deal_rows(code, seed)
     fits = [
         best_fit(_logistic_on(rows, weight, focused=focused), strengths, rows, fold, weight)
         for strengths, focused in ((PLAIN, False), (FOCUSED, True))
@@ -156,7 +159,9 @@ def fit_numbers(
     features, basis, mean = components(s, RANK)
     residual = v - offset[domain]
     fit = _ridge_on(features, residual)
-    fold, of_domains = deal(domain, None, seed)
+    of_domains = len(np.unique(domain)) > 1
+    nothing = np.zeros(len(v), dtype=np.int64)
+    fold = deal_domains(domain) if of_domains else deal_rows(nothing, seed)
     errors = {p: residual - cross_fitted(fit, features, fold, p, 1)[:, 0] for p in PENALTIES}
     best = min(PENALTIES, key=lambda p: float(np.square(errors[p]).mean()))
     slope, intercept = fit(np.ones(len(s), dtype=bool), best)
@@ -223,7 +228,9 @@ def _logistic_on(rows: TrainingRows, weight: NDArray[np.float64], *, focused: bo
         part = rows.with_label(np.where(used, rows.label, -1))
         genes = gene_weights(part) if focused else np.ones(rows.x.shape[1])
         x = (rows.x * genes).astype(np.float64)
-        coef, intercept = logistic(x, rows.label, weight * used, rows.n_classes, strength)
+        # Where none of the rows of a fold has a weight, they count alike.
+        own = weight * used if weight[used].any() else used.astype(np.float64)
+        coef, intercept = logistic(x, rows.label, own, rows.n_classes, strength)
         return genes[:, None] * coef, intercept
 
     return fit
@@ -244,32 +251,30 @@ def _mean_of_others(v: NDArray[np.float64], fold: NDArray[np.int64]) -> NDArray[
     return ((total.sum() - total) / np.maximum(n.sum() - n, 1))[fold]
 
 
-def deal(
-    domain: NDArray[np.int64], code: NDArray[np.int64] | None, seed: int
-) -> tuple[NDArray[np.int64], bool]:
-    """Deal rows into at most five folds: whole domains where there are several.
-
-    Returns
-    -------
-    Fold of each row, and whether folds are made of domains.
-    """
+def deal_domains(domain: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Deal domains into at most five folds, the largest first, each to the smallest fold."""
     names, index, count = np.unique(domain, return_inverse=True, return_counts=True)
-    fold = np.zeros(len(domain), dtype=np.int64)
-    if len(names) > 1:
-        # The largest domains first, each to the fold that has the fewest rows.
-        load = np.zeros(min(N_FOLDS, len(names)))
-        for d in np.argsort(-count, kind="stable"):
-            fold[index == d] = load.argmin()
-            load[load.argmin()] += count[d]
-        return fold, True
-    if code is None:
-        cut = KFold(N_FOLDS, shuffle=True, random_state=seed)
-    else:
-        smallest = int(np.unique(code, return_counts=True)[1].min())
-        cut = StratifiedKFold(min(N_FOLDS, max(smallest, 2)), shuffle=True, random_state=seed)
+    fold, load = np.zeros(len(domain), dtype=np.int64), np.zeros(min(N_FOLDS, len(names)))
+    for d in np.argsort(-count, kind="stable"):
+        fold[index == d] = load.argmin()
+        load[load.argmin()] += count[d]
+    return fold
+
+
+def deal_rows(code: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Deal rows into at most five folds within classes."""
+    fold = np.zeros(len(code), dtype=np.int64)
+    smallest = int(np.unique(code, return_counts=True)[1].min())
+    cut = StratifiedKFold(max(2, min(N_FOLDS, smallest)), shuffle=True, random_state=seed)
     for f, (_, held) in enumerate(cut.split(fold, code)):
         fold[held] = f
-    return fold, False
+    return fold
+
+
+def teaches(fold: NDArray[np.int64], code: NDArray[np.int64], weight: NDArray[np.float64]) -> bool:
+    """Whether there are several folds, and without each of them two classes or more have weight."""
+    used = [(fold != f) & (weight > 0) for f in np.unique(fold)]
+    return len(used) > 1 and all(len(np.unique(code[rows])) > 1 for rows in used)
 
 
 def paired_weights(
