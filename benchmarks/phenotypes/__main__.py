@@ -10,6 +10,7 @@ import torch
 
 from benchmarks.phenotypes import runner, summary
 from benchmarks.phenotypes.methods import METHODS
+from benchmarks.phenotypes.trials import SETTINGS
 
 HERE = Path(__file__).parent
 PROTOCOLS = ["leave_one_domain_out", "cross_validation"]
@@ -21,6 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     add = parser.add_argument
     add("--data", type=Path, required=True, help="folder with the h5ad files")
     add("--protocols", nargs="+", default=PROTOCOLS, choices=PROTOCOLS)
+    add("--settings", nargs="+", default=list(SETTINGS), choices=list(SETTINGS), metavar="SETTING")
     add("--methods", nargs="+", default=list(METHODS), choices=list(METHODS), metavar="METHOD")
     add("--seeds", nargs="+", type=int, default=[0, 1])
     add("--minutes", type=float, help="stop after about so long; the next run goes on")
@@ -30,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     for noisy in ("lightning.pytorch", "scvi"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    jobs = runner.plan(options.protocols, options.methods, options.seeds)
+    jobs = runner.plan(options.settings, options.protocols, options.methods, options.seeds)
     results = options.out / "results.csv"
     left = runner.run(options.data, jobs, results, options.minutes)
     summary.write(results, options.out / "summary.md")

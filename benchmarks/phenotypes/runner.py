@@ -13,7 +13,7 @@ import pandas as pd
 from sklearn.metrics import mean_absolute_error, r2_score
 
 from benchmarks.phenotypes.methods import METHODS
-from benchmarks.phenotypes.trials import SETTINGS, build, scored_targets, units
+from benchmarks.phenotypes.trials import build, scored_targets, units
 from domainvi.tl._scores import score_probabilities
 
 if TYPE_CHECKING:
@@ -39,9 +39,11 @@ class Job(NamedTuple):
     method: str
 
 
-def plan(protocols: Sequence[str], methods: Sequence[str], seeds: Sequence[int]) -> list[Job]:
+def plan(
+    settings: Sequence[str], protocols: Sequence[str], methods: Sequence[str], seeds: Sequence[int]
+) -> list[Job]:
     """List all jobs; an unseen cohort is only met where a whole cohort is held out."""
-    grid = itertools.product(protocols, seeds, SETTINGS)
+    grid = itertools.product(protocols, seeds, settings)
     return [
         Job(setting, protocol, unit, seed, method)
         for protocol, seed, setting in grid
