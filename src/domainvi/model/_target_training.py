@@ -33,7 +33,7 @@ class TargetTrainingMixin(JudgementMixin):
     def _target_values(self, work: PreparedAnnData, target: Target) -> NDArray:
         """Values of all rows: numbers with NaN, or class codes with -1 where there is none."""
         if target.is_numeric:
-            return np.asarray(work.manager.get_from_registry(target.field), np.float64).ravel()
+            return np.array(work.manager.get_from_registry(target.field), np.float64).ravel()
         code = codes(work.manager, target.field)
         return np.where(code < target.n_outputs, code, -1)
 

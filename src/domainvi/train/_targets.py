@@ -152,7 +152,7 @@ def fit_numbers(
     seed
         Of the folds.
     """
-    location, scale = float(value.mean()), float(value.std())
+    location, scale = float(value.mean()), max(float(value.std()), 1e-12)
     v = (value - location) / scale
     n = np.bincount(domain, minlength=n_domains)
     offset = np.bincount(domain, v, n_domains) / (n + PRIOR_ROWS)
