@@ -135,7 +135,11 @@ class InferenceMixin(PreparedDataMixin):
             domain = inputs["batch_index"].squeeze(-1).long().to(out.mean.device)
             logits = self.module.ensemble(out.network, out.linear, domain)
             row = [out.mean, out.variance, logits, out.network, out.linear, out.reference]
-            row += out.targets or (out.mean[:, :0], out.mean[:, :0])
+            row += (
+                self.module.score_targets(out.mean, **inputs, tables=tables)
+                if self.targets
+                else [out.mean[:, :0]] * 2
+            )
             parts.append([t.cpu() for t in row])
         if not parts:
             n, k = self.module.n_latent, len(self.classes)

@@ -30,8 +30,6 @@ class Embedding(NamedTuple):
         Log-probabilities of the network and of the linear members, each ``(n_rows, n_classes)``.
     reference
         Principal components of the rows by the twin's z-scores, un-adapted, ``(n_rows, 30)``.
-    targets
-        Raw scores of the further phenotypes, where there are any.
     """
 
     mean: torch.Tensor
@@ -39,7 +37,6 @@ class Embedding(NamedTuple):
     network: torch.Tensor
     linear: torch.Tensor
     reference: torch.Tensor
-    targets: TargetScores | None = None
 
 
 @dataclass(frozen=True)
@@ -133,10 +130,21 @@ class EnsembleModule(BaseModuleClass):
         linear = self.linear(u, domain, members) if self.linear.n_members else network
         unadapted = self.standardiser(u, domain, self.twin_tables(tables))
         reference = unadapted @ self.reference_basis - self.reference_origin
-        targets = None
-        if self.targets is not None:
-            targets = self.targets(mean, self.standardised_by_domain(u, domain, tables))
-        return Embedding(mean, variance, network, linear, reference, targets)
+        return Embedding(mean, variance, network, linear, reference)
+
+    @auto_move_data
+    def score_targets(
+        self,
+        mean: torch.Tensor,
+        x: torch.Tensor,
+        batch_index: torch.Tensor,
+        size_factor: torch.Tensor | None = None,
+        tables: ScalingTables | None = None,
+    ) -> TargetScores:
+        """Raw scores of the further phenotypes for rows whose latents have this ``mean``."""
+        domain = batch_index.squeeze(-1).long()
+        u = self.log_values(x, self.library_size(x, size_factor))
+        return self.target_heads(mean, self.standardised_by_domain(u, domain, tables))
 
     @property
     def target_heads(self) -> TargetHeads:
