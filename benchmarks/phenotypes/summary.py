@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+TRIAL = ["protocol", "setting", "unit", "seed"]
 SCORES = {"sex": ("macro_f1", "balanced_accuracy", "auroc"), "age": ("r2", "mae")}
 # What stands for a target in the mean over targets: higher is better, and guessing is near 0.
 SKILL = {"sex": "auroc", "age": "r2"}
@@ -30,8 +31,11 @@ def lines(table: pd.DataFrame) -> Iterator[str]:
     yield "Made by `python -m benchmarks.phenotypes --data DIR`. Means over held-out cohorts (or"
     yield "folds of patients) of each setting, then over settings; in brackets the standard"
     yield "deviation over seeds, which draw rows and initial weights."
-    for protocol, part in table.groupby("protocol", sort=False):
-        yield from ["", f"## {protocol.replace('_', ' ').capitalize()}"]
+    compared = whole_trials(table)
+    for protocol, part in compared.groupby("protocol", sort=False):
+        n_trials = len(part[TRIAL].drop_duplicates())
+        yield from ["", f"## {protocol.replace('_', ' ').capitalize()}", ""]
+        yield f"{n_trials} trials that every method here has finished."
         for target, scores in SCORES.items():
             rows = part[part["target"] == target]
             if len(rows):
@@ -43,6 +47,13 @@ def lines(table: pd.DataFrame) -> Iterator[str]:
         yield from ["", "## Macro-F1 of the main phenotype, with and without targets", ""]
         yield from _main(main)
     yield from ["", "## Standard errors and calibration of DomainVI", "", *_calibration(table)]
+
+
+def whole_trials(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep the trials of a protocol that all of its methods have, so that means compare."""
+    found = table[~table["target"].eq("main")]
+    n_methods = found.groupby("protocol")["method"].transform("nunique")
+    return found[found.groupby(TRIAL)["method"].transform("nunique") == n_methods]
 
 
 def _means(rows: pd.DataFrame, score: str) -> pd.DataFrame:
