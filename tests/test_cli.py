@@ -578,3 +578,62 @@ def test_an_interrupted_process_ends_with_130_and_writes_nothing(tmp_path: Path)
     assert rest.endswith("domainvi: interrupted\n")
     assert "Traceback" not in rest
     assert list(tmp_path.iterdir()) == []
+
+
+# --- further phenotypes ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_targets(folder: Path) -> Path:
+    """The same folder; the reference has a sex and an age, of which some are missing."""
+    rng = np.random.default_rng(0)
+    for name in ("ref é.h5ad", "both.h5ad"):
+        adata = ad.read_h5ad(folder / name)
+        sex = np.where(adata.X[:, 0] > np.median(adata.X[:, 0]), "male", "female").astype(object)
+        sex[:5] = None
+        adata.obs["sex"] = pd.Categorical(sex, ["male", "female"])
+        adata.obs["age"] = np.where(rng.random(adata.n_obs) < 0.9, rng.uniform(20, 80), np.nan)
+        adata.obs["age"] += adata.X[:, 1]
+        adata.write_h5ad(folder / name)
+    return folder
+
+
+def test_transfer_writes_further_phenotypes(
+    with_targets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert transfer(with_targets, "--targets", "sex", "age", "--force") == SUCCESS
+    out = ad.read_h5ad(with_targets / "out ñ.h5ad")
+    assert set(out.obs) >= {"sex_pred", "sex_conf", "sex_unknown", "age_pred", "age_conf"}
+    assert "sex_prob" in out.obsm
+    assert list(out.obs["sex_pred"].cat.categories) == ["male", "female"]
+    assert not {"sex", "age"} & set(out.obs)
+    said = capsys.readouterr().out
+    assert "predicted sex of 60 rows" in said
+    assert "predicted age of 60 rows" in said
+
+
+def test_train_and_annotate_further_phenotypes(with_targets: Path) -> None:
+    assert train(with_targets, "--targets", "sex", "age") == SUCCESS
+    model, query = str(with_targets / "model"), str(with_targets / "query ü.h5ad")
+    out = with_targets / "out.h5ad"
+    assert main(["annotate", model, query, "-o", str(out)]) == SUCCESS
+    assert set(ad.read_h5ad(out).obs) >= {"label_pred", "sex_pred", "age_pred", "age_conf"}
+    some = ["--targets", "age", "--force"]
+    assert main(["annotate", model, query, "-o", str(out), *some]) == SUCCESS
+    assert "age_pred" in ad.read_h5ad(out).obs
+    assert "sex_pred" not in ad.read_h5ad(out).obs
+
+
+def test_bad_targets_end_with_one_line(
+    with_targets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert transfer(with_targets, "--targets", "bmi") == BAD_INPUT
+    assert "target_keys='bmi' is not a column" in capsys.readouterr().err
+    assert transfer(with_targets, "--targets", "label") == BAD_INPUT
+    assert "'label' is given 2 times" in capsys.readouterr().err
+    assert train(with_targets, "--targets", "sex") == SUCCESS
+    query, out = str(with_targets / "query ü.h5ad"), str(with_targets / "o.h5ad")
+    capsys.readouterr()
+    arguments = ["annotate", str(with_targets / "model"), query, "-o", out, "--targets", "age"]
+    assert main(arguments) == BAD_INPUT
+    assert "'age' is not a target of this model; it has sex" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from ._files import check_output, naming, read, write
 from ._fit import accelerator
 from ._options import Data, Device, Force, Output, UnknownAlpha
 from ._report import reporting
-from ._summary import predictions
+from ._summary import predictions, target_lines
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -25,6 +25,15 @@ def annotate(
     /,
     *,
     output: Output,
+    targets: Annotated[
+        list[str] | None,
+        Parameter(
+            "--targets",
+            consume_multiple=True,
+            negative="",
+            help="Which of the model's further phenotypes to write; all of them if not given.",
+        ),
+    ] = None,
     unknown_alpha: UnknownAlpha = None,
     device: Device = "auto",
     force: Force = False,
@@ -48,8 +57,9 @@ def annotate(
         setup = trained.registry_["setup_args"]
         with naming(data):
             check(adata, trained)
-            trained.annotate(adata, unknown_alpha=unknown_alpha)
-        for line in predictions(adata, setup["labels_key"]):
+            trained.annotate(adata, unknown_alpha=unknown_alpha, targets=targets)
+        written = [t.key for t in trained.targets] if targets is None else targets
+        for line in (*predictions(adata, setup["labels_key"]), *target_lines(adata, written)):
             say(line)
         write(adata, output)
         say(f"written: {output}")

@@ -54,6 +54,7 @@ def fit(
     seed: int,
     where: dict[str, Any],
     max_epochs: int | None,
+    targets: list[str] | None = None,
 ) -> "DomainVI":
     """Set up and train a model on the device of :func:`accelerator`."""
     from domainvi import DomainVI
@@ -61,7 +62,12 @@ def fit(
     from ._progress import EpochReport
 
     DomainVI.setup_anndata(
-        adata, batch_key=batch, labels_key=labels, unlabeled_category=unlabeled, layer=layer
+        adata,
+        batch_key=batch,
+        labels_key=labels,
+        target_keys=targets,
+        unlabeled_category=unlabeled,
+        layer=layer,
     )
     model = DomainVI(adata, seed=seed)
     # scvi-tools prints what stopped a training, which the caller reports anyhow.

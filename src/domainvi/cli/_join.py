@@ -21,6 +21,7 @@ class Columns:
     labels: str
     unlabeled: str
     layer: str | None
+    targets: tuple[str, ...] = ()
 
 
 def check_reference(ref: "AnnData", columns: Columns) -> None:
@@ -33,6 +34,7 @@ def check_reference(ref: "AnnData", columns: Columns) -> None:
         labels_key=columns.labels,
         unlabeled_category=columns.unlabeled,
         layer=columns.layer,
+        target_keys=columns.targets,
         require_domains=False,
     )
 
@@ -114,12 +116,17 @@ def join(
         },
         index=[str(i) for i in range(ref.n_obs + query.n_obs)],
     )
+    for key in columns.targets:
+        # Categories as they are, and nothing for the query: its own values are not used.
+        obs[key] = ref.obs[key].reset_index(drop=True).reindex(range(len(obs))).to_numpy()
+        if isinstance(ref.obs[key].dtype, pd.CategoricalDtype):
+            obs[key] = pd.Categorical(obs[key], categories=ref.obs[key].cat.categories)
     parts = [_values(part[:, shared], columns.layer) for part in (ref, query)]
     stacked = ad.concat(parts, keys=["ref", "query"], index_unique="-")
     out = ad.AnnData(stacked.X, obs=obs, var=pd.DataFrame(index=shared))
-    colours = keys.colors(columns.labels)
-    if colours in ref.uns:
-        out.uns[colours] = ref.uns[colours]
+    for colours in map(keys.colors, (columns.labels, *columns.targets)):
+        if colours in ref.uns:
+            out.uns[colours] = ref.uns[colours]
     return out, genes
 
 

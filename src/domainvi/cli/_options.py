@@ -8,6 +8,15 @@ from cyclopts.validators import Number
 
 Data = Annotated[Path, Parameter(help="File in h5ad format.")]
 Labels = Annotated[str, Parameter("--labels", help="Column of obs with the phenotype.")]
+Targets = Annotated[
+    list[str] | None,
+    Parameter(
+        "--targets",
+        consume_multiple=True,
+        negative="",
+        help="More columns of obs to predict, names or numbers; values may be missing.",
+    ),
+]
 Batch = Annotated[str, Parameter("--batch", help="Column of obs that names the cohort.")]
 Unlabeled = Annotated[
     str,

@@ -1,6 +1,6 @@
 """The lines of results that several commands share."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import domainvi._keys as keys
@@ -39,6 +39,19 @@ def predictions(adata: "AnnData", labels: str) -> Iterator[str]:
         yield f"rows that fit no known class (p <= {_SMALL}): {found}, {expected:.0f} by chance"
         if found > _MANY * expected:
             yield "caution: that is more than chance; the reference may lack classes"
+
+
+def target_lines(adata: "AnnData", targets: Sequence[str]) -> Iterator[str]:
+    """Say what was predicted of each further phenotype."""
+    for key in targets:
+        if keys.unknown(key) in adata.obs:
+            yield from predictions(adata, key)
+            continue
+        value, error = adata.obs[keys.prediction(key)], adata.obs[keys.confidence(key)]
+        yield (
+            f"predicted {key} of {adata.n_obs} rows: {value.quantile(0.1):.3g} to "
+            f"{value.quantile(0.9):.3g} (10 % to 90 %), standard error {error.median():.3g}"
+        )
 
 
 def agreement(adata: "AnnData", labels: str, unlabeled: str) -> Iterator[str]:

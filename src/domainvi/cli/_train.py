@@ -7,7 +7,18 @@ from cyclopts import Parameter
 
 from ._files import check_output, naming, read
 from ._fit import accelerator, fit
-from ._options import Batch, Data, Device, Force, Labels, Layer, MaxEpochs, Seed, Unlabeled
+from ._options import (
+    Batch,
+    Data,
+    Device,
+    Force,
+    Labels,
+    Layer,
+    MaxEpochs,
+    Seed,
+    Targets,
+    Unlabeled,
+)
 from ._report import reporting
 from ._summary import judgement
 
@@ -19,6 +30,7 @@ def train(
     labels: Labels,
     batch: Batch,
     output: Annotated[Path, Parameter(("--output", "-o"), help="Folder of the model to write.")],
+    targets: Targets = None,
     layer: Layer = None,
     unlabeled: Unlabeled = "Unknown",
     seed: Seed = 0,
@@ -46,6 +58,7 @@ def train(
                 seed=seed,
                 where=where,
                 max_epochs=max_epochs,
+                targets=targets,
             )
         model.save(output, overwrite=force)
         for line in judgement(model):

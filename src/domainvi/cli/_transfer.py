@@ -16,11 +16,12 @@ from ._options import (
     Output,
     Report,
     Seed,
+    Targets,
     UnknownAlpha,
     Unlabeled,
 )
 from ._report import Say, note, reporting
-from ._summary import agreement, judgement, predictions
+from ._summary import agreement, judgement, predictions, target_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +40,7 @@ def transfer(
     batch: Batch,
     output: Output,
     report: Report = None,
+    targets: Targets = None,
     layer: Layer = None,
     unlabeled: Unlabeled = "Unknown",
     unknown_alpha: UnknownAlpha = None,
@@ -54,7 +56,7 @@ def transfer(
     file. Its labels, if it has any, are not used, only compared with the predictions at the end.
     The output is the query with latents, predicted labels, and the verdict on them.
     """
-    columns = Columns(batch, labels, unlabeled, layer)
+    columns = Columns(batch, labels, unlabeled, layer, tuple(targets or ()))
     with reporting() as say:
         check_output(output, force, inputs=(ref,))
         if report is not None:
@@ -80,12 +82,14 @@ def transfer(
             seed=seed,
             where=where,
             max_epochs=max_epochs,
+            targets=targets,
         )
         _annotate(model, adata, joined, columns, unknown_alpha)
         for line in (
             *judgement(model),
             *predictions(adata, labels),
             *agreement(adata, labels, unlabeled),
+            *target_lines(adata, columns.targets),
         ):
             say(line)
         write(adata, output)

@@ -15,6 +15,7 @@ from ._matrix import (
 from ._prepare import Columns, PreparedAnnData, prepare, reference_order
 from ._splits import stratified_split
 from ._synthetic import synthetic_cohorts
+from ._targets import Target
 from ._validate import check_setup
 from ._values import LARGEST_LOG_VALUE, check_likelihood
 
@@ -27,6 +28,7 @@ __all__ = [
     "MatrixKind",
     "MatrixSummary",
     "PreparedAnnData",
+    "Target",
     "TransferDataModule",
     "align_genes",
     "audit_arrays",

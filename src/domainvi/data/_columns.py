@@ -9,6 +9,8 @@ import pandas as pd
 from domainvi.errors import InputError
 
 _N_EXAMPLES = 5
+# Fewer numbers than this teach nothing that could be checked.
+_MIN_NUMBERS = 10
 _LOOKS_MISSING = {"", "nan", "na", "n/a", "none", "null", "<na>"}
 
 
@@ -220,13 +222,19 @@ def check_spread(column: pd.Series, argument: str) -> None:
     Raises
     ------
     InputError
-        If fewer than two different values are present.
+        If fewer than two different values, or fewer than 10 rows with one, are present.
     """
-    n_values = column.nunique()
+    n_values, n_rows = column.nunique(), int(column.notna().sum())
+    if n_values >= 2 and n_rows < _MIN_NUMBERS:
+        msg = (
+            f"{argument} has numbers in {n_rows} rows; at least {_MIN_NUMBERS} are needed to learn "
+            "from. Leave the target out, or add annotated rows."
+        )
+        raise InputError(msg)
     if n_values < 2:
         msg = (
-            f"{argument} has {n_values} different values in {int(column.notna().sum())} rows that "
-            "are not missing; at least two are needed."
+            f"{argument} has {n_values} different values in {n_rows} rows that are not missing; at "
+            "least two are needed."
         )
         raise InputError(msg)
 

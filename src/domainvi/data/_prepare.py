@@ -18,6 +18,7 @@ from scipy import sparse
 from domainvi.errors import InputError
 
 from ._genes import align_genes
+from ._targets import Target, find_targets, target_column
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +42,7 @@ class Columns:
     size_factor_key: str | None = None
     categorical_covariate_keys: tuple[str, ...] = ()
     continuous_covariate_keys: tuple[str, ...] = ()
+    target_keys: tuple[str, ...] = ()
 
     @property
     def covariates(self) -> tuple[str, ...]:
@@ -64,6 +66,7 @@ def prepare(
     *,
     reference_genes: Sequence[str] | None = None,
     classes: Sequence[str] | None = None,
+    targets: Sequence[Target] | None = None,
     min_overlap: float = 0.5,
 ) -> PreparedAnnData:
     """Gather what a model needs from an AnnData object, without touching it.
@@ -79,6 +82,8 @@ def prepare(
         reported, filled with zeros and marked in ``gene_mask``. ``None`` keeps all genes.
     classes
         Classes of a trained model. Labels outside of them count as unlabelled.
+    targets
+        Further phenotypes of a trained model, whose columns may be missing.
     min_overlap
         Least share of ``reference_genes`` that must be present.
 
@@ -103,6 +108,11 @@ def prepare(
             )
         matrix, mask, genes = alignment.take(matrix), alignment.mask, pd.Index(reference_genes)
     obs = _observations(adata.obs, columns, classes, is_query=reference_genes is not None)
+    unlabeled = columns.unlabeled_category
+    if targets is None:
+        targets = find_targets(adata.obs, columns.target_keys, unlabeled)
+    for target in targets:
+        obs[target.key] = target_column(adata.obs, target, unlabeled)
     work = PreparedAnnData(X=matrix, obs=obs, var=pd.DataFrame(index=genes))
     work.gene_mask = mask
     work.scaling_notes = {}

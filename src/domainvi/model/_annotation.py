@@ -18,8 +18,11 @@ from ._codes import codes
 from ._judgement import unknown_spaces
 from ._persistence import PersistenceMixin
 from ._prediction import PredictionMixin
+from ._target_annotation import TargetAnnotationMixin
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from anndata import AnnData
 
     from domainvi.data import PreparedAnnData
@@ -27,10 +30,15 @@ if TYPE_CHECKING:
     from ._inference import RowOutputs
 
 
-class AnnotationMixin(PredictionMixin, PersistenceMixin):
+class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
     """``annotate``."""
 
-    def annotate(self, adata: AnnData | None = None, unknown_alpha: float | None = None) -> None:
+    def annotate(
+        self,
+        adata: AnnData | None = None,
+        unknown_alpha: float | None = None,
+        targets: Sequence[str] | None = None,
+    ) -> None:
         """Write latents, predictions and the verdict on them into ``adata``.
 
         Parameters
@@ -41,20 +49,28 @@ class AnnotationMixin(PredictionMixin, PersistenceMixin):
             Rows whose p-value of belonging to any known class is at most this are labelled with
             the unlabelled category (``"Unknown"``) in the prediction column. ``None`` keeps the
             best class for every row.
+        targets
+            Which of the further phenotypes to write; all of them if ``None``.
 
         Returns
         -------
         Nothing. Writes ``obsm["X_domainvi"]``, ``obs["<labels_key>_pred"]``,
         ``obs["<labels_key>_conf"]``, ``obs["<labels_key>_unknown"]``,
         ``obsm["<labels_key>_prob"]``, ``uns["domainvi"]``, and
-        ``uns["<labels_key>_pred_colors"]`` when the reference has colours.
+        ``uns["<labels_key>_pred_colors"]`` when the reference has colours. The same columns for
+        each of the ``target_keys``; of a numeric one, ``_pred`` has the value and ``_conf`` its
+        standard error, both in its unit.
 
         Raises
         ------
         NotTrainedError
             Before :meth:`train`.
+        InputError
+            If ``targets`` names one that the model does not have.
         """
         self._check_trained()
+        chosen = [t.key for t in self.targets] if targets is None else list(targets)
+        numbers = [self.module.target_heads.index(key) for key in chosen]
         work = self._validate_anndata(adata)
         target = self._own_data() if adata is None else adata
         out = self._outputs(work, None, None)
@@ -62,31 +78,21 @@ class AnnotationMixin(PredictionMixin, PersistenceMixin):
         p = self._probabilities(out)[:, order]
         known = self._unknown_p_values(work, out)
         key = self.registry_[SETUP_ARGS_KEY]["labels_key"]
-        columns = {
-            _keys.prediction(key): self._named(p, known, unknown_alpha),
-            _keys.confidence(key): p.max(axis=1).astype(np.float32),
-            _keys.unknown(key): known.astype(np.float32),
-        }
+        columns = self._class_columns(key, self.class_order_, p, known, unknown_alpha)
+        arrays, colors = {_keys.probability(key): p.astype(np.float32)}, {}
+        if self.class_colors_:
+            colors[_keys.colors(_keys.prediction(key))] = list(self.class_colors_)
+        for i in numbers:
+            found = self._target_found(i, work, out, unknown_alpha)
+            columns, arrays, colors = columns | found[0], arrays | found[1], colors | found[2]
         # Everything is computed before the first key is written.
         summary = self._summary(work)
         for name, values in columns.items():
             target.obs[name] = pd.Series(values, index=target.obs_names)
         target.obsm[_keys.LATENT] = out.latent
-        target.obsm[_keys.probability(key)] = p.astype(np.float32)
-        target.uns[_keys.RESULTS] = summary
-        if self.class_colors_:
-            target.uns[_keys.colors(_keys.prediction(key))] = list(self.class_colors_)
-
-    def _named(
-        self, p: np.ndarray, known: np.ndarray, unknown_alpha: float | None
-    ) -> pd.Categorical:
-        names = np.asarray(self.class_order_, dtype=object)[p.argmax(axis=1)]
-        categories = list(self.class_order_)
-        if unknown_alpha is not None:
-            unlabelled = self.registry_[SETUP_ARGS_KEY]["unlabeled_category"]
-            names = np.where(known <= unknown_alpha, unlabelled, names)
-            categories.append(unlabelled)
-        return pd.Categorical(names, categories=categories)
+        for name, array in arrays.items():
+            target.obsm[name] = array
+        target.uns.update({_keys.RESULTS: summary, **colors})
 
     def _unknown_p_values(self, work: PreparedAnnData, out: RowOutputs) -> np.ndarray:
         if self.unknown_ is None:
@@ -98,7 +104,7 @@ class AnnotationMixin(PredictionMixin, PersistenceMixin):
         """Gather what ``uns["domainvi"]`` holds: text, numbers, arrays and dicts of them."""
         setup = self.registry_[SETUP_ARGS_KEY]
         batch = setup["batch_key"]
-        return {
+        summary: dict[str, Any] = {
             "version": version("domainvi"),
             "classes": np.asarray(self.class_order_, dtype=object),
             "labels_key": setup["labels_key"],
@@ -110,15 +116,29 @@ class AnnotationMixin(PredictionMixin, PersistenceMixin):
             "audit": copy.deepcopy(self.audit_),
             "guard": copy.deepcopy(self.guard_),
         }
+        if self.targets:
+            summary["targets"] = {
+                t.key.replace("/", "|"): np.asarray(self.target_order_[t.key], dtype=object)
+                for t in self.targets
+            }
+        return summary
 
     def _remember_reference(self, adata: AnnData) -> None:
         """Keep the order and the colours of the classes as the user's object has them."""
         key = self.registry_[SETUP_ARGS_KEY]["labels_key"]
-        self.class_order_ = reference_order(adata.obs, key, self.classes)
-        colors = list(adata.uns.get(_keys.colors(key), []))
-        column = adata.obs.get(key)
-        self.class_colors_: list[str] = []
-        if column is not None and isinstance(column.dtype, pd.CategoricalDtype):
-            named = dict(zip(column.cat.categories.astype(str), colors, strict=False))
-            if all(c in named for c in self.class_order_):
-                self.class_colors_ = [str(named[c]) for c in self.class_order_]
+        self.class_order_, self.class_colors_ = order_and_colors(adata, key, self.classes)
+        for target in self.targets:
+            order, colors = order_and_colors(adata, target.key, list(target.classes))
+            self.target_order_[target.key], self.target_colors_[target.key] = order, colors
+
+
+def order_and_colors(adata: AnnData, key: str, classes: list[str]) -> tuple[list[str], list[str]]:
+    """Order of the classes in the user's column, and their colours; none where one has none."""
+    order = reference_order(adata.obs, key, classes)
+    colors = list(adata.uns.get(_keys.colors(key), []))
+    column = adata.obs.get(key)
+    if column is not None and isinstance(column.dtype, pd.CategoricalDtype):
+        named = dict(zip(column.cat.categories.astype(str), colors, strict=False))
+        if all(c in named for c in order):
+            return order, [str(named[c]) for c in order]
+    return order, []

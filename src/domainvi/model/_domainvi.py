@@ -113,12 +113,14 @@ class DomainVI(
         )
         check_choice("scaling", scaling, ("mix", "domain", "global"))
         super().__init__(adata, registry)
+        self.target_order_, self.target_colors_ = {}, {}
         if adata is not None:
             likelihood = check_likelihood(describe_matrix(self._validate_anndata().X), likelihood)
             self._remember_reference(adata)
         self.likelihood, self.scaling, self.seed = likelihood, scaling, seed
         self.is_scaled_ = False
         self.calibration_, self.unknown_, self.centring_ = None, None, None
+        self.target_unknown_ = {}
         self.agreement_, self.n_reference_domains_ = None, None
         self.audit_: dict[str, Any] = {}
         self.guard_: dict[str, Any] = {}
@@ -137,6 +139,7 @@ class DomainVI(
                 dropout_rate=dropout_rate,
                 likelihood=likelihood,
                 adversary=adversary,
+                targets=self.targets,
             )
         # Saved models are rebuilt without data, so the resolved likelihood is what counts.
         self.init_params_ = self._get_init_params(locals())
@@ -153,6 +156,7 @@ class DomainVI(
         batch_key: str | Sequence[str],
         labels_key: str,
         *,
+        target_keys: Sequence[str] | None = None,
         unlabeled_category: str = "Unknown",
         layer: str | None = None,
         size_factor_key: str | None = None,
@@ -171,6 +175,10 @@ class DomainVI(
             adversary each; the first is the one by which rows are standardised.
         labels_key
             Column with the main phenotype.
+        target_keys
+            Columns with further phenotypes, names or numbers, whose values may be missing. Each
+            gets a head on the latents and a linear member, trained with everything else
+            (:class:`~domainvi.module.TargetHeads`).
         unlabeled_category
             Rows with this value, or with a missing value, are unlabelled.
         layer
@@ -186,12 +194,14 @@ class DomainVI(
             If something cannot be used; the message says what, and how to mend it.
         """
         batch_keys = [batch_key] if isinstance(batch_key, str) else list(batch_key)
+        target_keys = [target_keys] if isinstance(target_keys, str) else list(target_keys or [])
         check_setup(
             adata,
             batch_keys=batch_keys,
             labels_key=labels_key,
             unlabeled_category=unlabeled_category,
             layer=layer,
+            target_keys=target_keys,
             size_factor_key=size_factor_key,
             categorical_covariate_keys=categorical_covariate_keys,
             continuous_covariate_keys=continuous_covariate_keys,
@@ -201,6 +211,7 @@ class DomainVI(
             adata=adata,
             batch_key=batch_keys if len(batch_keys) > 1 else batch_keys[0],
             labels_key=labels_key,
+            target_keys=target_keys,
             unlabeled_category=unlabeled_category,
             layer=layer,
             size_factor_key=size_factor_key,

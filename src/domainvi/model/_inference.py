@@ -48,6 +48,8 @@ class RowOutputs:
         Un-adapted components, shape ``(n_rows, 30)``.
     latent
         The mean, centred by class and domain where the model centres.
+    target_network, target_linear
+        Raw scores of the further phenotypes, shape ``(n_rows, n_outputs)``.
     """
 
     mean: NDArray[np.float32]
@@ -57,6 +59,8 @@ class RowOutputs:
     linear: NDArray[np.float32]
     reference: NDArray[np.float32]
     latent: NDArray[np.float32]
+    target_network: NDArray[np.float32]
+    target_linear: NDArray[np.float32]
 
     def take(self, rows: NDArray[np.int64]) -> RowOutputs:
         """Return some of the rows."""
@@ -130,14 +134,21 @@ class InferenceMixin(PreparedDataMixin):
             out = self.module.embed(**inputs, tables=tables)
             domain = inputs["batch_index"].squeeze(-1).long().to(out.mean.device)
             logits = self.module.ensemble(out.network, out.linear, domain)
-            row = (out.mean, out.variance, logits, out.network, out.linear, out.reference)
+            row = [out.mean, out.variance, logits, out.network, out.linear, out.reference]
+            row += (
+                self.module.score_targets(out.mean, **inputs, tables=tables)
+                if self.targets
+                else [out.mean[:, :0]] * 2
+            )
             parts.append([t.cpu() for t in row])
         if not parts:
             n, k = self.module.n_latent, len(self.classes)
-            widths = (n, n, k, k, k, len(self.module.reference_origin), n)
-            return RowOutputs(*(np.empty((0, w), dtype=np.float32) for w in widths))
+            w = sum(t.n_outputs for t in self.targets)
+            widths = (n, n, k, k, k, len(self.module.reference_origin), n, w, w)
+            return RowOutputs(*(np.empty((0, size), dtype=np.float32) for size in widths))
         arrays = [torch.cat(p).numpy() for p in zip(*parts, strict=True)]
-        names = ("mean", "variance", "logits", "network", "linear", "reference")
+        names = ["mean", "variance", "logits", "network", "linear", "reference"]
+        names += ["target_network", "target_linear"]
         return RowOutputs(**dict(zip(names, arrays, strict=True)), latent=arrays[0])
 
     def _scaling_tables(self, work: PreparedAnnData) -> ScalingTables | None:

@@ -22,6 +22,7 @@ from domainvi.train import Centring
 from domainvi.trust import Calibrator, UnknownScorer
 
 from ._prepared import PreparedDataMixin, columns_of, register
+from ._targets import registered_targets
 
 if TYPE_CHECKING:
     import os
@@ -31,11 +32,14 @@ if TYPE_CHECKING:
 MODULE_PREFIX = "module."
 UNKNOWN_PREFIX = "unknown."
 CENTRING_PREFIX = "centring."
+TARGET_UNKNOWN_PREFIX = "target_unknown."
 PLAIN = (
     "is_trained_",
     "is_scaled_",
     "class_order_",
     "class_colors_",
+    "target_order_",
+    "target_colors_",
     "agreement_",
     "n_reference_domains_",
     "audit_",
@@ -69,6 +73,10 @@ class PersistenceMixin(PreparedDataMixin):
             tensors |= {UNKNOWN_PREFIX + k: np.asarray(v) for k, v in arrays.items()}
         if self.centring_ is not None:
             tensors |= {CENTRING_PREFIX + k: v for k, v in self.centring_.to_arrays().items()}
+        for i, target in enumerate(self.targets):
+            if target.key in self.target_unknown_:
+                arrays = self.target_unknown_[target.key].to_arrays()
+                tensors |= {f"{TARGET_UNKNOWN_PREFIX}{i}.{k}": v for k, v in arrays.items()}
         calibration = None if self.calibration_ is None else self.calibration_.to_dict()
         history = self.history_ or {}
         metadata = {
@@ -146,7 +154,8 @@ class PersistenceMixin(PreparedDataMixin):
             require_labels=False,
             require_domains=False,
         )
-        work = prepare(adata, columns, reference_genes=genes, classes=classes)
+        targets = registered_targets(registry)
+        work = prepare(adata, columns, reference_genes=genes, classes=classes, targets=targets)
         known = fields[REGISTRY_KEYS.BATCH_KEY]["categorical_mapping"]
         if new := sorted(set(adata.obs[columns.batch_keys[0]].astype(str)) - set(map(str, known))):
             msg = (
@@ -178,6 +187,10 @@ class PersistenceMixin(PreparedDataMixin):
         unknown, centring = (arrays_under(p, tensors) for p in (UNKNOWN_PREFIX, CENTRING_PREFIX))
         self.unknown_ = UnknownScorer.from_arrays(unknown) if unknown else None
         self.centring_ = Centring.from_arrays(centring) if centring else None
+        for i, target in enumerate(self.targets):
+            arrays = arrays_under(f"{TARGET_UNKNOWN_PREFIX}{i}.", tensors)
+            if arrays:
+                self.target_unknown_[target.key] = UnknownScorer.from_arrays(arrays)
         self.history_ = {k: history_frame(k, v) for k, v in metadata["history"].items()} or None
 
     def _parameters(self) -> dict[str, Any]:

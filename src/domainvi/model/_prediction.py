@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scvi import REGISTRY_KEYS
 
-from ._inference import InferenceMixin
+from domainvi._compat import SETUP_ARGS_KEY
+
+from ._codes import codes
+from ._target_prediction import TargetPredictionMixin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
     from ._inference import RowOutputs
 
 
-class PredictionMixin(InferenceMixin):
+class PredictionMixin(TargetPredictionMixin):
     """``predict`` on the outputs of the network and of its linear members."""
 
     def _probabilities(self, out: RowOutputs, calibrated: bool = True) -> NDArray[np.float64]:
@@ -35,8 +39,9 @@ class PredictionMixin(InferenceMixin):
         soft: bool = False,
         batch_size: int | None = None,
         calibrated: bool = True,
-    ) -> NDArray[np.str_] | pd.DataFrame:
-        """Predict the main phenotype.
+        target: str | None = None,
+    ) -> NDArray[np.str_] | NDArray[np.float32] | pd.DataFrame:
+        """Predict the main phenotype, or another.
 
         Parameters
         ----------
@@ -51,21 +56,37 @@ class PredictionMixin(InferenceMixin):
             Rows at a time.
         calibrated
             Whether probabilities are calibrated.
+        target
+            One of the ``target_keys`` of the setup; the main phenotype if ``None``.
 
         Returns
         -------
         One class name a row, or with ``soft`` a frame of probabilities, rows by ``obs_names`` and
-        columns by class in the order of the reference. Labelled rows are predicted as well.
+        columns by class in the order of the reference. Labelled rows are predicted as well. For a
+        numeric target the values, or with ``soft`` a frame with ``value`` and ``standard_error``,
+        both in its unit.
 
         Raises
         ------
         NotTrainedError
             Before :meth:`train`.
+        InputError
+            If ``target`` is not a target of the model.
         GeneMatchError
             If too few genes match.
         """
         work = self._validate_anndata(adata)
         rows = self._row_numbers(work, indices)
+        if target is not None and target != self.registry_[SETUP_ARGS_KEY]["labels_key"]:
+            self.module.target_heads.index(target)
+            out, domain = (
+                self._outputs(work, rows, batch_size),
+                codes(work.manager, REGISTRY_KEYS.BATCH_KEY),
+            )
+            names = work.obs_names[rows]
+            return self._predict_target(
+                target, out, domain[rows], names, soft=soft, calibrated=calibrated
+            )
         p = self._probabilities(self._outputs(work, rows, batch_size), calibrated)
         if not soft:
             return np.asarray(self.classes)[p.argmax(axis=1)]

@@ -33,9 +33,12 @@ from domainvi.errors import InputError
 from domainvi.module import EXTRA_DOMAINS_KEY
 
 from ._state import ModelState
+from ._targets import registered_targets, target_field
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+    from domainvi.data import Target
 
 
 def columns_of(setup_args: dict[str, Any]) -> Columns:
@@ -49,6 +52,8 @@ def columns_of(setup_args: dict[str, Any]) -> Columns:
         size_factor_key=setup_args["size_factor_key"],
         categorical_covariate_keys=tuple(setup_args["categorical_covariate_keys"] or ()),
         continuous_covariate_keys=tuple(setup_args["continuous_covariate_keys"] or ()),
+        # Models that were saved before there were targets have no such entry.
+        target_keys=tuple(setup_args.get("target_keys") or ()),
     )
 
 
@@ -76,6 +81,7 @@ def register(
             REGISTRY_KEYS.CONT_COVS_KEY, list(columns.continuous_covariate_keys)
         ),
     ]
+    fields += [target_field(work, key, columns.unlabeled_category) for key in columns.target_keys]
     manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
     with warnings.catch_warnings():
         # What small classes and domains mean was said when the user's object was checked.
@@ -154,6 +160,7 @@ class PreparedDataMixin(ModelState):
             columns,
             reference_genes=self.genes,
             classes=self.classes,
+            targets=self.targets,
             min_overlap=min_overlap,
         )
         setup_method_args = {k: v for k, v in self.registry_.items() if k != FIELD_REGISTRIES_KEY}
@@ -195,6 +202,11 @@ class PreparedDataMixin(ModelState):
     def domains(self) -> list[str]:
         """Levels of the main domain column, in the order of the codes."""
         return [str(d) for d in self._state(REGISTRY_KEYS.BATCH_KEY)["categorical_mapping"]]
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Phenotypes besides the main one."""
+        return registered_targets(self.registry_)
 
     @property
     def genes(self) -> list[str]:

@@ -112,6 +112,9 @@ class QueryMixin(InferenceMixin, PersistenceMixin):
             "class_colors_",
             "calibration_",
             "unknown_",
+            "target_order_",
+            "target_colors_",
+            "target_unknown_",
             "centring_",
             "audit_",
             "guard_",
@@ -119,6 +122,8 @@ class QueryMixin(InferenceMixin, PersistenceMixin):
             setattr(self, name, copy.deepcopy(getattr(reference, name)))
         # A cohort without labels of its own is not corrected for a class mix.
         module.log_prior[n_old:] = 0.0
+        if module.targets is not None:
+            module.targets.forget(slice(n_old, None))
         self.is_scaled_ = True
         module.eval()
 

@@ -79,8 +79,18 @@ class ReadoutMixin(TrainingMixin, PersistenceMixin):
         if target == LATENTS:
             names = [f"{LATENTS}_{i}" for i in range(module.n_latent)]
             return Readout(LATENTS, names, latents, False, n_domains, names)
-        msg = f"target={target!r} is not known. Use None, {key!r} or {LATENTS!r}."
-        raise InputError(msg)
+        found = {t.key: t for t in self.targets}.get(target)
+        if found is None:
+            known = [key, LATENTS, *(t.key for t in self.targets)]
+            msg = f"target={target!r} is not known. Use None or one of {', '.join(known)}."
+            raise InputError(msg)
+
+        def phenotype(u: torch.Tensor, domain: torch.Tensor) -> torch.Tensor:
+            return module.target_scores(found.key, u, domain, tables)
+
+        names = [found.key] if found.is_numeric else list(found.classes)
+        order = names if found.is_numeric else self.target_order_[found.key]
+        return Readout(found.key, names, phenotype, not found.is_numeric, n_domains, order)
 
     def _log_batches(
         self, work: PreparedAnnData, rows: NDArray[np.int64], batch_size: int

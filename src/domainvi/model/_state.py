@@ -27,6 +27,9 @@ class ModelState:
     is_scaled_: bool
     class_order_: list[str]
     class_colors_: list[str]
+    target_order_: dict[str, list[str]]
+    target_colors_: dict[str, list[str]]
+    target_unknown_: dict[str, UnknownScorer]
     calibration_: Calibrator | None
     unknown_: UnknownScorer | None
     centring_: Centring | None

@@ -31,7 +31,7 @@ from domainvi.train import (
 )
 
 from ._codes import codes
-from ._judgement import JudgementMixin
+from ._target_training import TargetTrainingMixin
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,7 +43,7 @@ PATIENCE = 10
 TARGET_SHARE = 0.6
 
 
-class TrainingMixin(JudgementMixin):
+class TrainingMixin(TargetTrainingMixin):
     """``train`` for models on prepared data."""
 
     def train(
@@ -132,6 +132,7 @@ class TrainingMixin(JudgementMixin):
         if self.n_reference_domains_ is None:
             align = self.module.alignment.kind == "conditional" and plan.adversary_weight > 0
             self._judge(domain, label, align=align)
+            self._judge_targets(work)
 
     def _align_as_audited(
         self,
@@ -160,6 +161,7 @@ class TrainingMixin(JudgementMixin):
         rows = TrainingRows(x, domain[drawn], label[drawn], is_source, len(self.classes))
         anchor = initialise(self.module, rows, self.scaling)
         self.agreement_ = None if anchor is None else anchor.agreement
+        self._fit_targets(work, x, rows, drawn)
         self.is_scaled_ = True
 
     def _set_support(self, work: PreparedAnnData, label: NDArray[np.int64]) -> None:

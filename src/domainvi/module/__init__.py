@@ -4,6 +4,7 @@ from ._alignment import DomainAlignment
 from ._domain_vae import EXTRA_DOMAINS_KEY, DomainVAE
 from ._ensemble import Embedding, ScalingTables
 from ._likelihood import CountLikelihood, Likelihood, NormalLikelihood
+from ._target_heads import TargetHeads, TargetScores
 
 __all__ = [
     "EXTRA_DOMAINS_KEY",
@@ -14,4 +15,6 @@ __all__ = [
     "Likelihood",
     "NormalLikelihood",
     "ScalingTables",
+    "TargetHeads",
+    "TargetScores",
 ]

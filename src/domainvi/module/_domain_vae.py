@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from scvi import REGISTRY_KEYS
@@ -23,6 +23,12 @@ from domainvi.nn import (
 from ._alignment import DomainAlignment
 from ._ensemble import EnsembleModule, Table
 from ._likelihood import Likelihood, build_likelihood
+from ._target_heads import TargetHeads
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from domainvi.data import Target
 
 EXTRA_DOMAINS_KEY = "extra_domains"
 
@@ -69,6 +75,9 @@ class DomainVAE(EnsembleModule):
         Kind of alignment.
     label_smoothing
         Of the cross-entropy.
+    targets
+        Further phenotypes (:class:`~domainvi.module.TargetHeads`), whose loss is added to
+        :math:`L`.
     """
 
     def __init__(
@@ -86,6 +95,7 @@ class DomainVAE(EnsembleModule):
         likelihood: str = "normal",
         adversary: Adversary = "conditional",
         label_smoothing: float = 0.05,
+        targets: Sequence[Target] = (),
     ) -> None:
         super().__init__()
         self.n_input = n_input
@@ -106,6 +116,8 @@ class DomainVAE(EnsembleModule):
         self.classifier = Classifier(n_latent, n_classes)
         self.add_ensemble()
         self.alignment = DomainAlignment(adversary, n_latent, n_domains, n_classes)
+        # Last, so that the other weights start as they would without targets.
+        self.targets = TargetHeads(targets, n_latent, n_domains[0], n_input) if targets else None
 
     def _get_inference_input(self, tensors: dict[str, torch.Tensor]) -> dict:
         return {
@@ -253,6 +265,9 @@ class DomainVAE(EnsembleModule):
         loss = (
             classification + reconstruction_weight * elbo + alignment + teaching_weight * teaching
         )
+        if self.targets is not None:
+            target_loss, target_terms = self.targets.loss(z, tensors)
+            loss, metrics = loss + target_loss, {**metrics, **target_terms}
         terms = {
             "classification_loss": classification,
             "teaching_loss": teaching,

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from scvi.module.base import BaseModuleClass, auto_move_data
 from torch.nn import functional
 
+from domainvi.errors import InputError
 from domainvi.nn import Classifier, GaussianEncoder, LinearEnsemble, Standardiser, log_normalise
+
+if TYPE_CHECKING:
+    from ._target_heads import TargetHeads, TargetScores
 
 N_REFERENCE = 30
 Table = tuple[torch.Tensor, torch.Tensor]
@@ -62,6 +66,7 @@ class EnsembleModule(BaseModuleClass):
     z_encoder: GaussianEncoder
     classifier: Classifier
     linear: LinearEnsemble
+    targets: TargetHeads | None
     network_share: torch.Tensor
     class_mix: torch.Tensor
     target_sum: torch.Tensor
@@ -122,14 +127,84 @@ class EnsembleModule(BaseModuleClass):
         own, members = (None, None) if tables is None else (tables.network, tables.linear)
         mean, variance = self.z_encoder(self.standardiser(u, domain, own))
         network = functional.log_softmax(self.classifier(mean), dim=1)
-        linear, tables_of_twin = network, own
-        if self.linear.n_members:
-            linear = self.linear(u, domain, members)
-            centre, scale = (self.linear.centre, self.linear.scale) if members is None else members
-            tables_of_twin = (centre[-1], scale[-1])
-        unadapted = self.standardiser(u, domain, tables_of_twin)
+        linear = self.linear(u, domain, members) if self.linear.n_members else network
+        unadapted = self.standardiser(u, domain, self.twin_tables(tables))
         reference = unadapted @ self.reference_basis - self.reference_origin
         return Embedding(mean, variance, network, linear, reference)
+
+    @auto_move_data
+    def score_targets(
+        self,
+        mean: torch.Tensor,
+        x: torch.Tensor,
+        batch_index: torch.Tensor,
+        size_factor: torch.Tensor | None = None,
+        tables: ScalingTables | None = None,
+    ) -> TargetScores:
+        """Raw scores of the further phenotypes for rows whose latents have this ``mean``."""
+        domain = batch_index.squeeze(-1).long()
+        u = self.log_values(x, self.library_size(x, size_factor))
+        return self.target_heads(mean, self.standardised_by_domain(u, domain, tables))
+
+    @property
+    def target_heads(self) -> TargetHeads:
+        """The heads of the further phenotypes.
+
+        Raises
+        ------
+        InputError
+            If there are none.
+        """
+        if self.targets is None:
+            msg = "The model has no targets. Name them as target_keys in setup_anndata."
+            raise InputError(msg)
+        return self.targets
+
+    def twin_tables(self, tables: ScalingTables | None) -> Table:
+        """Centre and scale of the twin; those of the network where there are no members."""
+        if not self.linear.n_members:
+            own = self.standardiser
+            return (own.loc, own.scale) if tables is None else tables.network
+        centre, scale = (self.linear.centre, self.linear.scale) if tables is None else tables.linear
+        return centre[-1], scale[-1]
+
+    def standardised_by_domain(
+        self, u: torch.Tensor, domain: torch.Tensor, tables: ScalingTables | None = None
+    ) -> torch.Tensor:
+        """Standardise log values by their domain, as the linear members of the targets read them.
+
+        The twin's genes are standardised as the twin does, and the others, of which it makes no
+        use, as the network does.
+        """
+        own = self.standardiser
+        others = (own.loc, own.scale) if tables is None else tables.network
+        twin = self.twin_tables(tables)
+        unused = torch.isinf(twin[1])
+        centre, scale = (torch.where(unused, o, t) for o, t in zip(others, twin, strict=True))
+        return self.standardiser(u, domain, (centre, scale))
+
+    def target_scores(
+        self, key: str, u: torch.Tensor, domain: torch.Tensor, tables: ScalingTables | None = None
+    ) -> torch.Tensor:
+        """Scores of a further phenotype for log values ``u``, differentiable in them.
+
+        Returns
+        -------
+        Log-probabilities of the classes, ``(n_rows, n_classes)``, or of a numeric target the
+        values, ``(n_rows, 1)``.
+        """
+        heads = self.target_heads
+        own = None if tables is None else tables.network
+        mean, _ = self.z_encoder(self.standardiser(u, domain, own))
+        scores = heads(mean, self.standardised_by_domain(u, domain, tables))
+        i = heads.index(key)
+        if heads.targets[i].is_numeric:
+            return heads.values(i, scores, domain)[0][:, None]
+        return heads.log_probabilities(i, scores, domain)
+
+    def target_logits(self, key: str, z: torch.Tensor) -> torch.Tensor:
+        """Scores of a further phenotype by the network alone, from latents ``z``."""
+        return self.target_heads.heads(z)[:, self.target_heads.block(self.target_heads.index(key))]
 
     def ensemble(
         self, network: torch.Tensor, linear: torch.Tensor, domain: torch.Tensor

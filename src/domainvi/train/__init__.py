@@ -6,6 +6,7 @@ from ._extend import extended_tables
 from ._initialise import (
     class_support,
     initialise,
+    leading_genes,
     log_rows,
     set_library,
     source_domains,
@@ -14,18 +15,23 @@ from ._initialise import (
 from ._plan import DomainTrainingPlan
 from ._schedule import cosine, ramp
 from ._tables import TrainingRows
+from ._targets import LinearTarget, fit_classes, fit_numbers
 
 __all__ = [
     "Anchor",
     "Centring",
     "DomainTrainingPlan",
+    "LinearTarget",
     "TrainingRows",
     "class_support",
     "cosine",
     "extended_tables",
     "fit_anchor",
     "fit_centring",
+    "fit_classes",
+    "fit_numbers",
     "initialise",
+    "leading_genes",
     "log_rows",
     "ramp",
     "set_library",

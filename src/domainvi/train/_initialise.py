@@ -134,12 +134,12 @@ def source_domains(
     return is_source
 
 
-def leading_genes(rows: TrainingRows) -> NDArray[np.int64]:
+def leading_genes(rows: TrainingRows, n_genes: int = N_TOP_GENES) -> NDArray[np.int64]:
     """Find the 2,000 genes with the largest mean variance within domains, in their order."""
     variance = np.mean(
         [rows.x[rows.domain == d].var(axis=0) for d in np.unique(rows.domain)], axis=0
     )
-    return np.sort(np.argsort(-variance, kind="stable")[:N_TOP_GENES])
+    return np.sort(np.argsort(-variance, kind="stable")[:n_genes])
 
 
 def initialise(module: DomainVAE, rows: TrainingRows, scaling: str) -> Anchor | None:

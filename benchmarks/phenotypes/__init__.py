@@ -1,0 +1,1 @@
+"""How well sex and age are predicted beside the main phenotype."""

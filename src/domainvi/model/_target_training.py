@@ -1,0 +1,120 @@
+"""Further phenotypes in training: their linear members before it, their calibration after it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scvi import REGISTRY_KEYS
+
+from domainvi.train import fit_classes, fit_numbers, leading_genes
+
+from ._codes import codes
+from ._judgement import MIN_ROWS, JudgementMixin, fit_calibration, fit_unknown
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from domainvi.data import PreparedAnnData, Target
+    from domainvi.train import LinearTarget, TrainingRows
+
+    from ._inference import RowOutputs
+
+# Genes that linear members of targets read: more than those of the main phenotype, since some
+# phenotypes are told by a few genes that vary little.
+MAX_GENES = 5000
+
+
+class TargetTrainingMixin(JudgementMixin):
+    """Fit and judge the heads of the further phenotypes."""
+
+    def _target_values(self, work: PreparedAnnData, target: Target) -> NDArray:
+        """Values of all rows: numbers with NaN, or class codes with -1 where there is none."""
+        if target.is_numeric:
+            return np.array(work.manager.get_from_registry(target.field), np.float64).ravel()
+        code = codes(work.manager, target.field)
+        return np.where(code < target.n_outputs, code, -1)
+
+    @torch.no_grad()
+    def _fit_targets(
+        self,
+        work: PreparedAnnData,
+        x: NDArray[np.float32],
+        rows: TrainingRows,
+        drawn: NDArray[np.int64],
+    ) -> None:
+        """Fit the linear members on the rows ``drawn``, whose log values are ``x``."""
+        if self.module.targets is None:
+            return
+        genes = leading_genes(rows, MAX_GENES)
+        u, domain = torch.from_numpy(x), torch.from_numpy(rows.domain)
+        device = self.module.device
+        s = self.module.standardised_by_domain(u.to(device), domain.to(device)).cpu().numpy()
+        s = s[:, genes]
+        for i, target in enumerate(self.targets):
+            values = self._target_values(work, target)[drawn]
+            known = np.isfinite(values) if target.is_numeric else values >= 0
+            part = (s[known], rows.domain[known], values[known], rows.n_domains)
+            member = (
+                fit_numbers(*part, self.seed)
+                if target.is_numeric
+                else fit_classes(*part, target.n_outputs, self.seed)
+            )
+            self._set_target(i, member, genes)
+
+    def _set_target(self, i: int, member: LinearTarget, genes: NDArray[np.int64]) -> None:
+        heads = self.module.target_heads
+        block = heads.block(i)
+        heads.coef[torch.from_numpy(genes), block] = torch.as_tensor(member.coef).to(heads.coef)
+        for name in ("intercept", "offset", "class_weight"):
+            table = getattr(heads, name)
+            table[..., block] = torch.as_tensor(getattr(member, name)).to(table)
+        heads.is_known[:, i] = torch.from_numpy(member.is_known)
+        for name in ("location", "scale", "widening"):
+            getattr(heads, name)[i] = getattr(member, name)
+        # Until held-out rows have spoken, the network is taken to be as good as the member.
+        heads.temperature[i], heads.spread[i] = member.temperature, member.spread
+
+    @torch.no_grad()
+    def _judge_targets(self, work: PreparedAnnData) -> None:
+        """Calibrate the heads on held-out rows, and fit an unknown score for each class target."""
+        self.target_unknown_ = {}
+        if self.module.targets is None:
+            return
+        out = self._forward(work, None, None)
+        domain = codes(work.manager, REGISTRY_KEYS.BATCH_KEY)
+        held_out = np.zeros(len(domain), dtype=bool)
+        held_out[self.validation_indices] = True
+        for i, target in enumerate(self.targets):
+            values = self._target_values(work, target)
+            if target.is_numeric:
+                self._judge_numbers(i, out, values, domain, held_out)
+                continue
+            block = self.module.target_heads.block(i)
+            network, linear = out.target_network[:, block], out.target_linear[:, block]
+            calibration = fit_calibration(network, values, held_out)
+            self.module.target_heads.temperature[i, 0] = calibration.temperature
+            scorer = fit_unknown(replace(out, linear=linear), values, domain, self.seed)
+            if scorer is not None:
+                self.target_unknown_[target.key] = scorer
+
+    def _judge_numbers(
+        self,
+        i: int,
+        out: RowOutputs,
+        values: NDArray[np.float64],
+        domain: NDArray[np.int64],
+        held_out: NDArray[np.bool_],
+    ) -> None:
+        heads = self.module.target_heads
+        used = held_out & np.isfinite(values)
+        if used.sum() < MIN_ROWS:
+            return
+        device = heads.offset.device
+        v = heads.standardised(
+            i, torch.from_numpy(values).to(device), torch.from_numpy(domain).to(device)
+        )
+        error = (v.cpu().numpy() - out.target_network[:, heads.block(i)][:, 0])[used]
+        heads.spread[i, 0] = float(np.sqrt(np.mean(np.square(error))))
