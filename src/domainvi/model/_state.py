@@ -34,6 +34,7 @@ class ModelState:
     n_reference_domains_: int | None
     audit_: dict[str, Any]
     guard_: dict[str, Any]
+    pretraining_: dict[str, Any]
     history_: dict[str, pd.DataFrame] | None
     init_params_: dict[str, Any]
     registry_: dict[str, Any]

@@ -158,7 +158,7 @@ class TrainingMixin(JudgementMixin):
         set_library(self.module, work, drawn)
         x = log_rows(self.module, work, drawn)
         rows = TrainingRows(x, domain[drawn], label[drawn], is_source, len(self.classes))
-        anchor = initialise(self.module, rows, self.scaling)
+        anchor = initialise(self.module, rows, self.scaling, keep_encoder=bool(self.pretraining_))
         self.agreement_ = None if anchor is None else anchor.agreement
         self.is_scaled_ = True
 

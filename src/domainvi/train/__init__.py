@@ -12,6 +12,10 @@ from ._initialise import (
     subsample,
 )
 from ._plan import DomainTrainingPlan
+from ._pretrained import adopt_encoder, standardise_latents
+from ._pretraining_plan import PretrainingPlan, is_collapsed
+from ._pretraining_rows import pooled_loader
+from ._pretraining_settings import PretrainingSettings, pretraining_settings
 from ._schedule import cosine, ramp
 from ._tables import TrainingRows
 
@@ -19,16 +23,23 @@ __all__ = [
     "Anchor",
     "Centring",
     "DomainTrainingPlan",
+    "PretrainingPlan",
+    "PretrainingSettings",
     "TrainingRows",
+    "adopt_encoder",
     "class_support",
     "cosine",
     "extended_tables",
     "fit_anchor",
     "fit_centring",
     "initialise",
+    "is_collapsed",
     "log_rows",
+    "pooled_loader",
+    "pretraining_settings",
     "ramp",
     "set_library",
     "source_domains",
+    "standardise_latents",
     "subsample",
 ]
