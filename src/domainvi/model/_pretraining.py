@@ -21,8 +21,9 @@ from domainvi.train import (
     is_collapsed,
     pooled_loader,
     pretraining_settings,
+    settle_latents,
     source_domains,
-    standardise_latents,
+    start_classifier,
 )
 
 from ._codes import codes
@@ -122,12 +123,9 @@ class PretrainingMixin(TrainingMixin):
         2
         >>> model.train(max_epochs=2, enable_progress_bar=False)
         """
-        settings = pretraining_settings(
-            method,
-            preset,
-            **(plan_kwargs or {}),
-            **{"max_epochs": max_epochs, "batch_size": batch_size},
-        )
+        named = {"max_epochs": max_epochs, "batch_size": batch_size}
+        changes = (plan_kwargs or {}) | {k: v for k, v in named.items() if v is not None}
+        settings = pretraining_settings(method, preset, **changes)
         works = self._pretraining_rows(adata, settings)
         if not self.is_scaled_:
             domain, label = codes(works[0].manager, REGISTRY_KEYS.BATCH_KEY), self._labels(works[0])
@@ -144,7 +142,8 @@ class PretrainingMixin(TrainingMixin):
             runner.trainer.fit(plan, loader)
         self.module.eval()
         self.to_device(runner.device)
-        standardise_latents(self.module.z_encoder, torch.from_numpy(self._means(works[0], None)))
+        settle_latents(self.module.z_encoder, torch.from_numpy(self._means(works[0], None)))
+        self._start_classifier(works[0])
         history = {k: history_columns(v) for k, v in runner.trainer.logger.history.items()}
         self.pretraining_ = {"method": method, "settings": asdict(settings), "history": history}
         self._report_collapse(method)
@@ -183,6 +182,14 @@ class PretrainingMixin(TrainingMixin):
                 UserWarning,
                 stacklevel=3,
             )
+
+    def _fit_scaling(self, work: PreparedAnnData, is_source: NDArray[np.bool_]) -> None:
+        super()._fit_scaling(work, is_source)
+        if self.pretraining_:
+            self._start_classifier(work)
+
+    def _start_classifier(self, work: PreparedAnnData) -> None:
+        start_classifier(self.module.classifier, self._means(work, None), self._labels(work))
 
     @property
     def history(self) -> dict[str, pd.DataFrame] | None:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 DEFAULT_EPOCHS = 20
 PATIENCE = 10
 TARGET_SHARE = 0.6
+PRETRAINED_LR_FACTOR = 0.1
 
 
 class TrainingMixin(JudgementMixin):
@@ -142,6 +143,8 @@ class TrainingMixin(JudgementMixin):
     ) -> dict[str, Any]:
         """Audit the design; return the plan's arguments, with alignment off where refused."""
         arguments = dict(plan_kwargs or {})
+        if self.pretraining_:
+            arguments.setdefault("encoder_lr_factor", PRETRAINED_LR_FACTOR)
         if len(np.unique(domain)) < 2 or not (label >= 0).any():
             return arguments
         audit = audit_arrays(domain, label, domain_names=self.domains, class_names=self.classes)

@@ -12,7 +12,7 @@ from ._initialise import (
     subsample,
 )
 from ._plan import DomainTrainingPlan
-from ._pretrained import adopt_encoder, standardise_latents
+from ._pretrained import adopt_encoder, settle_latents, start_classifier
 from ._pretraining_plan import PretrainingPlan, is_collapsed
 from ._pretraining_rows import pooled_loader
 from ._pretraining_settings import PretrainingSettings, pretraining_settings
@@ -39,7 +39,8 @@ __all__ = [
     "pretraining_settings",
     "ramp",
     "set_library",
+    "settle_latents",
     "source_domains",
-    "standardise_latents",
+    "start_classifier",
     "subsample",
 ]

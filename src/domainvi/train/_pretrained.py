@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from domainvi.errors import InputError
 
+from ._views import logistic
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from numpy.typing import NDArray
+
     from domainvi.data import GeneAlignment
-    from domainvi.nn import GaussianEncoder
+    from domainvi.nn import Classifier, GaussianEncoder
 
 PROJECTION = "projection.weight"
+START_LOG_VARIANCE = -4.0
 
 
 @torch.no_grad()
@@ -58,16 +64,17 @@ def adopt_encoder(
 
 
 @torch.no_grad()
-def standardise_latents(encoder: GaussianEncoder, means: torch.Tensor) -> None:
-    """Bring the latent means to mean 0 and, together, variance 1; their directions stay.
+def settle_latents(encoder: GaussianEncoder, means: torch.Tensor) -> None:
+    """Bring the latent means to mean 0 and, together, variance 1, and let them say what they mean.
 
-    What pretraining compares does not depend on where the latents lie and how long they are; the
-    prior and the classifier of :meth:`domainvi.DomainVI.train` do.
+    What pretraining compares depends neither on where the latents lie nor on their length; the
+    prior and the classifier of :meth:`domainvi.DomainVI.train` do. The posterior's variance, of
+    which pretraining says nothing, starts small, so that its noise does not drown the means.
 
     Parameters
     ----------
     encoder
-        What is written: its last layer.
+        What is written: its last layers.
     means
         Latent means of rows by this encoder, shape ``(n_rows, n_latent)``.
     """
@@ -75,6 +82,39 @@ def standardise_latents(encoder: GaussianEncoder, means: torch.Tensor) -> None:
     length = (means - centre).square().mean().sqrt().clamp_min(1e-6)
     encoder.mean.weight.div_(length)
     encoder.mean.bias.sub_(centre).div_(length)
+    encoder.log_variance.weight.zero_()
+    encoder.log_variance.bias.fill_(START_LOG_VARIANCE)
+
+
+@torch.no_grad()
+def start_classifier(
+    classifier: Classifier, means: NDArray[np.float32], label: NDArray[np.int64]
+) -> None:
+    """Start the classifier at a logistic regression on the pretrained latents of labelled rows.
+
+    A head that starts at random pulls the encoder away from what it has learnt before it can read
+    it (Kumar et al., ICLR 2022).
+
+    Parameters
+    ----------
+    classifier
+        What is written.
+    means
+        Latent means, shape ``(n_rows, n_latent)``.
+    label
+        Class codes, shape ``(n_rows,)``; -1 where unlabelled.
+    """
+    known = label >= 0
+    if not known.any():
+        return
+    weight = np.zeros(len(label))
+    weight[known] = 1 / np.bincount(label[known])[label[known]]
+    weight *= known.sum() / weight.sum()
+    coef, intercept = logistic(
+        means.astype(np.float64), label, weight, classifier.linear.out_features
+    )
+    classifier.linear.weight.copy_(torch.as_tensor(coef.T))
+    classifier.linear.bias.copy_(torch.as_tensor(intercept))
 
 
 def widths(weights: Mapping[str, torch.Tensor]) -> str:

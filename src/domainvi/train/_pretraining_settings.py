@@ -44,7 +44,7 @@ class PretrainingSettings:
     """
 
     max_epochs: int = 50
-    batch_size: int = 256
+    batch_size: int = 128
     lr: float = 1e-3
     weight_decay: float = 1e-2
     corruption_rate: float = 0.5
@@ -52,7 +52,7 @@ class PretrainingSettings:
     marginal: Literal["empirical", "uniform"] = "empirical"
     within_domain: bool = True
     both_views: bool = True
-    temperature: float = 0.2
+    temperature: float = 1.0
     ema_decay: float = 0.99
     feature_weight: float = 2.0
     width: int = 128
@@ -85,7 +85,7 @@ class PretrainingSettings:
 DEFAULTS: dict[str, PretrainingSettings] = {
     "scarf": PretrainingSettings(),
     "vime": PretrainingSettings(both_views=False, corruption_rate=0.3),
-    "byol": PretrainingSettings(),
+    "byol": PretrainingSettings(corruption_rate=0.3),
 }
 # As in the code of arXiv 2507.13912, whose encoder had four layers of 256 with BatchNorm. Adam
 # becomes AdamW without decay, and VIME's rmsprop (learning rate 0.001) likewise.
@@ -140,7 +140,7 @@ def pretraining_settings(
     preset
         ``None`` for the package's own settings, ``"paper"`` for the published ones.
     **changes
-        Fields of :class:`PretrainingSettings`; ``None`` changes nothing.
+        Fields of :class:`PretrainingSettings`.
 
     Raises
     ------
@@ -165,4 +165,4 @@ def pretraining_settings(
         msg = f"plan_kwargs has {', '.join(unknown)}; it takes {', '.join(sorted(known))}."
         raise InputError(msg)
     settings = (DEFAULTS if preset is None else PAPER)[method]
-    return replace(settings, **{k: v for k, v in changes.items() if v is not None})
+    return replace(settings, **changes)
