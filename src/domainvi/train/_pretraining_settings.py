@@ -65,7 +65,7 @@ class PretrainingSettings:
             ("temperature", 0, None),
             ("weight_decay", 0, None),
             ("feature_weight", 0, None),
-            ("max_epochs", 0, None),
+            ("max_epochs", 1, None),
             ("batch_size", 4, None),
             ("width", 1, None),
         ):
