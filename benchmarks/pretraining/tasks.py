@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 UNLABELED = "Unknown"
 TEST_SHARE = 0.4
-N_GENES = 1000
+N_GENES = 500
 MAX_POOL = 1000
 
 
@@ -58,7 +58,8 @@ TASKS = {
 def read(data: Path, file: str) -> tuple[ad.AnnData, ad.AnnData]:
     """Read the pool and the test rows of a file; no patient has rows in both.
 
-    At most 1,000 rows are in the pool. The 1,000 genes whose logarithms vary most among the rows of the pool are kept.
+    At most 1,000 rows are in the pool. The 500 genes whose logarithms vary most among them are
+    kept.
     """
     adata = ad.read_h5ad(data / f"{file}.h5ad")
     patient, rng = adata.obs["patient"].astype(str).to_numpy(), np.random.default_rng(0)
@@ -96,6 +97,6 @@ def with_labels(pool: ad.AnnData, task: Task, shown: NDArray[np.int64]) -> ad.An
     out = ad.AnnData(pool.X, obs=obs, var=pool.var[[]])
     if len(shown) > len(np.unique(label)):
         return out
-    out = ad.concat([out, out[shown]])
-    out.obs_names_make_unique()
-    return out
+    again = out[shown].copy()
+    again.obs_names = [f"{name}-again" for name in again.obs_names]
+    return ad.concat([out, again])

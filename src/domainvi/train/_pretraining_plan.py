@@ -153,7 +153,7 @@ class PretrainingPlan(pl.LightningModule):
         loss = self.objective(self.views(batch))
         if not torch.isfinite(loss):
             msg = (
-                f"The pretraining loss became {float(loss)} in epoch {self.current_epoch + 1}. Use "
+                f"The pretraining loss became {loss.item()} in epoch {self.current_epoch + 1}. Use "
                 f"a smaller learning rate (lr={self.settings.lr} now), or look for rows with "
                 "extreme values."
             )
