@@ -215,7 +215,7 @@ def test_loss_that_is_not_finite_is_an_error(monkeypatch: pytest.MonkeyPatch) ->
         "domainvi.train._objectives.info_nce", lambda a, b, t: (a * torch.nan).sum()
     )
     with pytest.raises(TrainingError, match="became nan in epoch 1.*smaller learning rate"):
-        model.pretrain(max_epochs=1, **QUIET)
+        model.pretrain("scarf", max_epochs=1, **QUIET)
 
 
 def test_trained_model_is_not_pretrained(model: DomainVI) -> None:

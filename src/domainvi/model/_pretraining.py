@@ -54,7 +54,7 @@ class PretrainingMixin(TrainingMixin):
 
     def pretrain(
         self,
-        method: Literal["scarf", "vime", "byol"] = "scarf",
+        method: Literal["scarf", "vime", "byol"] = "vime",
         max_epochs: int | None = None,
         preset: Literal["paper"] | None = None,
         adata: AnnData | None = None,
@@ -76,7 +76,8 @@ class PretrainingMixin(TrainingMixin):
         Parameters
         ----------
         method
-            What the encoder learns from.
+            What the encoder learns from. ``"vime"`` did best on cohorts that had no part in
+            choosing its settings, when at most five rows a class are labelled and at more of them.
         max_epochs
             Passes over the rows; an epoch has at least 20 steps.
         preset
@@ -118,7 +119,7 @@ class PretrainingMixin(TrainingMixin):
         >>> adata = dv.data.synthetic_cohorts(n_obs=200, n_genes=100, seed=1)
         >>> dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
         >>> model = dv.DomainVI(adata)
-        >>> model.pretrain("scarf", max_epochs=2, enable_progress_bar=False)
+        >>> model.pretrain(max_epochs=2, enable_progress_bar=False)
         >>> len(model.history["pretraining_effective_rank"])
         2
         >>> model.train(max_epochs=2, enable_progress_bar=False)
