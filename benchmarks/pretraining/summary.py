@@ -73,8 +73,9 @@ def summarise(table: pd.DataFrame) -> str:
         "alone, trained by `train()`, without the package's linear members. `none`: the same "
         "network from scratch, for the probe as it is before its first step. `lr_pca` reads "
         "principal components of the pool.\n",
-        "Settings of the methods were chosen on the TCGA cohorts (rows of the same split, fewer "
-        "genes, other draws not excluded); the miRNA cohorts had no part in it.\n",
+        "Settings of the methods were chosen on the TCGA cohorts, on other splits of the same rows, so "
+        "figures there are optimistic; the miRNA cohorts had no part in it. A column holds the draws "
+        "that have been run: `results.csv` says which.\n",
         "## Verdict\n",
         "A gain of 3 points at 1, 2 and 5 labels a class on at least half of the settings, and "
         "nowhere a loss of more than 1.\n",

@@ -182,6 +182,10 @@ def test_other_genes_and_sizes_are_refused(tmp_path: Path) -> None:
     stranger.var_names = [f"ENSG{i}" for i in range(adata.n_vars)]
     with pytest.raises(dv.errors.GeneMatchError, match="0 of the 120"):
         make(stranger, pretrain_from=tmp_path / "model")
+    half = adata.copy()
+    half.var_names = [n if i < 40 else f"other{i}" for i, n in enumerate(adata.var_names)]
+    with pytest.warns(UserWarning, match="shares 40 genes with adata, of its 120 and of 120"):
+        make(half, pretrain_from=tmp_path / "model")
     with pytest.raises(dv.errors.ModelFileError):
         make(adata, pretrain_from=tmp_path / "nothing")
 

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     from domainvi.data import PreparedAnnData
 
+# With fewer shared genes than this, of the shorter list, a pretrained encoder is in doubt.
+MIN_OVERLAP = 0.5
 ENCODER_PREFIX = MODULE_PREFIX + "z_encoder."
 REMEDY = {
     "scarf": "a larger batch_size, a lower temperature or a smaller lr",
@@ -145,17 +147,24 @@ class PretrainingMixin(TrainingMixin):
         self.to_device(runner.device)
         settle_latents(self.module.z_encoder, torch.from_numpy(self._means(works[0], None)))
         self._start_classifier(works[0])
-        history = {k: history_columns(v) for k, v in runner.trainer.logger.history.items()}
-        self.pretraining_ = {"method": method, "settings": asdict(settings), "history": history}
-        self._report_collapse(method)
+        logged = getattr(runner.trainer.logger, "history", {})
+        self.pretraining_ = {
+            "method": method,
+            "settings": asdict(settings),
+            "history": {k: history_columns(v) for k, v in logged.items()},
+        }
+        self._report_collapse(method, plan.latest["effective_rank"], plan.latest["uniformity"])
 
     def _pretraining_rows(
         self, adata: AnnData | None, settings: PretrainingSettings
     ) -> list[PreparedAnnData]:
         """Own rows, and those of ``adata``; everything that is wrong with them is said here."""
         own = self._validate_anndata()
-        if self.is_trained_:
-            msg = "The model is trained. Call pretrain before train, on a new model."
+        if self.is_trained_ or self.n_reference_domains_ is not None:
+            msg = (
+                "The model is trained, or extends one that is. Call pretrain before train, on a "
+                "new model."
+            )
             raise InputError(msg)
         if adata is None:
             return [own]
@@ -169,11 +178,8 @@ class PretrainingMixin(TrainingMixin):
             raise InputError(msg)
         return [own, more]
 
-    def _report_collapse(self, method: str) -> None:
-        rank, even = (
-            float(self.history[f"pretraining_{name}"].iloc[-1, 0])
-            for name in ("effective_rank", "uniformity")
-        )
+    def _report_collapse(self, method: str, rank: float, even: float) -> None:
+        """Say whether the embedding has collapsed, and what to do about it."""
         self.pretraining_["collapsed"] = is_collapsed(rank, even)
         if self.pretraining_["collapsed"]:
             warnings.warn(
@@ -247,6 +253,14 @@ class PretrainingMixin(TrainingMixin):
         fields = metadata["registry"][FIELD_REGISTRIES_KEY]
         names = fields[REGISTRY_KEYS.X_KEY][STATE_REGISTRY_KEY]["column_names"]
         alignment = align_genes(list(names), self.genes, min_overlap=0.0)
+        if alignment.n_matched < MIN_OVERLAP * min(len(names), len(self.genes)):
+            warnings.warn(
+                f"pretrain_from shares {alignment.n_matched} genes with adata, of its "
+                f"{len(names)} and of {len(self.genes)} here; the other genes start without "
+                "weight. Check that both use the same identifiers.",
+                UserWarning,
+                stacklevel=3,
+            )
         adopt_encoder(self.module.z_encoder, weights, alignment)
         self.pretraining_ = {
             "source": metadata["state"].get("pretraining_", {}),

@@ -78,6 +78,7 @@ def settle_latents(encoder: GaussianEncoder, means: torch.Tensor) -> None:
     means
         Latent means of rows by this encoder, shape ``(n_rows, n_latent)``.
     """
+    means = means.to(encoder.mean.weight.device)
     centre = means.mean(dim=0)
     length = (means - centre).square().mean().sqrt().clamp_min(1e-6)
     encoder.mean.weight.div_(length)

@@ -102,6 +102,8 @@ class PretrainingPlan(pl.LightningModule):
         self.register_buffer("high", torch.full((module.n_input,), -torch.inf))
         self.losses: list[torch.Tensor] = []
         self.monitored: dict[str, torch.Tensor] = {}
+        # Figures of the last epoch.
+        self.latest: dict[str, float] = {}
 
     def standardise(
         self, x: torch.Tensor, library: torch.Tensor, domain: torch.Tensor
@@ -169,6 +171,7 @@ class PretrainingPlan(pl.LightningModule):
         """Log the loss and how the embedding looks."""
         figures = {"loss": torch.stack(self.losses).mean(), **self.figures(self.monitored)}
         self.losses.clear()
+        self.latest = {name: value.item() for name, value in figures.items()}
         for name, value in figures.items():
             self.log(PREFIX + name, value, prog_bar=name == "loss", on_step=False, on_epoch=True)
 
