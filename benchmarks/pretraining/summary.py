@@ -15,6 +15,7 @@ from benchmarks.transfer.tables import to_markdown
 HERE = Path(__file__).parent
 FEW = 5
 GAIN, LOSS = 0.03, 0.01
+MIN_DRAWS = 5
 
 
 def means(table: pd.DataFrame) -> pd.DataFrame:
@@ -47,7 +48,7 @@ def verdicts(gain: pd.DataFrame) -> pd.DataFrame:
     """Judge each scheme and mode by the rule of the benchmark.
 
     At most 5 labels a class: a gain of 3 points on at least half of the settings. At any budget:
-    never a loss of more than 1 point.
+    never a loss of more than 1 point. With fewer than five draws anywhere nothing is decided.
     """
     rows = []
     for (scheme, mode), part in gain.groupby(["scheme", "mode"], sort=False):
@@ -55,6 +56,8 @@ def verdicts(gain: pd.DataFrame) -> pd.DataFrame:
         won, worst = int((few >= GAIN - 1e-9).sum()), part["gain"].min()
         recommended = won * 2 >= len(few) and worst >= -LOSS - 1e-9
         verdict = "recommended" if recommended else "not recommended"
+        if part["draws"].min() < MIN_DRAWS:
+            verdict = "undecided: too few draws"
         least = str(part["draws"].min())
         rows.append((scheme, mode, f"{won} of {len(few)}", f"{100 * worst:+.1f}", least, verdict))
     columns = ["scheme", "mode", "gains of 3 points", "worst", "least draws", "verdict"]

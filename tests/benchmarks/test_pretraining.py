@@ -58,7 +58,7 @@ def test_run_is_resumed_and_summarised(
     assert "| lr |" in (tmp_path / "summary.md").read_text()
 
 
-def test_verdict_by_hand() -> None:
+def test_verdict_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     def rows(method: str, values: dict[int, tuple[float, float]]) -> list[dict[str, object]]:
         return [
             {"task": "t", "method": method, "budget": b, "seed": s, "macro_f1": f1}
@@ -74,6 +74,8 @@ def test_verdict_by_hand() -> None:
     scarf = gain[gain["scheme"] == "scarf"].set_index("budget")
     np.testing.assert_allclose(scarf["gain"], [0.03, 0.0, -0.01], atol=1e-12)
     assert scarf.loc[1, "error"] == pytest.approx(0.03)
+    assert set(summary.verdicts(gain)["verdict"]) == {"undecided: too few draws"}
+    monkeypatch.setattr(summary, "MIN_DRAWS", 2)
     verdict = summary.verdicts(gain)["verdict"]
     assert verdict["scarf", "probe"] == "recommended"  # 1 of 2 at few labels, loses just 1 point
     assert verdict["vime", "probe"] == "not recommended"  # loses 2 points at 20
