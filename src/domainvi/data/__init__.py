@@ -3,7 +3,14 @@
 from ._audit import Audit, audit_arrays
 from ._cohorts import cohorts
 from ._genes import GeneAlignment, align_genes
-from ._loaders import TEACHER_KEY, TransferDataModule, labelled_weights, row_loader, to_tensors
+from ._loaders import (
+    TEACHER_KEY,
+    TransferDataModule,
+    TransferSampler,
+    labelled_weights,
+    row_loader,
+    to_tensors,
+)
 from ._matrix import (
     MatrixKind,
     MatrixSummary,
@@ -30,6 +37,7 @@ __all__ = [
     "PreparedAnnData",
     "Target",
     "TransferDataModule",
+    "TransferSampler",
     "align_genes",
     "audit_arrays",
     "check_likelihood",

@@ -18,11 +18,12 @@ from ._decoding import DecodingMixin
 from ._diagnosis import DiagnosisMixin
 from ._explanation import ExplanationMixin
 from ._prepared import columns_of, register
+from ._pretraining import PretrainingMixin
 from ._query import QueryMixin
 from ._readout import ReadoutMixin
-from ._training import TrainingMixin
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     from anndata import AnnData
@@ -35,7 +36,7 @@ class DomainVI(
     DiagnosisMixin,
     ExplanationMixin,
     ReadoutMixin,
-    TrainingMixin,
+    PretrainingMixin,
     VAEMixin,
     ArchesMixin,
     BaseModelClass,
@@ -74,6 +75,10 @@ class DomainVI(
         :class:`~domainvi.module.DomainAlignment`.
     seed
         Of initial weights, split, batches and training noise.
+    pretrain_from
+        Directory of a saved model whose encoder this one starts from, matched by gene name; see
+        :meth:`pretrain`. Both need the same ``n_latent``, ``n_hidden``, ``n_layers`` and
+        ``n_components``.
 
     Notes
     -----
@@ -107,6 +112,7 @@ class DomainVI(
         scaling: Literal["mix", "domain", "global"] = "mix",
         adversary: Literal["conditional", "marginal", "wasserstein", "none"] = "conditional",
         seed: int = 0,
+        pretrain_from: str | os.PathLike[str] | None = None,
     ) -> None:
         check_sizes(
             n_latent=n_latent, n_hidden=n_hidden, n_layers=n_layers, n_components=n_components
@@ -124,6 +130,7 @@ class DomainVI(
         self.agreement_, self.n_reference_domains_ = None, None
         self.audit_: dict[str, Any] = {}
         self.guard_: dict[str, Any] = {}
+        self.pretraining_: dict[str, Any] = {}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.module = DomainVAE(
@@ -141,6 +148,9 @@ class DomainVI(
                 adversary=adversary,
                 targets=self.targets,
             )
+        if pretrain_from is not None:
+            self._start_from(pretrain_from)
+            pretrain_from = None  # Weights are saved with the model, not looked up again.
         # Saved models are rebuilt without data, so the resolved likelihood is what counts.
         self.init_params_ = self._get_init_params(locals())
         self._model_summary_string = (

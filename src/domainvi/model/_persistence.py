@@ -44,6 +44,7 @@ PLAIN = (
     "n_reference_domains_",
     "audit_",
     "guard_",
+    "pretraining_",
 )
 INDICES = ("train_indices_", "validation_indices_")
 

@@ -37,6 +37,7 @@ class ModelState:
     n_reference_domains_: int | None
     audit_: dict[str, Any]
     guard_: dict[str, Any]
+    pretraining_: dict[str, Any]
     history_: dict[str, pd.DataFrame] | None
     init_params_: dict[str, Any]
     registry_: dict[str, Any]
@@ -56,3 +57,5 @@ class ModelState:
         ) -> None: ...
 
         def _freeze(self, n_old: int) -> None: ...
+
+        def to_device(self, device: Any) -> None: ...

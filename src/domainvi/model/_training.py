@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 DEFAULT_EPOCHS = 20
 PATIENCE = 10
 TARGET_SHARE = 0.6
+PRETRAINED_LR_FACTOR = 0.1
 
 
 class TrainingMixin(TargetTrainingMixin):
@@ -143,6 +144,8 @@ class TrainingMixin(TargetTrainingMixin):
     ) -> dict[str, Any]:
         """Audit the design; return the plan's arguments, with alignment off where refused."""
         arguments = dict(plan_kwargs or {})
+        if self.pretraining_:
+            arguments.setdefault("encoder_lr_factor", PRETRAINED_LR_FACTOR)
         if len(np.unique(domain)) < 2 or not (label >= 0).any():
             return arguments
         audit = audit_arrays(domain, label, domain_names=self.domains, class_names=self.classes)
@@ -159,7 +162,7 @@ class TrainingMixin(TargetTrainingMixin):
         set_library(self.module, work, drawn)
         x = log_rows(self.module, work, drawn)
         rows = TrainingRows(x, domain[drawn], label[drawn], is_source, len(self.classes))
-        anchor = initialise(self.module, rows, self.scaling)
+        anchor = initialise(self.module, rows, self.scaling, keep_encoder=bool(self.pretraining_))
         self.agreement_ = None if anchor is None else anchor.agreement
         self._fit_targets(work, x, rows, drawn)
         self.is_scaled_ = True

@@ -1,10 +1,13 @@
 """Tensors in, tensors out: the networks and the losses on them."""
 
 from ._adversary import DomainAdversary, balanced_domain_loss, shared_class_weight
+from ._contrastive import byol_loss, follow, info_nce, vime_loss
+from ._corruption import draw_donors, draw_mask, swap_counts, swap_values, uniform_values
 from ._deeplift import Paired
 from ._gradient_reversal import reverse_gradient
 from ._linear import LinearEnsemble
 from ._networks import NO_DECAY, Classifier, Decoder, GaussianEncoder, one_hot
+from ._representation import alignment, effective_rank, uniformity
 from ._standardise import Standardiser, log_normalise
 from ._wasserstein import Critic, critic_loss, encoder_loss, gradient_penalty
 
@@ -18,12 +21,24 @@ __all__ = [
     "LinearEnsemble",
     "Paired",
     "Standardiser",
+    "alignment",
     "balanced_domain_loss",
+    "byol_loss",
     "critic_loss",
+    "draw_donors",
+    "draw_mask",
+    "effective_rank",
     "encoder_loss",
+    "follow",
     "gradient_penalty",
+    "info_nce",
     "log_normalise",
     "one_hot",
     "reverse_gradient",
     "shared_class_weight",
+    "swap_counts",
+    "swap_values",
+    "uniform_values",
+    "uniformity",
+    "vime_loss",
 ]

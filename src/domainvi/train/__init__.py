@@ -13,6 +13,10 @@ from ._initialise import (
     subsample,
 )
 from ._plan import DomainTrainingPlan
+from ._pretrained import adopt_encoder, settle_latents, start_classifier
+from ._pretraining_plan import PretrainingPlan, is_collapsed
+from ._pretraining_rows import pooled_loader
+from ._pretraining_settings import PretrainingSettings, pretraining_settings
 from ._schedule import cosine, ramp
 from ._tables import TrainingRows
 from ._targets import LinearTarget, fit_classes, fit_numbers
@@ -22,7 +26,10 @@ __all__ = [
     "Centring",
     "DomainTrainingPlan",
     "LinearTarget",
+    "PretrainingPlan",
+    "PretrainingSettings",
     "TrainingRows",
+    "adopt_encoder",
     "class_support",
     "cosine",
     "extended_tables",
@@ -32,9 +39,14 @@ __all__ = [
     "fit_numbers",
     "initialise",
     "leading_genes",
+    "is_collapsed",
     "log_rows",
+    "pooled_loader",
+    "pretraining_settings",
     "ramp",
     "set_library",
+    "settle_latents",
     "source_domains",
+    "start_classifier",
     "subsample",
 ]

@@ -142,10 +142,13 @@ def leading_genes(rows: TrainingRows, n_genes: int = N_TOP_GENES) -> NDArray[np.
     return np.sort(np.argsort(-variance, kind="stable")[:n_genes])
 
 
-def initialise(module: DomainVAE, rows: TrainingRows, scaling: str) -> Anchor | None:
+def initialise(
+    module: DomainVAE, rows: TrainingRows, scaling: str, *, keep_encoder: bool = False
+) -> Anchor | None:
     """Set scaling, linear members, projection and baseline of a module.
 
     Linear members and projection use the leading genes only; the network may learn to use others.
+    With ``keep_encoder`` the projection stays what pretraining made of it.
     """
     genes = leading_genes(rows)
     table = source_table(rows) if scaling == "global" else domain_table(rows)
@@ -160,7 +163,8 @@ def initialise(module: DomainVAE, rows: TrainingRows, scaling: str) -> Anchor | 
         set_members(module, anchor, genes)
     module.standardiser.is_shared.fill_(scaling == "global")
     module.standardiser.set_tables(*(torch.as_tensor(t, dtype=torch.float32) for t in table))
-    set_projection(module, standardise(rows.x, rows.domain, table), genes)
+    if not keep_encoder:
+        set_projection(module, standardise(rows.x, rows.domain, table), genes)
     module.alignment.is_source.copy_(torch.from_numpy(rows.is_source))
     set_reference(module, standardise(rows.x, rows.domain, domain_table(rows)), genes)
     if module.counts:

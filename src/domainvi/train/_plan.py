@@ -47,6 +47,8 @@ class DomainTrainingPlan(pl.LightningModule):
         Weight of the linear members' probabilities as targets of unlabelled rows.
     genes_per_step
         Genes, drawn anew each step, from which the reconstruction is estimated; ``None`` for all.
+    encoder_lr_factor
+        Learning rate of the encoder over that of the rest; below 1 where it is pretrained.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class DomainTrainingPlan(pl.LightningModule):
         adversary_weight: float = 0.1,
         teaching_weight: float = 1.0,
         genes_per_step: int | None = 256,
+        encoder_lr_factor: float = 1.0,
     ) -> None:
         super().__init__()
         self.module = module
@@ -70,6 +73,7 @@ class DomainTrainingPlan(pl.LightningModule):
         self.adversary_weight = adversary_weight
         self.teaching_weight = teaching_weight
         self.genes_per_step = genes_per_step
+        self.encoder_lr_factor = encoder_lr_factor
         self.sums: dict[str, torch.Tensor] = {}
         self.counts: dict[str, int] = {}
 
@@ -170,9 +174,11 @@ class DomainTrainingPlan(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW over all parameters, with weight decay on matrices only."""
-        optimizer = torch.optim.AdamW(
-            parameter_groups(self.module, self.weight_decay), lr=self.lr, fused=True
-        )
+        groups = parameter_groups(self.module, self.weight_decay)
+        if self.encoder_lr_factor != 1.0:
+            lr = self.lr * self.encoder_lr_factor
+            groups = slow_down(groups, self.module.z_encoder, lr)
+        optimizer = torch.optim.AdamW(groups, lr=self.lr, fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: cosine(step / max(self.n_steps, 1))
         )
@@ -202,3 +208,11 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
         },
         {"params": [p for p, d in zip(trained, decays, strict=True) if not d], "weight_decay": 0.0},
     ]
+
+
+def slow_down(groups: list[dict[str, Any]], part: nn.Module, lr: float) -> list[dict[str, Any]]:
+    """Give the parameters of a part groups of their own, with another learning rate."""
+    inside = {id(p) for p in part.parameters()}
+    rest = [{**g, "params": [p for p in g["params"] if id(p) not in inside]} for g in groups]
+    slow = [{**g, "params": [p for p in g["params"] if id(p) in inside], "lr": lr} for g in groups]
+    return [*rest, *slow]

@@ -1,0 +1,1 @@
+"""What pretraining is worth when few rows are labelled."""
