@@ -78,8 +78,8 @@ class PretrainingMixin(TrainingMixin):
         Parameters
         ----------
         method
-            What the encoder learns from. ``"vime"`` did best on cohorts that had no part in
-            choosing its settings, when at most five rows a class are labelled and at more of them.
+            What the encoder learns from. ``"vime"`` did best where at most five rows a class were
+            labelled (``benchmarks/pretraining``).
         max_epochs
             Passes over the rows; an epoch has at least 20 steps.
         preset
