@@ -3,7 +3,14 @@
 from ._audit import Audit, audit_arrays
 from ._cohorts import cohorts
 from ._genes import GeneAlignment, align_genes
-from ._loaders import TEACHER_KEY, TransferDataModule, labelled_weights, row_loader, to_tensors
+from ._loaders import (
+    ROWS_KEY,
+    TEACHER_KEY,
+    TransferDataModule,
+    labelled_weights,
+    row_loader,
+    to_tensors,
+)
 from ._matrix import (
     MatrixKind,
     MatrixSummary,
@@ -20,6 +27,7 @@ from ._values import LARGEST_LOG_VALUE, check_likelihood
 
 __all__ = [
     "LARGEST_LOG_VALUE",
+    "ROWS_KEY",
     "TEACHER_KEY",
     "Audit",
     "Columns",

@@ -57,6 +57,14 @@ class PreparedAnnData(AnnData):
     # How each cohort that was not in training is standardised, in words.
     scaling_notes: dict[str, str]
 
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """Row numbers in the order of the row names, which does not change with that of the rows.
+
+        What is drawn or summed in training goes by it, so that shuffled rows give the same model.
+        """
+        return np.argsort(self.obs_names.to_numpy(dtype=str), kind="stable")
+
 
 def prepare(
     adata: AnnData,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
 from scvi import REGISTRY_KEYS
 from scvi.model.base import ArchesMixin, BaseModelClass, VAEMixin
 
@@ -12,6 +11,7 @@ from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import check_likelihood, check_setup, describe_matrix, prepare
 from domainvi.errors import InputError
 from domainvi.module import EXTRA_DOMAINS_KEY, DomainVAE
+from domainvi.train import seeded
 
 from ._annotation import AnnotationMixin
 from ._diagnosis import DiagnosisMixin
@@ -116,8 +116,7 @@ class DomainVI(
         self.agreement_, self.n_reference_domains_ = None, None
         self.audit_: dict[str, Any] = {}
         self.guard_: dict[str, Any] = {}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed, devices=[]):
             self.module = DomainVAE(
                 n_input=len(self.genes),
                 n_domains=[len(self.domains), *self._levels(EXTRA_DOMAINS_KEY)],
