@@ -14,10 +14,11 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import domainvi as dv
 from domainvi.cli import main
-from domainvi.cli._fit import accelerator, interruptible
+from domainvi.cli._fit import accelerator
 from domainvi.cli._main import BAD_INPUT, INTERRUPTED, SUCCESS
 from domainvi.cli._progress import EpochReport
 from domainvi.errors import InputError
@@ -77,12 +78,13 @@ def train(folder: Path, *more: str) -> int:
         (
             "transfer",
             ["REF", "QUERY", "--labels", "--batch", "--output", "-o", "--layer", "--seed"]
-            + ["--device", "--max-epochs", "--unknown-alpha", "--unlabeled", "--force"],
+            + ["--device", "--max-epochs", "--unknown-alpha", "--unlabeled", "--force"]
+            + ["--checkpoints", "--resume"],
         ),
         (
             "train",
             ["REF", "--labels", "--batch", "-o", "--layer", "--seed", "--device", "--max-epochs"]
-            + ["--force"],
+            + ["--force", "--checkpoints", "--resume"],
         ),
         ("annotate", ["MODEL", "DATA", "-o", "--unknown-alpha", "--device", "--force"]),
         ("audit", ["DATA", "--batch", "--labels", "--layer"]),
@@ -237,6 +239,19 @@ def test_audit_says_verdict_and_table(folder: Path, capsys) -> None:
     assert re.search(r"a +30 +30\n", out)
 
 
+def test_train_resumes_from_its_checkpoints(folder: Path, capsys) -> None:
+    checkpoints = ["--checkpoints", str(folder / "Zwischenstände ß")]
+    assert train(folder, *checkpoints, "--resume") == SUCCESS
+    model = dv.DomainVI.load(folder / "model")
+    assert train(folder, *checkpoints, "--force") == BAD_INPUT
+    assert "holds a checkpoint already. Pass resume=True (--resume)" in capsys.readouterr().err
+    assert train(folder, *checkpoints, "--force", "--resume") == SUCCESS
+    assert "Going on from the checkpoint in" in capsys.readouterr().err
+    again = dv.DomainVI.load(folder / "model").module.state_dict()
+    for name, value in model.module.state_dict().items():
+        assert torch.equal(value, again[name])
+
+
 # --- outputs --------------------------------------------------------------------------------------
 
 
@@ -279,6 +294,10 @@ BAD = {
         "ref é.h5ad: labels_key='lable' is not a column of adata.obs. Did you mean 'label'?",
     ),
     "one cohort": (["train", "{ref}", "-o", "{out}", *QUICK], "at least two domains"),
+    "resume from nowhere": (
+        ["train", "{ref}", "-o", "{out}", "--resume", *KEYS],
+        "--resume needs --checkpoints",
+    ),
     "reference twice": (
         ["transfer", "{ref}", "{ref}", "-o", "{out}", *QUICK],
         "All rows of reference and query are of one cohort, 'x'",
@@ -349,26 +368,6 @@ def test_faults_of_our_own_are_not_hidden(folder: Path, monkeypatch: pytest.Monk
 
 
 # --- parts ----------------------------------------------------------------------------------------
-
-
-def test_an_interrupt_that_became_an_exit_is_an_interrupt_again() -> None:
-    before = signal.getsignal(signal.SIGINT)
-
-    def swallow() -> None:  # as lightning does
-        try:
-            os.kill(os.getpid(), signal.SIGINT)
-        except KeyboardInterrupt:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            sys.exit(1)
-
-    with pytest.raises(KeyboardInterrupt), interruptible():
-        swallow()
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_an_exit_without_an_interrupt_stays_one() -> None:
-    with pytest.raises(SystemExit, match="3"), interruptible():
-        sys.exit(3)
 
 
 def test_device_names(monkeypatch: pytest.MonkeyPatch) -> None:

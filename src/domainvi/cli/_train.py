@@ -7,7 +7,19 @@ from cyclopts import Parameter
 
 from ._files import check_output, naming, read
 from ._fit import accelerator, fit
-from ._options import Batch, Data, Device, Force, Labels, Layer, MaxEpochs, Seed, Unlabeled
+from ._options import (
+    Batch,
+    Checkpoints,
+    Data,
+    Device,
+    Force,
+    Labels,
+    Layer,
+    MaxEpochs,
+    Resume,
+    Seed,
+    Unlabeled,
+)
 from ._report import reporting
 from ._summary import judgement
 
@@ -24,6 +36,8 @@ def train(
     seed: Seed = 0,
     device: Device = "auto",
     max_epochs: MaxEpochs = None,
+    checkpoints: Checkpoints = None,
+    resume: Resume = False,
     force: Force = False,
 ) -> None:
     """Train a model on several cohorts and save it.
@@ -46,6 +60,8 @@ def train(
                 seed=seed,
                 where=where,
                 max_epochs=max_epochs,
+                checkpoints=checkpoints,
+                resume=resume,
             )
         model.save(output, overwrite=force)
         for line in judgement(model):

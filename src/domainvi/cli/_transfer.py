@@ -7,6 +7,7 @@ from ._fit import accelerator, fit
 from ._join import Columns, check_query, check_reference, check_scales, cohort_of, join
 from ._options import (
     Batch,
+    Checkpoints,
     Data,
     Device,
     Force,
@@ -14,6 +15,7 @@ from ._options import (
     Layer,
     MaxEpochs,
     Output,
+    Resume,
     Seed,
     UnknownAlpha,
     Unlabeled,
@@ -43,6 +45,8 @@ def transfer(
     seed: Seed = 0,
     device: Device = "auto",
     max_epochs: MaxEpochs = None,
+    checkpoints: Checkpoints = None,
+    resume: Resume = False,
     force: Force = False,
 ) -> None:
     """Move labels from REF to QUERY, and write the annotated query.
@@ -76,6 +80,8 @@ def transfer(
             seed=seed,
             where=where,
             max_epochs=max_epochs,
+            checkpoints=checkpoints,
+            resume=resume,
         )
         _annotate(model, adata, joined, columns, unknown_alpha)
         for line in (

@@ -96,7 +96,7 @@ class RunMixin(JudgementMixin):
         if not resume:
             msg = (
                 f"checkpoint_dir={str(directory)!r} holds a checkpoint already. Pass resume=True "
-                "to go on from it, remove it, or choose another folder."
+                "(--resume) to go on from it, remove it, or choose another folder."
             )
             raise InputError(msg)
         return CheckpointFiles(identity, read_checkpoint(directory, identity))
