@@ -14,6 +14,7 @@ from ._loaders import (
 from ._matrix import (
     MatrixKind,
     MatrixSummary,
+    count_empty_rows,
     describe_matrix,
     iter_row_chunks,
     matrix_kind,
@@ -41,6 +42,7 @@ __all__ = [
     "check_likelihood",
     "check_setup",
     "cohorts",
+    "count_empty_rows",
     "describe_matrix",
     "iter_row_chunks",
     "labelled_weights",

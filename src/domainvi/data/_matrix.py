@@ -155,6 +155,25 @@ def matrix_kind(matrix: Any) -> MatrixKind:
     return describe_matrix(matrix).kind
 
 
+def count_empty_rows(matrix: Any) -> int:
+    """Count rows in which every value is 0.
+
+    Parameters
+    ----------
+    matrix
+        As for `iter_row_chunks`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from domainvi.data import count_empty_rows
+    >>> count_empty_rows(np.array([[0, 0], [0, 3]]))
+    1
+    """
+    found = (np.asarray((block != 0).sum(axis=1)) for _, block in iter_row_chunks(matrix))
+    return sum(int((values == 0).sum()) for values in found)
+
+
 def locate_nonfinite(matrix: Any, limit: int = 3) -> list[tuple[int, int]]:
     """Row and column of the first values that are not finite in single precision."""
     found: list[tuple[int, int]] = []

@@ -178,7 +178,7 @@ class DomainVI(
         InputError
             If something cannot be used; the message says what, and how to mend it.
         """
-        batch_keys = [batch_key] if isinstance(batch_key, str) else list(batch_key)
+        batch_keys = list(batch_key) if isinstance(batch_key, list | tuple) else [batch_key]
         check_setup(
             adata,
             batch_keys=batch_keys,

@@ -106,7 +106,7 @@ class TrainingMixin(RunMixin):
         Raises
         ------
         InputError
-            If an argument is out of range, before anything is changed.
+            If an argument is out of range, before anything is changed, or if no gene varies.
         TrainingError
             If a loss becomes NaN or infinite: names the step, the rows and the term.
         ModelFileError
@@ -185,6 +185,12 @@ class TrainingMixin(RunMixin):
         drawn = order[subsample(domain[order], label[order], self.seed)]
         set_library(self.module, work, drawn)
         x = log_rows(self.module, work, drawn)
+        if (x == x[0]).all():
+            msg = (
+                f"No gene differs between rows: all {len(x)} hold the same {x.shape[1]} values. "
+                "Check which layer holds the expression values."
+            )
+            raise InputError(msg)
         rows = TrainingRows(x, domain[drawn], label[drawn], is_source, len(self.classes))
         anchor = initialise(self.module, rows, self.scaling)
         self.agreement_ = None if anchor is None else anchor.agreement
