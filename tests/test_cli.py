@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -283,6 +284,33 @@ def test_an_interrupt_while_writing_leaves_what_was_there(
     assert sorted(folder.iterdir()) == before
 
 
+def test_a_full_disk_leaves_what_was_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    (folder / "out ñ.h5ad").write_text("mine")
+    before = sorted(folder.iterdir())
+
+    def half(_adata: ad.AnnData, path: Path, **_: object) -> None:
+        path.write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(ad.AnnData, "write_h5ad", half)
+    assert transfer(folder, "--force") == BAD_INPUT
+    assert "cannot be written: No space left on device. Free some" in capsys.readouterr().err
+    assert (folder / "out ñ.h5ad").read_text() == "mine"
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_folder_without_permission_is_noticed_before_training(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.setattr("domainvi.cli._files.os.access", lambda *_: False)
+    assert transfer(folder) == BAD_INPUT
+    shown = capsys.readouterr()
+    assert "cannot be written to. Write elsewhere." in shown.err
+    assert "training" not in shown.err
+
+
 # --- bad input ------------------------------------------------------------------------------------
 
 BAD = {
@@ -465,3 +493,30 @@ def test_an_interrupted_process_ends_with_130_and_writes_nothing(tmp_path: Path)
     assert rest.endswith("domainvi: interrupted\n")
     assert "Traceback" not in rest
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_an_interrupted_train_is_resumed_to_the_same_model(folder: Path) -> None:
+    command = [sys.executable, "-m", "domainvi", "train", str(folder / "both.h5ad"), *KEYS]
+    command += ["--max-epochs", "40", "--device", "cpu"]
+
+    def model(name: str, *more: str) -> list[str]:
+        return [*command, "-o", str(folder / name), *more]
+
+    subprocess.run(model("whole"), check=True, capture_output=True)
+    resumed = model("model ü", "--checkpoints", str(folder / "c"), "--resume")
+    with subprocess.Popen(resumed, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while "epoch 4/40" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == INTERRUPTED
+    assert re.search(r"Training was interrupted\. The model has the weights of epoch \d+", rest)
+    assert not (folder / "model ü").exists()
+    done = subprocess.run(resumed, check=True, capture_output=True, text=True)
+    assert "Going on from the checkpoint" in done.stderr
+    assert "epoch 4/40" not in done.stderr
+    state = dv.DomainVI.load(folder / "whole").module.state_dict()
+    found = dv.DomainVI.load(folder / "model ü").module.state_dict()
+    assert [name for name, value in state.items() if not torch.equal(value, found[name])] == []

@@ -130,11 +130,13 @@ def names(draw: st.DrawFn, stem: str, n: int) -> list[str]:
 
 
 @st.composite
-def objects(draw: st.DrawFn) -> ad.AnnData:
+def objects(draw: st.DrawFn, *, all_genes: bool = False) -> ad.AnnData:
     """Build an AnnData object with what may be wrong with it."""
     n_obs = draw(st.sampled_from((0, 1, 2, 3, 5, 8)) if draw(rarely(6)) else st.integers(20, 40))
     n_vars = draw(
-        st.sampled_from((0, 1, 2, 3)) if draw(rarely(8)) else st.integers(14, len(GENES))
+        st.sampled_from((0, 1, 2, 3))
+        if draw(rarely(8))
+        else st.integers(len(GENES) if all_genes else 14, len(GENES))
     )
     obs = pd.DataFrame(
         {
