@@ -169,10 +169,10 @@ def keys() -> st.SearchStrategy[dict[str, Any]]:
     """Arguments of ``setup_anndata``, right ones and wrong ones."""
     optional = {
         "unlabeled_category": st.sampled_from(("Unknown", "b", "nothing", None, 3)),
-        "layer": st.sampled_from((None, "other", "nothing")),
-        "size_factor_key": st.sampled_from((None, "age", "sex", "nothing")),
-        "categorical_covariate_keys": st.sampled_from((None, [], ["sex"], ["label"], ["nothing"])),
-        "continuous_covariate_keys": st.sampled_from((None, ["age"], ["sex"], ["nothing"])),
+        "layer": st.sampled_from((None, "other", "nothing", 3, ["other"])),
+        "size_factor_key": st.sampled_from((None, "age", "age", "sex", "nothing", ["age"], 3)),
+        "categorical_covariate_keys": st.sampled_from((None, [], ["sex"], ["sex"], ("sex",), "sex", ["label"], [["sex"]], 3)),
+        "continuous_covariate_keys": st.sampled_from((None, ["age"], ["age"], ["sex"], ["nothing"], "age")),
     }
     plain = st.just({"batch_key": "domain", "labels_key": "label"})
     columns = st.sampled_from(("domain", ["domain", "plate"], ("domain",)))
