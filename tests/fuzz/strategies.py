@@ -12,7 +12,20 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 GENES = [f"g{i}" for i in range(24)]
-ODD_NAMES = ["", " ", "a/b", "naïve", "基因", "-1", "nan", "Unknown", "x" * 300, "g\n1", "\ud7ff", "0"]
+ODD_NAMES = [
+    "",
+    " ",
+    "a/b",
+    "naïve",
+    "基因",
+    "-1",
+    "nan",
+    "Unknown",
+    "x" * 300,
+    "g\n1",
+    "\ud7ff",
+    "0",
+]
 ODD_VALUES = [np.nan, np.inf, -np.inf, -1.0, 1e38, 1e-38, 3e9, 0.5, -0.0]
 DTYPES = ["float32", "float64", "float16", "int8", "int64", "uint16", "bool", "complex64", "object"]
 
@@ -171,8 +184,12 @@ def keys() -> st.SearchStrategy[dict[str, Any]]:
         "unlabeled_category": st.sampled_from(("Unknown", "b", "nothing", None, 3)),
         "layer": st.sampled_from((None, "other", "nothing", 3, ["other"])),
         "size_factor_key": st.sampled_from((None, "age", "age", "sex", "nothing", ["age"], 3)),
-        "categorical_covariate_keys": st.sampled_from((None, [], ["sex"], ["sex"], ("sex",), "sex", ["label"], [["sex"]], 3)),
-        "continuous_covariate_keys": st.sampled_from((None, ["age"], ["age"], ["sex"], ["nothing"], "age")),
+        "categorical_covariate_keys": st.sampled_from(
+            (None, [], ["sex"], ["sex"], ("sex",), "sex", ["label"], [["sex"]], 3)
+        ),
+        "continuous_covariate_keys": st.sampled_from(
+            (None, ["age"], ["age"], ["sex"], ["nothing"], "age")
+        ),
     }
     plain = st.just({"batch_key": "domain", "labels_key": "label"})
     columns = st.sampled_from(("domain", ["domain", "plate"], ("domain",)))

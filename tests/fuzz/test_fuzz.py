@@ -100,14 +100,14 @@ def query(model: dv.DomainVI, adata: AnnData) -> None:
     assert np.isfinite(mapped.predict(soft=True).to_numpy()).all()
 
 
-@settings(max_examples=40, **SETTINGS)
+@settings(max_examples=25, **SETTINGS)
 @given(adata=objects(), arguments=keys())
 def test_setup_and_training(counts, adata, arguments) -> None:
     with outcome(counts, "setup"):
         run(adata, arguments)
 
 
-@settings(max_examples=30, **SETTINGS)
+@settings(max_examples=20, **SETTINGS)
 @given(adata=objects(all_genes=True))
 def test_queries(counts, model, adata) -> None:
     with outcome(counts, "query"):
@@ -141,7 +141,7 @@ def check_transfer(folder: Path, counts: Counter, ref: AnnData, adata: AnnData) 
     assert [p for p in folder.iterdir() if p.name.startswith(".")] == []
 
 
-@settings(max_examples=15, **SETTINGS)
+@settings(max_examples=10, **SETTINGS)
 @given(ref=objects(), adata=objects())
 def test_transfer(counts, tmp_path, ref, adata) -> None:
     check_transfer(tmp_path, counts, ref, adata)

@@ -79,9 +79,7 @@ def test_nothing_changes_but_the_documented_keys(tmp_path: Path) -> None:
     assert_unchanged(adata, before)
     model.annotate(adata)
     written = ("label_pred", "label_conf", "label_unknown")
-    assert_unchanged(
-        adata, before, besides=(*written, "X_domainvi", "label_prob", "domainvi")
-    )
+    assert_unchanged(adata, before, besides=(*written, "X_domainvi", "label_prob", "domainvi"))
 
 
 def test_nothing_changes_when_a_call_fails_midway(monkeypatch: pytest.MonkeyPatch) -> None:

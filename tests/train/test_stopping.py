@@ -144,6 +144,7 @@ model.train(max_epochs=4, batch_size=32, enable_progress_bar=False, checkpoint_d
 """
 
 
+@pytest.mark.slow
 def test_a_terminated_process_says_so_and_can_be_resumed(cohorts, tmp_path):
     command = [sys.executable, "-W", "ignore", "-c", TERMINATED, str(tmp_path / "c")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

@@ -11,11 +11,11 @@ import domainvi as dv
 
 def train(directory: str) -> None:
     """Train with checkpoints, from what an earlier process left, and print the weights' hash."""
-    adata = dv.data.synthetic_cohorts(n_obs=120, n_genes=60, seed=1)
+    adata = dv.data.synthetic_cohorts(n_obs=80, n_genes=60, seed=1)
     dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
     model = dv.DomainVI(adata, n_latent=4, n_hidden=8, n_components=8)
     model.train(
-        max_epochs=8,
+        max_epochs=4,
         batch_size=32,
         checkpoint_dir=directory,
         resume=True,

@@ -28,7 +28,7 @@ class MatrixSummary:
     n_nonzero
         Number of finite values other than 0.
     n_nonfinite
-        Number of values that are NaN, infinite or beyond 1e12, whose squares leave single precision.
+        Number of values that are NaN, infinite or beyond 1e12.
     n_negative
         Number of values below 0.
     n_fractional

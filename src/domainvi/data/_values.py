@@ -41,7 +41,8 @@ def check_values(adata: AnnData, layer: str | None) -> None:
         )
         msg = (
             f"{where} has {summary.n_nonfinite} values that are NaN, infinite or beyond 1e12, too "
-            f"large for sums in single precision, the first at {places}. Fill them, or drop these rows or genes."
+            f"large for sums in single precision, the first at {places}. Fill them, or drop these "
+            "rows or genes."
         )
         raise InputError(msg)
     if summary.n_negative and not summary.n_fractional:

@@ -178,7 +178,9 @@ class DomainVI(
         InputError
             If something cannot be used; the message says what, and how to mend it.
         """
-        batch_keys = list(batch_key) if isinstance(batch_key, list | tuple) else [batch_key]
+        batch_keys: list[Any] = (
+            list(batch_key) if isinstance(batch_key, list | tuple) else [batch_key]
+        )
         check_setup(
             adata,
             batch_keys=batch_keys,

@@ -41,9 +41,7 @@ class CheckpointFiles(CheckpointIO):
         tensors: dict[str, torch.Tensor] = {}
         content = _without_tensors(checkpoint, "", tensors)
         metadata = {"model": KIND, "identity": self.identity, "checkpoint": content}
-        write_model(
-            path, tensors, metadata, overwrite=True, package_version=version("domainvi")
-        )
+        write_model(path, tensors, metadata, overwrite=True, package_version=version("domainvi"))
 
     def load_checkpoint(
         self,

@@ -12,7 +12,8 @@ from domainvi.errors import TrainingError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-CHECK_EVERY = 20
+# Losses and two gradient norms a step: about 20 steps.
+CHECK_EVERY = 60
 _SHOWN = 5
 
 
@@ -28,12 +29,14 @@ class FaultFinder:
     """Check the figures of each step.
 
     On a CPU a step is checked before its gradients are computed. A GPU would have to wait, so
-    there 20 steps are checked at once, and at the end of an epoch what remains.
+    there about 20 steps are checked at once, and at the end of an epoch what remains.
 
     Parameters
     ----------
     remedy
         What to do, for the message.
+    every
+        Figures to check at once; by the device of the figures if ``None``.
 
     Examples
     --------
@@ -46,8 +49,8 @@ class FaultFinder:
     domainvi.errors.TrainingError: loss became NaN or infinite in step 8, rows 3, 5 of the data. ...
     """
 
-    def __init__(self, remedy: str) -> None:
-        self.remedy = remedy
+    def __init__(self, remedy: str, every: int | None = None) -> None:
+        self.remedy, self.every = remedy, every
         self.steps: list[_Step] = []
 
     def add(
@@ -77,7 +80,8 @@ class FaultFinder:
         """
         detached = {name: value.detach() for name, value in terms.items()}
         self.steps.append(_Step(number, detached, row_terms, rows))
-        if next(iter(detached.values())).device.type == "cpu" or len(self.steps) >= CHECK_EVERY:
+        on_cpu = next(iter(detached.values())).device.type == "cpu"
+        if len(self.steps) >= (self.every or (1 if on_cpu else CHECK_EVERY)):
             self.check()
 
     def check(self) -> None:

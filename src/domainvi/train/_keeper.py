@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
-import torch
 
 from ._randomness import random_state, set_random_state
 
 if TYPE_CHECKING:
     import os
+
+    import torch
 
     from domainvi.data import TransferDataModule
 
@@ -39,7 +41,8 @@ class Keeper(pl.Callback):
         directory: str | os.PathLike[str] | None = None,
         every: int = 1,
     ) -> None:
-        self.sampler, self.directory, self.every = data.sampler, directory, every
+        self.sampler, self.every = data.sampler, every
+        self.directory = None if directory is None else Path(directory)
         self.rows: list[dict[str, float]] = []
         self.best: dict[str, torch.Tensor] = {}
         self.best_epoch, self.best_loss = 0, math.inf
@@ -104,7 +107,7 @@ class Keeper(pl.Callback):
             self._remember(plan, self.epoch, loss)
 
     def _remember(self, plan: pl.LightningModule, epoch: int, loss: float) -> None:
-        state = plan.module.state_dict()  # type: ignore[operator, union-attr]
+        state = plan.module.state_dict()  # type: ignore[union-attr]
         self.best = {name: value.detach().clone() for name, value in state.items()}
         self.best_epoch, self.best_loss = epoch, loss
 
