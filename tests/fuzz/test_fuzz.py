@@ -55,8 +55,7 @@ def outcome(counts: Counter, what: str) -> Iterator[None]:
         try:
             yield
             counts[what, "success"] += 1
-        except InputError as error:
-            assert str(error)
+        except InputError:
             counts[what, "refused"] += 1
     assert time.monotonic() - start < MAX_SECONDS
 

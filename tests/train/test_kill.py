@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,8 @@ def kill(process, directory, seconds):
     """Kill a training after some seconds; tell whether it was still running."""
     pid = start(process, directory)
     time.sleep(seconds)
-    os.kill(pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
     line = process.stdout.readline()
     if not line.startswith("over"):
         line = process.stdout.readline()
