@@ -78,8 +78,11 @@ class FaultFinder:
         TrainingError
             If a figure of a step that is due is NaN or infinite.
         """
-        detached = {name: value.detach() for name, value in terms.items()}
-        self.steps.append(_Step(number, detached, row_terms, rows))
+        detached, by_row = (
+            {name: value.detach() for name, value in figures.items()}
+            for figures in (terms, row_terms)
+        )
+        self.steps.append(_Step(number, detached, by_row, rows))
         on_cpu = next(iter(detached.values())).device.type == "cpu"
         if len(self.steps) >= (self.every or (1 if on_cpu else CHECK_EVERY)):
             self.check()
@@ -115,7 +118,7 @@ def _blamed(step: _Step) -> list[int]:
     bad = torch.zeros(len(rows), dtype=torch.bool)
     for values in step.row_terms.values():
         if len(values) == len(rows):
-            bad |= ~torch.isfinite(values.detach()).cpu()
+            bad |= ~torch.isfinite(values).cpu()
     return sorted(set((rows[bad] if bad.any() else rows).tolist()))
 
 
