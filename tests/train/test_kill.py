@@ -67,7 +67,6 @@ def kill(process, directory, seconds):
 @pytest.fixture(scope="module")
 def undisturbed(trainer, tmp_path_factory):
     """Hash and epochs of a training that nothing disturbs, and how long it takes."""
-    finish(trainer, tmp_path_factory.mktemp("warm") / "c")
     return finish(trainer, tmp_path_factory.mktemp("whole") / "c")
 
 

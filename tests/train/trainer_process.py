@@ -1,16 +1,17 @@
-"""A process that trains on demand, to be killed; forks, so that torch is imported once."""
+"""A process that trains on demand, to be killed; forks, so that all is imported only once."""
 
 import os
 import sys
 from hashlib import sha256
+from tempfile import TemporaryDirectory
 
 import torch
 
 import domainvi as dv
 
 
-def train(directory: str) -> None:
-    """Train with checkpoints, from what an earlier process left, and print the weights' hash."""
+def train(directory: str) -> str:
+    """Train with checkpoints, from what an earlier process left; the hash of the weights."""
     adata = dv.data.synthetic_cohorts(n_obs=80, n_genes=60, seed=1)
     dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
     model = dv.DomainVI(adata, n_latent=4, n_hidden=8, n_components=8)
@@ -22,18 +23,19 @@ def train(directory: str) -> None:
         enable_progress_bar=False,
     )
     weights = b"".join(v.numpy().tobytes() for v in model.module.state_dict().values())
-    epochs = len(model.history["train_loss"])
-    sys.stdout.write(f"{sha256(weights).hexdigest()} {epochs}\n")
-    sys.stdout.flush()
+    return f"{sha256(weights).hexdigest()} {len(model.history['train_loss'])}\n"
 
 
 def main() -> None:
     """Fork a training for each directory on standard input, and wait until it is over."""
     torch.set_num_threads(1)
+    with TemporaryDirectory() as folder:  # what is imported late is imported now
+        train(folder)
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
-            train(line.rstrip("\n"))
+            sys.stdout.write(train(line.rstrip("\n")))
+            sys.stdout.flush()
             os._exit(0)
         sys.stdout.write(f"{pid}\n")
         sys.stdout.flush()
