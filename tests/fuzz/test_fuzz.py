@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SMALL = {"n_latent": 2, "n_hidden": 4, "n_components": 4}
 QUICK = {"max_epochs": 1, "batch_size": 8, "enable_progress_bar": False}
-MAX_SECONDS = 10
+MAX_SECONDS = 10  # of the processor, so that a busy machine is no fault
 SETTINGS = {
     "deadline": None,
     "derandomize": True,
@@ -49,7 +49,7 @@ def counts() -> Counter:
 @contextmanager
 def outcome(counts: Counter, what: str) -> Iterator[None]:
     """Let refusals pass that come before training, count how it went, and bound the time."""
-    start = time.monotonic()
+    start = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -57,7 +57,7 @@ def outcome(counts: Counter, what: str) -> Iterator[None]:
             counts[what, "success"] += 1
         except InputError:
             counts[what, "refused"] += 1
-    assert time.monotonic() - start < MAX_SECONDS
+    assert time.process_time() - start < MAX_SECONDS
 
 
 def run(adata: AnnData, arguments: dict[str, Any]) -> None:
@@ -154,7 +154,7 @@ def test_some_got_through_and_some_did_not(counts) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=600, **SETTINGS)
+@settings(max_examples=650, **SETTINGS)
 @given(adata=objects(), arguments=keys())
 def test_setup_and_training_at_length(counts, adata, arguments) -> None:
     with outcome(counts, "setup"):

@@ -54,7 +54,7 @@ def forged(saved: Path, target: Path, content: dict[str, Any]) -> Path:
 
 def load(path: Path) -> bool:
     """Load; tell whether that was refused, in time and without much memory."""
-    start, message = time.monotonic(), ""
+    start, message = time.process_time(), ""
     tracemalloc.start()
     try:
         dv.DomainVI.load(path)
@@ -62,7 +62,7 @@ def load(path: Path) -> bool:
         message = str(error)
     assert tracemalloc.get_traced_memory()[1] < MAX_BYTES
     tracemalloc.stop()
-    assert time.monotonic() - start < MAX_SECONDS
+    assert time.process_time() - start < MAX_SECONDS
     assert "\n" not in message
     return bool(message)
 
