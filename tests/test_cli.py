@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -14,10 +15,11 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import domainvi as dv
 from domainvi.cli import main
-from domainvi.cli._fit import accelerator, interruptible
+from domainvi.cli._fit import accelerator
 from domainvi.cli._main import BAD_INPUT, INTERRUPTED, SUCCESS
 from domainvi.cli._progress import EpochReport
 from domainvi.errors import InputError
@@ -77,12 +79,13 @@ def train(folder: Path, *more: str) -> int:
         (
             "transfer",
             ["REF", "QUERY", "--labels", "--batch", "--output", "-o", "--layer", "--seed"]
-            + ["--device", "--max-epochs", "--unknown-alpha", "--unlabeled", "--force"],
+            + ["--device", "--max-epochs", "--unknown-alpha", "--unlabeled", "--force"]
+            + ["--checkpoints", "--resume"],
         ),
         (
             "train",
             ["REF", "--labels", "--batch", "-o", "--layer", "--seed", "--device", "--max-epochs"]
-            + ["--force"],
+            + ["--force", "--checkpoints", "--resume"],
         ),
         ("annotate", ["MODEL", "DATA", "-o", "--unknown-alpha", "--device", "--force"]),
         ("audit", ["DATA", "--batch", "--labels", "--layer"]),
@@ -336,6 +339,19 @@ def test_explain_writes_what_the_model_says(folder: Path, capsys) -> None:
     assert list(pd.read_csv(folder / "genes.csv", index_col="gene")) == ["x", "y"]
 
 
+def test_train_resumes_from_its_checkpoints(folder: Path, capsys) -> None:
+    checkpoints = ["--checkpoints", str(folder / "Zwischenstände ß")]
+    assert train(folder, *checkpoints, "--resume") == SUCCESS
+    model = dv.DomainVI.load(folder / "model")
+    assert train(folder, *checkpoints, "--force") == BAD_INPUT
+    assert "holds a checkpoint already. Pass resume=True (--resume)" in capsys.readouterr().err
+    assert train(folder, *checkpoints, "--force", "--resume") == SUCCESS
+    assert "Going on from the checkpoint in" in capsys.readouterr().err
+    again = dv.DomainVI.load(folder / "model").module.state_dict()
+    for name, value in model.module.state_dict().items():
+        assert torch.equal(value, again[name])
+
+
 # --- outputs --------------------------------------------------------------------------------------
 
 
@@ -367,6 +383,33 @@ def test_an_interrupt_while_writing_leaves_what_was_there(
     assert sorted(folder.iterdir()) == before
 
 
+def test_a_full_disk_leaves_what_was_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    (folder / "out ñ.h5ad").write_text("mine")
+    before = sorted(folder.iterdir())
+
+    def half(_adata: ad.AnnData, path: Path, **_: object) -> None:
+        path.write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(ad.AnnData, "write_h5ad", half)
+    assert transfer(folder, "--force") == BAD_INPUT
+    assert "cannot be written: No space left on device. Free some" in capsys.readouterr().err
+    assert (folder / "out ñ.h5ad").read_text() == "mine"
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_folder_without_permission_is_noticed_before_training(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.setattr("domainvi.cli._files.os.access", lambda *_: False)
+    assert transfer(folder) == BAD_INPUT
+    shown = capsys.readouterr()
+    assert "cannot be written to. Write elsewhere." in shown.err
+    assert "training" not in shown.err
+
+
 # --- bad input ------------------------------------------------------------------------------------
 
 BAD = {
@@ -378,6 +421,10 @@ BAD = {
         "ref é.h5ad: labels_key='lable' is not a column of adata.obs. Did you mean 'label'?",
     ),
     "one cohort": (["train", "{ref}", "-o", "{out}", *QUICK], "at least two domains"),
+    "resume from nowhere": (
+        ["train", "{ref}", "-o", "{out}", "--resume", *KEYS],
+        "--resume needs --checkpoints",
+    ),
     "reference twice": (
         ["transfer", "{ref}", "{ref}", "-o", "{out}", *QUICK],
         "All rows of reference and query are of one cohort, 'x'",
@@ -461,26 +508,6 @@ def test_faults_of_our_own_are_not_hidden(folder: Path, monkeypatch: pytest.Monk
 
 
 # --- parts ----------------------------------------------------------------------------------------
-
-
-def test_an_interrupt_that_became_an_exit_is_an_interrupt_again() -> None:
-    before = signal.getsignal(signal.SIGINT)
-
-    def swallow() -> None:  # as lightning does
-        try:
-            os.kill(os.getpid(), signal.SIGINT)
-        except KeyboardInterrupt:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            sys.exit(1)
-
-    with pytest.raises(KeyboardInterrupt), interruptible():
-        swallow()
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_an_exit_without_an_interrupt_stays_one() -> None:
-    with pytest.raises(SystemExit, match="3"), interruptible():
-        sys.exit(3)
 
 
 def test_device_names(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -637,3 +664,30 @@ def test_bad_targets_end_with_one_line(
     arguments = ["annotate", str(with_targets / "model"), query, "-o", out, "--targets", "age"]
     assert main(arguments) == BAD_INPUT
     assert "'age' is not a target of this model; it has sex" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_an_interrupted_train_is_resumed_to_the_same_model(folder: Path) -> None:
+    command = [sys.executable, "-m", "domainvi", "train", str(folder / "both.h5ad"), *KEYS]
+    command += ["--max-epochs", "40", "--device", "cpu"]
+
+    def model(name: str, *more: str) -> list[str]:
+        return [*command, "-o", str(folder / name), *more]
+
+    subprocess.run(model("whole"), check=True, capture_output=True)
+    resumed = model("model ü", "--checkpoints", str(folder / "c"), "--resume")
+    with subprocess.Popen(resumed, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while "epoch 4/40" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == INTERRUPTED
+    assert re.search(r"Training was interrupted\. The model has the weights of epoch \d+", rest)
+    assert not (folder / "model ü").exists()
+    done = subprocess.run(resumed, check=True, capture_output=True, text=True)
+    assert "Going on from the checkpoint" in done.stderr
+    assert "epoch 4/40" not in done.stderr
+    state = dv.DomainVI.load(folder / "whole").module.state_dict()
+    found = dv.DomainVI.load(folder / "model ü").module.state_dict()
+    assert [name for name, value in state.items() if not torch.equal(value, found[name])] == []

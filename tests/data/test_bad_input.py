@@ -353,7 +353,10 @@ ODD: dict[str, tuple[Change, dict[str, Any]]] = {
     "no domain wanted": (same, {"batch_keys": [], "require_domains": False}),
     "several domain columns": (same, {"batch_keys": ["cohort", "sex"]}),
     "targets": (same, {"target_keys": ["sex", "age"]}),
-    "targets with gaps": (put("age", np.array([1, 2, 3, 4, 5, np.nan] * 2)), {"target_keys": ["age"]}),
+    "targets with gaps": (
+        put("age", np.array([1, 2, 3, 4, 5, np.nan] * 2)),
+        {"target_keys": ["age"]},
+    ),
     "nullable target": (
         put("age", pd.array([1, 2, 3, 4, 5, None] * 2, dtype="Int64")),
         {"target_keys": ["age"]},

@@ -111,5 +111,7 @@ def test_half_precision_is_read_too() -> None:
     assert locate_nonfinite(matrix) == [(0, 1)]
 
 
-def test_double_precision_beyond_single_is_not_finite() -> None:
-    assert describe_matrix(np.array([[1e39, 3e38]])).n_nonfinite == 1
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint64"])
+def test_values_whose_squares_leave_single_precision_are_not_finite(dtype: str) -> None:
+    values = np.array([[2_000_000_000_000, 999_999_999_999]]).astype(dtype)
+    assert describe_matrix(values).n_nonfinite == 1

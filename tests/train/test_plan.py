@@ -11,6 +11,7 @@ from domainvi.errors import TrainingError
 from domainvi.module import DomainVAE
 from domainvi.nn import NO_DECAY
 from domainvi.train import DomainTrainingPlan, ramp
+from domainvi.train._faults import FaultFinder
 from domainvi.train._plan import MAX_GRADIENT_NORM, parameter_groups
 
 
@@ -116,11 +117,20 @@ def test_all_genes_where_there_are_no_more(module, genes_per_step):
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_loss_that_is_no_number_is_an_error(module, value):
     plan = DomainTrainingPlan(module, n_steps=10, lr=0.5)
-    plan._add("train_loss", torch.tensor(value))
-    plan._add("kl_local_train", torch.tensor(value))
-    plan._add("elbo_train", torch.tensor(1.0))
-    with pytest.raises(TrainingError, match=r"terms: kl_local_train\. .*lr=0\.5"):
-        plan.on_train_epoch_end()
+    bad, good = torch.tensor(value), torch.tensor(1.0)
+    terms = {"train_loss": bad, "kl_local": bad, "elbo": good}
+    by_row = {"kl_local": torch.stack([good, bad])}
+    with pytest.raises(TrainingError, match=r"^kl_local became .*step 3, rows 7 of .*lr=0\.5"):
+        plan.faults.add(3, terms, by_row, torch.tensor([4, 7]))
+
+
+def test_steps_are_checked_together_where_waiting_is_dear():
+    finder = FaultFinder("Look.", every=3)
+    finder.add(1, {"loss": torch.tensor(1.0)}, {}, None)
+    finder.add(2, {"loss": torch.tensor(math.nan)}, {}, None)
+    with pytest.raises(TrainingError, match="loss became NaN or infinite in step 2"):
+        finder.add(3, {"loss": torch.tensor(math.inf)}, {}, None)
+    finder.check()
 
 
 def test_terms_are_averaged_over_batches(module):

@@ -12,7 +12,7 @@ from cyclopts.validators import Number
 from domainvi.errors import InputError
 
 from ._files import check_output, naming, read, whole
-from ._fit import accelerator, interruptible
+from ._fit import accelerator
 from ._options import Batch, Data, Device, Force, Labels, Layer, MaxEpochs, Unlabeled
 from ._report import reporting
 
@@ -97,7 +97,7 @@ def benchmark(
         }
         adata = read(data)
         # scvi-tools prints what stopped a training, which nobody has to know here.
-        with naming(data), interruptible(), redirect_stdout(io.StringIO()):
+        with naming(data), redirect_stdout(io.StringIO()):
             table = measure(
                 adata,
                 batch_key=batch,

@@ -1,5 +1,6 @@
 """Reading and writing h5ad files, with errors that name the file."""
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +50,9 @@ def check_output(path: Path, force: bool, *, inputs: tuple[Path, ...] = ()) -> N
     if any(path.exists() and path.samefile(other) for other in inputs if other.exists()):
         msg = f"{path} is read by this command too. Write to another file."
         raise InputError(msg)
+    if not os.access(path.absolute().parent, os.W_OK):
+        msg = f"{path}: the folder {path.parent} cannot be written to. Write elsewhere."
+        raise InputError(msg)
     if path.exists() and not force:
         msg = f"{path} exists already. Pass --force to replace it, or write elsewhere."
         raise InputError(msg)
@@ -73,8 +77,13 @@ def write(adata: "AnnData", path: Path) -> None:
     if path.is_dir():
         msg = f"{path} is a folder; expected the name of a file to write."
         raise InputError(msg)
-    with whole(path) as beside:
-        adata.write_h5ad(beside, compression="gzip")
+    try:
+        with whole(path) as beside:
+            adata.write_h5ad(beside, compression="gzip")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        msg = f"{path} cannot be written: {reason}. Free some space or write elsewhere."
+        raise InputError(msg) from error
 
 
 @contextmanager

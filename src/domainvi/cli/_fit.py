@@ -1,12 +1,9 @@
-"""Training as the commands do it: on a named device, with progress, and open to interrupts."""
+"""Training as the commands do it: on a named device, with progress and checkpoints."""
 
 import io
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
-from types import FrameType
+from contextlib import redirect_stdout
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domainvi.errors import InputError
@@ -55,11 +52,16 @@ def fit(
     where: dict[str, Any],
     max_epochs: int | None,
     targets: list[str] | None = None,
+    checkpoints: Path | None = None,
+    resume: bool = False,
 ) -> "DomainVI":
     """Set up and train a model on the device of :func:`accelerator`."""
     from domainvi import DomainVI
 
     from ._progress import EpochReport
+
+    if resume and checkpoints is None:
+        raise InputError("--resume needs --checkpoints, the folder to go on from.")
 
     DomainVI.setup_anndata(
         adata,
@@ -71,44 +73,14 @@ def fit(
     )
     model = DomainVI(adata, seed=seed)
     # scvi-tools prints what stopped a training, which the caller reports anyhow.
-    with interruptible(), redirect_stdout(io.StringIO()):
+    with redirect_stdout(io.StringIO()):
         model.train(
             max_epochs=max_epochs,
             enable_progress_bar=False,
             enable_model_summary=False,
+            checkpoint_dir=checkpoints,
+            resume=resume,
             callbacks=[EpochReport(sys.stderr)],
             **where,
         )
     return model
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Let Ctrl-C end the command, though lightning turns it into an exit of its own.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        If the process was interrupted, whatever a library made of it.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    interrupted = False
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        nonlocal interrupted
-        interrupted = True
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    except SystemExit as error:
-        if interrupted:
-            raise KeyboardInterrupt from error
-        raise
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if interrupted:
-        raise KeyboardInterrupt

@@ -43,6 +43,22 @@ MaxEpochs = Annotated[
         help="Passes over the data; the model's own number if not given.",
     ),
 ]
+Checkpoints = Annotated[
+    Path | None,
+    Parameter(
+        "--checkpoints",
+        help="Folder for a checkpoint after each epoch, from which --resume goes on.",
+    ),
+]
+Resume = Annotated[
+    bool,
+    Parameter(
+        "--resume",
+        negative="",
+        show_default=False,
+        help="Go on from the folder of --checkpoints, if there is a checkpoint in it yet.",
+    ),
+]
 UnknownAlpha = Annotated[
     float | None,
     Parameter(

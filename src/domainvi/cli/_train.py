@@ -9,12 +9,14 @@ from ._files import check_output, naming, read
 from ._fit import accelerator, fit
 from ._options import (
     Batch,
+    Checkpoints,
     Data,
     Device,
     Force,
     Labels,
     Layer,
     MaxEpochs,
+    Resume,
     Seed,
     Targets,
     Unlabeled,
@@ -36,6 +38,8 @@ def train(
     seed: Seed = 0,
     device: Device = "auto",
     max_epochs: MaxEpochs = None,
+    checkpoints: Checkpoints = None,
+    resume: Resume = False,
     force: Force = False,
 ) -> None:
     """Train a model on several cohorts and save it.
@@ -59,6 +63,8 @@ def train(
                 where=where,
                 max_epochs=max_epochs,
                 targets=targets,
+                checkpoints=checkpoints,
+                resume=resume,
             )
         model.save(output, overwrite=force)
         for line in judgement(model):

@@ -7,6 +7,7 @@ from ._fit import accelerator, fit
 from ._join import Columns, check_query, check_reference, check_scales, cohort_of, join
 from ._options import (
     Batch,
+    Checkpoints,
     Data,
     Device,
     Force,
@@ -15,6 +16,7 @@ from ._options import (
     MaxEpochs,
     Output,
     Report,
+    Resume,
     Seed,
     Targets,
     UnknownAlpha,
@@ -47,6 +49,8 @@ def transfer(
     seed: Seed = 0,
     device: Device = "auto",
     max_epochs: MaxEpochs = None,
+    checkpoints: Checkpoints = None,
+    resume: Resume = False,
     force: Force = False,
 ) -> None:
     """Move labels from REF to QUERY, and write the annotated query.
@@ -83,6 +87,8 @@ def transfer(
             where=where,
             max_epochs=max_epochs,
             targets=targets,
+            checkpoints=checkpoints,
+            resume=resume,
         )
         _annotate(model, adata, joined, columns, unknown_alpha)
         for line in (

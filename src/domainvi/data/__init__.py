@@ -4,6 +4,7 @@ from ._audit import Audit, audit_arrays
 from ._cohorts import cohorts
 from ._genes import GeneAlignment, align_genes
 from ._loaders import (
+    ROWS_KEY,
     TEACHER_KEY,
     TransferDataModule,
     TransferSampler,
@@ -14,6 +15,7 @@ from ._loaders import (
 from ._matrix import (
     MatrixKind,
     MatrixSummary,
+    count_empty_rows,
     describe_matrix,
     iter_row_chunks,
     matrix_kind,
@@ -28,6 +30,7 @@ from ._values import LARGEST_LOG_VALUE, check_likelihood
 
 __all__ = [
     "LARGEST_LOG_VALUE",
+    "ROWS_KEY",
     "TEACHER_KEY",
     "Audit",
     "Columns",
@@ -43,6 +46,7 @@ __all__ = [
     "check_likelihood",
     "check_setup",
     "cohorts",
+    "count_empty_rows",
     "describe_matrix",
     "iter_row_chunks",
     "labelled_weights",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MIN_STEPS_PER_EPOCH = 20
 TEACHER_KEY = "teacher"
+ROWS_KEY = "rows"
 
 
 def labelled_weights(
@@ -66,7 +67,10 @@ def row_loader(
     manager: AnnDataManager, rows: NDArray[np.int64] | None, batch_size: int
 ) -> AnnDataLoader:
     """Load rows in order, all of them if ``None``."""
-    return AnnDataLoader(manager, rows, batch_size=batch_size, collate_fn=to_tensors)
+    # A loader draws a seed for workers whenever it starts, from torch's own numbers if not told.
+    return AnnDataLoader(
+        manager, rows, batch_size=batch_size, collate_fn=to_tensors, generator=torch.Generator()
+    )
 
 
 class TransferSampler(Sampler[list[int]]):
@@ -119,25 +123,26 @@ class TransferSampler(Sampler[list[int]]):
             yield batch.tolist()
 
 
-class TaughtRows(Dataset):
-    """Rows of a dataset with the teacher's probabilities beside them.
+class NumberedRows(Dataset):
+    """Rows of a dataset with their numbers and the teacher's probabilities beside them.
 
     Parameters
     ----------
     rows
         Dataset that is indexed by lists of row numbers.
     teacher
-        Class probabilities of all rows, shape ``(n_rows, n_classes)``.
+        Class probabilities of all rows, shape ``(n_rows, n_classes)``, or ``None``.
     """
 
-    def __init__(self, rows: Dataset, teacher: NDArray[np.float32]) -> None:
+    def __init__(self, rows: Dataset, teacher: NDArray[np.float32] | None) -> None:
         self.rows, self.teacher = rows, teacher
 
     def __len__(self) -> int:
-        return len(self.teacher)
+        return len(self.rows)  # type: ignore[arg-type]
 
     def __getitem__(self, index: list[int]) -> dict[str, NDArray]:
-        return {**self.rows[index], TEACHER_KEY: self.teacher[index]}
+        batch = {**self.rows[index], ROWS_KEY: np.asarray(index, dtype=np.int64)}
+        return batch if self.teacher is None else {**batch, TEACHER_KEY: self.teacher[index]}
 
 
 class TransferDataModule(pl.LightningDataModule):
@@ -180,12 +185,12 @@ class TransferDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Batches of :class:`TransferSampler`."""
-        rows = self.manager.create_torch_dataset()
         return DataLoader(
-            rows if self.teacher is None else TaughtRows(rows, self.teacher),
+            NumberedRows(self.manager.create_torch_dataset(), self.teacher),
             sampler=self.sampler,
             batch_size=None,
             collate_fn=to_tensors,  # type: ignore[arg-type]
+            generator=torch.Generator(),
         )
 
     def val_dataloader(self) -> AnnDataLoader | list:

@@ -15,7 +15,8 @@ MatrixKind = Literal["counts", "nonnegative", "real"]
 
 # Values held at once: 32 MB in double precision.
 _CHUNK_VALUES = 2**22
-_SINGLE_MAX = np.finfo(np.float32).max
+# Beyond it, sums of squares over all genes leave the range of single precision.
+_LARGEST = 1e12
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class MatrixSummary:
     n_nonzero
         Number of finite values other than 0.
     n_nonfinite
-        Number of NaN, infinite or too large for single precision.
+        Number of values that are NaN, infinite or beyond 1e12.
     n_negative
         Number of values below 0.
     n_fractional
@@ -80,7 +81,7 @@ def select_matrix(adata: AnnData, layer: str | None) -> Any:
             msg = f"adata.X is None; pass layer=. Layers: {known}."
             raise InputError(msg)
         return adata.X
-    if layer not in adata.layers:
+    if not isinstance(layer, str) or layer not in adata.layers:
         msg = f"layer={layer!r} is not in adata.layers. Layers: {known}. layer=None uses adata.X."
         raise InputError(msg)
     return adata.layers[layer]
@@ -155,8 +156,27 @@ def matrix_kind(matrix: Any) -> MatrixKind:
     return describe_matrix(matrix).kind
 
 
+def count_empty_rows(matrix: Any) -> int:
+    """Count rows in which every value is 0.
+
+    Parameters
+    ----------
+    matrix
+        As for `iter_row_chunks`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from domainvi.data import count_empty_rows
+    >>> count_empty_rows(np.array([[0, 0], [0, 3]]))
+    1
+    """
+    found = (np.asarray((block != 0).sum(axis=1)) for _, block in iter_row_chunks(matrix))
+    return sum(int((values == 0).sum()) for values in found)
+
+
 def locate_nonfinite(matrix: Any, limit: int = 3) -> list[tuple[int, int]]:
-    """Row and column of the first values that are not finite in single precision."""
+    """Row and column of the first values that are NaN, infinite or too large."""
     found: list[tuple[int, int]] = []
     for start, block in iter_row_chunks(matrix):
         if sparse.issparse(block):
@@ -217,5 +237,8 @@ def _describe_values(values: NDArray[Any]) -> MatrixSummary:
 
 def _is_finite(values: NDArray[Any]) -> NDArray[np.bool_]:
     if values.dtype.kind in "biu":
-        return np.ones(values.shape, dtype=bool)
-    return np.asarray(np.abs(values) <= _SINGLE_MAX)
+        if values.dtype.itemsize < 8:
+            return np.ones(values.shape, dtype=bool)
+        values = values.astype(np.float64)
+    # Half precision cannot hold the limit itself.
+    return np.asarray(np.abs(values) <= min(_LARGEST, float(np.finfo(values.dtype).max)))

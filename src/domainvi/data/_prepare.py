@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,6 +59,16 @@ class PreparedAnnData(AnnData):
     manager: AnnDataManager
     # How each cohort that was not in training is standardised, in words.
     scaling_notes: dict[str, str]
+
+    @cached_property
+    def order(self) -> NDArray[np.int64]:
+        """Row numbers in the order of the row names, which does not change with that of the rows.
+
+        What is drawn or summed in training goes by it, so that shuffled rows give the same model.
+        Shorter names come first: numbered rows stand as they are numbered.
+        """
+        names = self.obs_names.to_numpy(dtype=str)
+        return np.lexsort((names, np.char.str_len(names)))
 
 
 def prepare(

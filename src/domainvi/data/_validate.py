@@ -3,7 +3,7 @@
 import difflib
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 from anndata import AnnData
@@ -93,8 +93,12 @@ def check_setup(
         "labels_key": [] if labels_key is None else [labels_key],
         "target_keys": list(target_keys or ()),
         "size_factor_key": [] if size_factor_key is None else [size_factor_key],
-        "categorical_covariate_keys": list(categorical_covariate_keys or ()),
-        "continuous_covariate_keys": list(continuous_covariate_keys or ()),
+        "categorical_covariate_keys": _listed(
+            "categorical_covariate_keys", categorical_covariate_keys
+        ),
+        "continuous_covariate_keys": _listed(
+            "continuous_covariate_keys", continuous_covariate_keys
+        ),
     }
     check_shape(adata)
     check_unique_names(adata)
@@ -105,6 +109,14 @@ def check_setup(
     check_values(adata, layer)
     for message in _remarks(levels, columns, unlabeled_category):
         warnings.warn(message, UserWarning, stacklevel=3)
+
+
+def _listed(argument: str, keys: Sequence[str] | None) -> list[str]:
+    """Return keys as a list; refuse a single name, whose letters would be taken for names."""
+    if isinstance(keys, str) or not isinstance(keys, Iterable | None):
+        msg = f"{argument}={keys!r} is a {type(keys).__name__}; expected a list of column names."
+        raise InputError(msg)
+    return list(keys or ())
 
 
 def check_shape(adata: AnnData) -> None:
@@ -168,6 +180,12 @@ def check_keys(
         raise InputError(msg)
     for argument, keys in columns.items():
         for key in keys:
+            if not isinstance(key, str):
+                msg = (
+                    f"{argument}={key!r} is a {type(key).__name__}; expected the name of a column "
+                    "of adata.obs."
+                )
+                raise InputError(msg)
             if key not in adata.obs:
                 raise InputError(_unknown_column(adata, argument, key))
     count = Counter(key for keys in columns.values() for key in keys)

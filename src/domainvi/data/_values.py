@@ -24,7 +24,7 @@ def check_values(adata: AnnData, layer: str | None) -> None:
     Raises
     ------
     InputError
-        If the layer is missing, a value is not finite in single precision, or whole numbers are
+        If the layer is missing, a value is not finite or beyond 1e12, or whole numbers are
         negative.
     """
     matrix = select_matrix(adata, layer)
@@ -40,8 +40,9 @@ def check_values(adata: AnnData, layer: str | None) -> None:
             for row, gene in locate_nonfinite(matrix)
         )
         msg = (
-            f"{where} has {summary.n_nonfinite} values that are NaN, infinite or too large for "
-            f"single precision, the first at {places}. Fill them, or drop these rows or genes."
+            f"{where} has {summary.n_nonfinite} values that are NaN, infinite or beyond 1e12, too "
+            f"large for sums in single precision, the first at {places}. Fill them, or drop these "
+            "rows or genes."
         )
         raise InputError(msg)
     if summary.n_negative and not summary.n_fractional:

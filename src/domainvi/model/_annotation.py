@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from scvi import REGISTRY_KEYS
 
 from domainvi import _keys
 from domainvi._compat import SETUP_ARGS_KEY
-from domainvi.data import reference_order
+from domainvi.data import count_empty_rows, reference_order
 
 from ._codes import codes
 from ._judgement import unknown_spaces
@@ -67,6 +68,11 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
             Before :meth:`train`.
         InputError
             If ``targets`` names one that the model does not have.
+
+        Warns
+        -----
+        UserWarning
+            If rows hold nothing but zeros; ``uns["domainvi"]["rows_without_values"]`` counts them.
         """
         self._check_trained()
         chosen = [t.key for t in self.targets] if targets is None else list(targets)
@@ -87,6 +93,13 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
             columns, arrays, colors = columns | found[0], arrays | found[1], colors | found[2]
         # Everything is computed before the first key is written.
         summary = self._summary(work)
+        if summary["rows_without_values"]:
+            warnings.warn(
+                f"{summary['rows_without_values']} of {work.n_obs} rows hold nothing but zeros in "
+                "the genes of the model; their predictions mean nothing. Filter them out.",
+                UserWarning,
+                stacklevel=2,
+            )
         for name, values in columns.items():
             target.obs[name] = pd.Series(values, index=target.obs_names)
         target.obsm[_keys.LATENT] = out.latent
@@ -111,6 +124,7 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
             "batch_key": batch if isinstance(batch, str) else np.asarray(batch, dtype=object),
             "unlabeled_category": setup["unlabeled_category"],
             "genes_matched": int(work.gene_mask.sum()),
+            "rows_without_values": count_empty_rows(work.X),
             "unseen_cohorts": {k.replace("/", "|"): v for k, v in work.scaling_notes.items()},
             "params": {k: v for k, v in self._parameters().items() if v is not None},
             "audit": copy.deepcopy(self.audit_),

@@ -11,6 +11,7 @@ from sparse import GCXS
 
 from domainvi._compat import MODULE_KEYS
 from domainvi.errors import InputError
+from domainvi.train import seeded
 
 from ._inference import InferenceMixin
 
@@ -87,9 +88,9 @@ class DecodingMixin(InferenceMixin):
             encoded[MODULE_KEYS.Z_KEY] = encoded[MODULE_KEYS.QZ_KEY].loc
             inputs = self.module._get_generative_input(tensors, encoded)
             decoded = [self._decode(inputs, domain, library_size) for domain in domains]
-            parts.append(torch.stack(decoded).mean(dim=0)[:, genes].cpu().numpy())
+            parts.append(torch.stack(decoded).mean(dim=0).cpu().numpy()[:, genes])
         values = np.concatenate(parts) if parts else np.empty((0, len(genes)), dtype=np.float32)
-        names = [self.genes[i] for i in genes.tolist()]
+        names = [self.genes[i] for i in genes]
         return pd.DataFrame(values, index=work.obs_names[rows], columns=names)
 
     def _decode(
@@ -112,9 +113,9 @@ class DecodingMixin(InferenceMixin):
             raise InputError(msg)
         return [list(self.domains).index(name) for name in wanted]
 
-    def _gene_numbers(self, names: Sequence[str] | None) -> torch.Tensor:
+    def _gene_numbers(self, names: Sequence[str] | None) -> list[int]:
         if names is None:
-            return torch.arange(len(self.genes), device=self.device)
+            return list(range(len(self.genes)))
         number = {name: i for i, name in enumerate(self.genes)}
         missing = [name for name in names if name not in number]
         if missing:
@@ -123,7 +124,7 @@ class DecodingMixin(InferenceMixin):
                 f"{missing[0]!r}. Use names out of model.genes."
             )
             raise InputError(msg)
-        return torch.tensor([number[name] for name in names], device=self.device, dtype=torch.long)
+        return [number[name] for name in names]
 
     def posterior_predictive_sample(
         self,
@@ -159,8 +160,7 @@ class DecodingMixin(InferenceMixin):
         work = self._validate_anndata(adata)
         rows = self._row_numbers(work, indices)
         loader = self._make_data_loader(work, indices=rows, batch_size=batch_size)
-        with torch.random.fork_rng():
-            torch.manual_seed(self.seed)
+        with seeded(self.seed):
             parts = [self._draws(tensors, n_samples) for tensors in loader]
         return GCXS.from_numpy(np.concatenate(parts), compressed_axes=(0, 2))
 

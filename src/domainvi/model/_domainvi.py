@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
 from scvi import REGISTRY_KEYS
 from scvi.model.base import ArchesMixin, BaseModelClass, VAEMixin
 
@@ -12,6 +11,7 @@ from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import check_likelihood, check_setup, describe_matrix, prepare
 from domainvi.errors import InputError
 from domainvi.module import EXTRA_DOMAINS_KEY, DomainVAE
+from domainvi.train import seeded
 
 from ._annotation import AnnotationMixin
 from ._decoding import DecodingMixin
@@ -131,8 +131,7 @@ class DomainVI(
         self.audit_: dict[str, Any] = {}
         self.guard_: dict[str, Any] = {}
         self.pretraining_: dict[str, Any] = {}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed, devices=[]):
             self.module = DomainVAE(
                 n_input=len(self.genes),
                 n_domains=[len(self.domains), *self._levels(EXTRA_DOMAINS_KEY)],
@@ -203,8 +202,10 @@ class DomainVI(
         InputError
             If something cannot be used; the message says what, and how to mend it.
         """
-        batch_keys = [batch_key] if isinstance(batch_key, str) else list(batch_key)
         target_keys = [target_keys] if isinstance(target_keys, str) else list(target_keys or [])
+        batch_keys: list[Any] = (
+            list(batch_key) if isinstance(batch_key, list | tuple) else [batch_key]
+        )
         check_setup(
             adata,
             batch_keys=batch_keys,

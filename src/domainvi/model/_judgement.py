@@ -29,12 +29,13 @@ class JudgementMixin(InferenceMixin):
         self.centring_, self.calibration_, self.unknown_ = None, None, None
         if not (label >= 0).any():
             return
-        out = self._forward(self._validate_anndata(), None, None)
+        work = self._validate_anndata()
+        out = self._forward(work, work.order, None)
+        domain, label = domain[work.order], label[work.order]
         if align:
             p = np.exp(out.logits.astype(np.float64))
             self.centring_ = fit_centring(out.mean, p, domain, len(self.domains))
-        held_out = np.zeros(len(label), dtype=bool)
-        held_out[self.validation_indices] = True
+        held_out = np.isin(work.order, self.validation_indices)
         self.calibration_ = fit_calibration(out.network, label, held_out)
         self.unknown_ = fit_unknown(out, label, domain, self.seed)
         self._record_guard()

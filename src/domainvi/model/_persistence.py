@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
+import torch
 from scvi import REGISTRY_KEYS
 
 from domainvi._compat import (
@@ -16,7 +18,7 @@ from domainvi._compat import (
     parse_device_args,
 )
 from domainvi.data import check_setup, prepare
-from domainvi.errors import InputError, ModelFileError
+from domainvi.errors import DomainVIError, InputError, ModelFileError
 from domainvi.io import read_model, write_model
 from domainvi.train import Centring
 from domainvi.trust import Calibrator, UnknownScorer
@@ -26,6 +28,7 @@ from ._targets import registered_targets
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
 
     from anndata import AnnData
 
@@ -46,6 +49,13 @@ PLAIN = (
     "guard_",
     "pretraining_",
 )
+# Files of earlier versions lack these; what the constructor made stays.
+LATER = frozenset({"target_order_", "target_colors_", "pretraining_"})
+# What a description may raise that is valid JSON and was never written by `save`.
+FORGED = (
+    DomainVIError, ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError,
+    TypeError, ValueError,
+)  # fmt: skip
 INDICES = ("train_indices_", "validation_indices_")
 
 
@@ -126,19 +136,42 @@ class PersistenceMixin(PreparedDataMixin):
             If too few genes of ``adata`` match.
         """
         tensors, metadata = read_model(dir_path)
-        if metadata["model"] != cls.__name__:
-            msg = f"{dir_path} holds a {metadata['model']}, not a {cls.__name__}."
+        if metadata.get("model") != cls.__name__:
+            msg = f"{dir_path} holds a {metadata.get('model')!s:.80}, not a {cls.__name__}."
             raise ModelFileError(msg)
-        registry = metadata["registry"]
+        with consistent(dir_path):
+            cls._check_description(tensors, metadata)
         if adata is not None:
-            cls._attach(adata, registry)
-        model = cls(adata, registry=registry, **metadata["parameters"])
-        model._restore(tensors, metadata)
-        if model.n_reference_domains_ is not None:
-            model._freeze(model.n_reference_domains_)
+            cls._attach(adata, metadata["registry"])
+        with consistent(dir_path):
+            model = cls(adata, registry=metadata["registry"], **metadata["parameters"])
+            model._restore(tensors, metadata)
+            if model.n_reference_domains_ is not None:
+                model._freeze(model.n_reference_domains_)
         *_, place = parse_device_args(accelerator, device, "torch", validate_single_device=True)
         model.to_device(place)
         return model
+
+    @classmethod
+    def _check_description(cls, tensors: dict[str, Any], metadata: dict[str, Any]) -> None:
+        """Compare the described sizes with the tensors before memory is taken for them."""
+        registry, parameters = metadata["registry"], metadata["parameters"]
+        columns_of(registry[SETUP_ARGS_KEY])
+        if not 0 < parameters.get("n_layers", 1) <= len(tensors):
+            msg = f"{parameters['n_layers']} layers"
+            raise ValueError(msg)
+        with torch.device("meta"):
+            model = cls(registry=registry, **parameters)
+            model._make_room(metadata)
+        described = {MODULE_PREFIX + k: v.shape for k, v in model.module.state_dict().items()}
+        found = {k: v.shape for k, v in tensors.items() if k.startswith(MODULE_PREFIX)}
+        if wrong := sorted(k for k in described | found if described.get(k) != found.get(k)):
+            msg = f"{len(wrong)} tensors are missing, too many or of another size ({wrong[0]:.80})"
+            raise ValueError(msg)
+
+    def _make_room(self, metadata: dict[str, Any]) -> None:
+        """Add the parts of the module that training adds."""
+        self.module.set_linear_members(metadata["n_members"])
 
     @classmethod
     def _attach(cls, adata: AnnData, registry: dict[str, Any]) -> None:
@@ -169,20 +202,21 @@ class PersistenceMixin(PreparedDataMixin):
         cls._remember(adata, work)
 
     def _restore(self, tensors: dict[str, Any], metadata: dict[str, Any]) -> None:
-        self.module.set_linear_members(metadata["n_members"])
+        self._make_room(metadata)
         state = {
             k.removeprefix(MODULE_PREFIX): v
             for k, v in tensors.items()
             if k.startswith(MODULE_PREFIX)
         }
-        try:
-            self.module.load_state_dict(state)
-        except RuntimeError as error:
-            msg = f"The weights do not fit the model's description: {error}"
-            raise ModelFileError(msg) from error
+        self.module.load_state_dict(state)
         self.module.eval()
-        for name, value in (metadata["state"] | metadata["indices"]).items():
-            setattr(self, name, value)
+        for part, names in (("state", PLAIN), ("indices", INDICES)):
+            for name in names:
+                if name in metadata[part] or name not in LATER:
+                    setattr(self, name, metadata[part][name])
+        if sorted(self.class_order_) != sorted(self.classes):
+            msg = f"{len(self.class_order_)} ordered classes, {len(self.classes)} in the registry"
+            raise ValueError(msg)
         if metadata["calibration"] is not None:
             self.calibration_ = Calibrator.from_dict(metadata["calibration"])
         unknown, centring = (arrays_under(p, tensors) for p in (UNKNOWN_PREFIX, CENTRING_PREFIX))
@@ -197,6 +231,24 @@ class PersistenceMixin(PreparedDataMixin):
     def _parameters(self) -> dict[str, Any]:
         """Arguments of the constructor."""
         return dict(self.init_params_["non_kwargs"])
+
+
+@contextmanager
+def consistent(dir_path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what goes wrong with a forged or half-fitting description into the documented error."""
+    try:
+        yield
+    except FORGED as error:
+        raise ModelFileError(unusable(dir_path, error)) from error
+
+
+def unusable(dir_path: str | os.PathLike[str], error: Exception) -> str:
+    """Say in one line that the parts of a model do not fit together."""
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return (
+        f"{dir_path} holds parts that do not fit together ({reason:.200}). Copy the model again "
+        "from its source."
+    )
 
 
 def arrays_under(prefix: str, tensors: dict[str, Any]) -> dict[str, Any]:

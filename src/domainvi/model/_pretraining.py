@@ -21,6 +21,7 @@ from domainvi.train import (
     is_collapsed,
     pooled_loader,
     pretraining_settings,
+    seeded,
     settle_latents,
     source_domains,
     start_classifier,
@@ -133,8 +134,7 @@ class PretrainingMixin(TrainingMixin):
         if not self.is_scaled_:
             domain, label = codes(works[0].manager, REGISTRY_KEYS.BATCH_KEY), self._labels(works[0])
             self._fit_scaling(works[0], source_domains(domain, label, len(self.domains)))
-        with torch.random.fork_rng():
-            torch.manual_seed(self.seed)
+        with seeded(self.seed):
             loader, tables = pooled_loader(self.module, works, settings.batch_size, self.seed)
             steps = settings.max_epochs * len(loader)
             plan = PretrainingPlan(self.module, method, settings, tables, steps)

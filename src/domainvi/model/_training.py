@@ -21,6 +21,7 @@ from domainvi.errors import InputError
 from domainvi.module import EXTRA_DOMAINS_KEY
 from domainvi.train import (
     DomainTrainingPlan,
+    Keeper,
     TrainingRows,
     class_support,
     initialise,
@@ -31,9 +32,12 @@ from domainvi.train import (
 )
 
 from ._codes import codes
+from ._running import RunMixin, check_checkpoint_arguments, with_keeper
 from ._target_training import TargetTrainingMixin
 
 if TYPE_CHECKING:
+    import os
+
     from numpy.typing import NDArray
 
     from domainvi.data import PreparedAnnData
@@ -44,7 +48,7 @@ TARGET_SHARE = 0.6
 PRETRAINED_LR_FACTOR = 0.1
 
 
-class TrainingMixin(TargetTrainingMixin):
+class TrainingMixin(RunMixin, TargetTrainingMixin):
     """``train`` for models on prepared data."""
 
     def train(
@@ -57,6 +61,9 @@ class TrainingMixin(TargetTrainingMixin):
         early_stopping: bool = True,
         force_alignment: bool = False,
         plan_kwargs: dict[str, Any] | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        checkpoint_every: int = 1,
+        resume: bool = False,
         **trainer_kwargs: Any,
     ) -> None:
         """Train the model.
@@ -82,6 +89,14 @@ class TrainingMixin(TargetTrainingMixin):
         plan_kwargs
             Arguments of :class:`~domainvi.train.DomainTrainingPlan`: learning rate and weights of
             the terms.
+        checkpoint_dir
+            Folder for a checkpoint, replaced in one step between epochs; ``None`` writes none.
+        checkpoint_every
+            Epochs between checkpoints.
+        resume
+            Go on from the checkpoint in ``checkpoint_dir``, with the same data and arguments; from
+            the start if there is none yet. On one CPU thread the weights become those of a
+            training that was never interrupted, bit for bit.
         **trainer_kwargs
             Arguments of :class:`scvi.train.Trainer`, ``enable_progress_bar`` for instance.
 
@@ -93,16 +108,33 @@ class TrainingMixin(TargetTrainingMixin):
         Raises
         ------
         InputError
-            If an argument is out of range, before anything is changed.
+            If an argument is out of range, before anything is changed, or if no gene varies.
         TrainingError
-            If a loss becomes NaN or infinite.
+            If a loss becomes NaN or infinite: names the step, the rows and the term.
+        ModelFileError
+            If a checkpoint cannot be written, or is damaged.
+        KeyboardInterrupt
+            After Ctrl-C, which ends training after the current step.
+
+        Notes
+        -----
+        After an interrupt, a numerical fault or a full disk the model has the weights of its best
+        epoch, the one with the lowest loss of held-out rows, is judged with them and can be used.
+        When no epoch was finished, an interrupted model keeps the weights that it had reached, and
+        otherwise it is as it was before.
         """
         check_training_arguments(max_epochs, train_size, batch_size, plan_kwargs or {})
+        check_checkpoint_arguments(checkpoint_dir, checkpoint_every, resume)
         work = self._validate_anndata()
         domain, label = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), self._labels(work)
         is_source = source_domains(domain, label, len(self.domains))
-        train_idx, val_idx = stratified_split(domain, label, 1 - train_size, self.seed)
+        order = work.order
+        split = stratified_split(domain[order], label[order], 1 - train_size, self.seed)
+        train_idx, val_idx = order[split[0]], order[split[1]]
+        max_epochs = DEFAULT_EPOCHS if max_epochs is None else max_epochs
         plan_arguments = self._align_as_audited(domain, label, force_alignment, plan_kwargs)
+        settings = (max_epochs, train_size, batch_size, early_stopping, plan_arguments)
+        files = self._checkpoint_files(work, settings, checkpoint_dir, resume)
         if not self.is_scaled_:
             self._fit_scaling(work, is_source)
         self._set_support(work, label)
@@ -111,10 +143,10 @@ class TrainingMixin(TargetTrainingMixin):
         data = TransferDataModule(
             work.manager, train_idx, val_idx, weight, batch_size, self.seed, teacher
         )
-        max_epochs = DEFAULT_EPOCHS if max_epochs is None else max_epochs
         plan = DomainTrainingPlan(
             self.module, n_steps=max_epochs * len(data.sampler), **plan_arguments
         )
+        keeper = Keeper(data, checkpoint_dir, checkpoint_every)
         runner = TrainRunner(
             self,
             training_plan=plan,
@@ -125,15 +157,15 @@ class TrainingMixin(TargetTrainingMixin):
             early_stopping=early_stopping and len(val_idx) > 0,
             early_stopping_monitor="validation_loss",
             early_stopping_patience=PATIENCE,
-            **trainer_kwargs,
+            **with_keeper(trainer_kwargs, keeper, files),
         )
-        with torch.random.fork_rng():
-            torch.manual_seed(self.seed)
-            runner()
-        if self.n_reference_domains_ is None:
-            align = self.module.alignment.kind == "conditional" and plan.adversary_weight > 0
+        align = self.module.alignment.kind == "conditional" and plan.adversary_weight > 0
+
+        def judge() -> None:
             self._judge(domain, label, align=align)
             self._judge_targets(work)
+
+        self._run(runner, keeper, judge)
 
     def _align_as_audited(
         self,
@@ -158,9 +190,16 @@ class TrainingMixin(TargetTrainingMixin):
 
     def _fit_scaling(self, work: PreparedAnnData, is_source: NDArray[np.bool_]) -> None:
         domain, label = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), self._labels(work)
-        drawn = subsample(domain, label, self.seed)
+        order = work.order
+        drawn = order[subsample(domain[order], label[order], self.seed)]
         set_library(self.module, work, drawn)
         x = log_rows(self.module, work, drawn)
+        if (x == x[0]).all():
+            msg = (
+                f"No gene differs between rows: all {len(x)} hold the same {x.shape[1]} values. "
+                "Check which layer holds the expression values."
+            )
+            raise InputError(msg)
         rows = TrainingRows(x, domain[drawn], label[drawn], is_source, len(self.classes))
         anchor = initialise(self.module, rows, self.scaling, keep_encoder=bool(self.pretraining_))
         self.agreement_ = None if anchor is None else anchor.agreement
@@ -179,10 +218,10 @@ class TrainingMixin(TargetTrainingMixin):
     @torch.inference_mode()
     def _teacher(self, work: PreparedAnnData) -> NDArray[np.float32]:
         """Class probabilities of the linear members for all rows, ``(n_rows, n_classes)``."""
-        loader = row_loader(work.manager, None, 2048)
+        loader = row_loader(work.manager, work.order, 2048)
         self.module.eval()
         parts = [self.module.embed(**self.module._get_inference_input(t)).linear for t in loader]
-        return torch.exp(torch.cat(parts)).cpu().numpy()
+        return torch.exp(torch.cat(parts)).cpu().numpy()[np.argsort(work.order)]
 
 
 def check_training_arguments(

@@ -2,6 +2,7 @@
 
 from ._anchor import Anchor, fit_anchor
 from ._centring import Centring, fit_centring
+from ._checkpoint import CheckpointFiles, has_checkpoint, read_checkpoint
 from ._extend import extended_tables
 from ._initialise import (
     class_support,
@@ -12,11 +13,14 @@ from ._initialise import (
     source_domains,
     subsample,
 )
+from ._interrupt import interruptible
+from ._keeper import Keeper
 from ._plan import DomainTrainingPlan
 from ._pretrained import adopt_encoder, settle_latents, start_classifier
 from ._pretraining_plan import PretrainingPlan, is_collapsed
 from ._pretraining_rows import pooled_loader
 from ._pretraining_settings import PretrainingSettings, pretraining_settings
+from ._randomness import seeded
 from ._schedule import cosine, ramp
 from ._tables import TrainingRows
 from ._targets import LinearTarget, fit_classes, fit_numbers
@@ -24,10 +28,12 @@ from ._targets import LinearTarget, fit_classes, fit_numbers
 __all__ = [
     "Anchor",
     "Centring",
+    "CheckpointFiles",
     "DomainTrainingPlan",
     "LinearTarget",
     "PretrainingPlan",
     "PretrainingSettings",
+    "Keeper",
     "TrainingRows",
     "adopt_encoder",
     "class_support",
@@ -40,10 +46,15 @@ __all__ = [
     "initialise",
     "leading_genes",
     "is_collapsed",
+    "has_checkpoint",
+    "initialise",
+    "interruptible",
     "log_rows",
     "pooled_loader",
     "pretraining_settings",
     "ramp",
+    "read_checkpoint",
+    "seeded",
     "set_library",
     "settle_latents",
     "source_domains",

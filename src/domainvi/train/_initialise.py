@@ -50,7 +50,7 @@ def set_library(module: DomainVAE, work: PreparedAnnData, rows: NDArray[np.int64
     Size factors may be in any unit (around 1 with DESeq2 and scanpy): their median is brought to
     that of the row sums.
     """
-    sums = torch.as_tensor(np.asarray(work.X[rows].sum(axis=1), dtype=np.float32).ravel())
+    sums = torch.as_tensor(np.asarray(work.X[rows].sum(axis=1, dtype=np.float64)).ravel()).float()
     median = sums[sums > 0].median() if (sums > 0).any() else torch.ones(())
     factors = size_factors(work, rows)
     if factors is not None:

@@ -8,9 +8,10 @@ import lightning.pytorch as pl
 import torch
 from torch import nn
 
-from domainvi.errors import TrainingError
+from domainvi.data import ROWS_KEY
 from domainvi.nn import NO_DECAY
 
+from ._faults import FaultFinder
 from ._schedule import cosine, ramp
 
 if TYPE_CHECKING:
@@ -76,6 +77,9 @@ class DomainTrainingPlan(pl.LightningModule):
         self.encoder_lr_factor = encoder_lr_factor
         self.sums: dict[str, torch.Tensor] = {}
         self.counts: dict[str, int] = {}
+        self.faults = FaultFinder(
+            f"Use a smaller learning rate (lr={lr} now), or look for extreme values in these rows."
+        )
 
     @property
     def progress(self) -> float:
@@ -103,7 +107,14 @@ class DomainTrainingPlan(pl.LightningModule):
             loss_kwargs={"genes": genes, **self.loss_weights()},
         )
         self._gather(output, "train")
+        self._look_for_faults(output, batch.get(ROWS_KEY))
         return output.loss
+
+    def _look_for_faults(self, output: LossOutput, rows: torch.Tensor | None) -> None:
+        by_row = {**output.reconstruction_loss, **output.kl_local}
+        means = {name: values.detach().mean() for name, values in by_row.items()}
+        terms = {"train_loss": output.loss, **means, **(output.extra_metrics or {})}
+        self.faults.add(self.global_step + 1, terms, by_row, rows)
 
     def _some_genes(self) -> torch.Tensor | None:
         """Draw the genes that this step reconstructs; ``None`` for all of them."""
@@ -151,9 +162,7 @@ class DomainTrainingPlan(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's means, and the adversary's weight at its end."""
-        loss = self.sums.get("train_loss")
-        if loss is not None and not torch.isfinite(loss):
-            raise TrainingError(self._fault())
+        self.faults.check()
         weight = self.loss_weights()["adversary_weight"]
         self.log("adversary_weight", weight, on_step=False, on_epoch=True)
         if "domain_accuracy_train" in self.sums:
@@ -163,14 +172,6 @@ class DomainTrainingPlan(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the means over the held-out rows."""
         self._log_epoch([n for n in self.sums if "validation" in n])
-
-    def _fault(self) -> str:
-        bad = [n for n, v in self.sums.items() if not torch.isfinite(v) and n != "train_loss"]
-        return (
-            f"The loss became NaN or infinite in epoch {self.current_epoch + 1}; terms: "
-            f"{', '.join(bad) or 'train_loss'}. Use a smaller learning rate (lr={self.lr} now), or "
-            "look for rows with extreme values."
-        )
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW over all parameters, with weight decay on matrices only."""
@@ -194,7 +195,8 @@ class DomainTrainingPlan(pl.LightningModule):
         for inside in (True, False):
             group = [p for p in parameters if (id(p) in heads) == inside]
             if group:
-                nn.utils.clip_grad_norm_(group, MAX_GRADIENT_NORM)
+                norm = nn.utils.clip_grad_norm_(group, MAX_GRADIENT_NORM)
+                self.faults.add(self.global_step + 1, {"gradient": norm}, {}, None)
 
 
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -37,9 +37,10 @@ def figures(model: DomainVI, adata: AnnData, facts: Facts) -> dict[str, str]:
     if facts.batch_key in adata.obs and adata.n_obs > 30:
         colours = [facts.batch_key, keys.prediction(facts.labels_key)]
         wanted["latent"] = lambda: pl.latent(some, colours, show=False)
-    if facts.scores:
+    truth = facts.truth
+    if truth is not None and facts.scores:
         wanted["confusion"] = lambda: pl.confusion(
-            adata[facts.unseen], facts.truth, keys.prediction(facts.labels_key), show=False
+            adata[facts.unseen], truth, keys.prediction(facts.labels_key), show=False
         )
     wanted["confidence"] = lambda: confidence(adata, facts.labels_key)
     return {name: as_address(draw, vector=name != "latent") for name, draw in wanted.items()}

@@ -1,0 +1,131 @@
+"""Running a training so that neither an interrupt nor a fault costs the model."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scvi import REGISTRY_KEYS
+
+from domainvi.errors import InputError, ModelFileError, TrainingError
+from domainvi.train import (
+    CheckpointFiles,
+    Keeper,
+    has_checkpoint,
+    interruptible,
+    read_checkpoint,
+    seeded,
+)
+
+from ._codes import codes
+from ._judgement import JudgementMixin
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    from scvi.train import TrainRunner
+
+    from domainvi.data import PreparedAnnData
+
+logger = logging.getLogger(__name__)
+
+
+class RunMixin(JudgementMixin):
+    """Run a training, with checkpoints where they are wanted."""
+
+    def _run(self, runner: TrainRunner, keeper: Keeper, judge: Callable[[], None]) -> None:
+        """Train and judge; what ends a training early is raised when the model is in order."""
+        problem: TrainingError | ModelFileError | None = None
+        with seeded(self.seed), interruptible(keeper):
+            try:
+                runner()
+            except (TrainingError, ModelFileError) as error:
+                problem = error
+        kept = ""
+        if keeper.interrupted or problem is not None:
+            kept = self._keep_best(runner, keeper)
+        keeper.best = {}
+        if self.is_trained_ and self.n_reference_domains_ is None:
+            judge()
+        if problem is not None:
+            raise type(problem)(f"{problem} {kept}") from problem
+        if keeper.interrupted:
+            logger.warning("Training was interrupted. %s", kept)
+            raise KeyboardInterrupt
+
+    def _keep_best(self, runner: TrainRunner, keeper: Keeper) -> str:
+        """Restore the best weights, and say which these are."""
+        total = runner.trainer.max_epochs
+        if keeper.best_epoch == 0 and keeper.interrupted and self.is_trained_:
+            return f"The model has the weights that it had reached, in epoch 1 of {total}."
+        self.module.load_state_dict(keeper.best)
+        self.module.eval()
+        if keeper.best_epoch == 0:
+            return "No epoch was finished: the model is as it was before."
+        data = runner.data_splitter
+        self.train_indices, self.validation_indices = data.train_idx, data.val_idx
+        self.is_trained_ = True
+        return (
+            f"The model has the weights of epoch {keeper.best_epoch}, the best of {keeper.epoch} "
+            f"that were finished of {total}, and can be used."
+        )
+
+    def _checkpoint_files(
+        self,
+        work: PreparedAnnData,
+        settings: tuple[Any, ...],
+        directory: str | os.PathLike[str] | None,
+        resume: bool,
+    ) -> CheckpointFiles | None:
+        """Prepare the writing of checkpoints, and read the one to go on from."""
+        if directory is None:
+            return None
+        identity = {
+            "arguments": repr(settings),
+            "model parameters": repr(sorted(self.init_params_["non_kwargs"].items())),
+            "genes": digest(np.asarray(self.genes)),
+            "cohorts": digest(codes(work.manager, REGISTRY_KEYS.BATCH_KEY)),
+            "labels": digest(self._labels(work)),
+            "values": f"a sum of {float(work.X.sum(dtype=np.float64)):.6g}",
+        }
+        if not has_checkpoint(directory):
+            return CheckpointFiles(identity)
+        if not resume:
+            msg = (
+                f"checkpoint_dir={str(directory)!r} holds a checkpoint already. Pass resume=True "
+                "(--resume) to go on from it, remove it, or choose another folder."
+            )
+            raise InputError(msg)
+        return CheckpointFiles(identity, read_checkpoint(directory, identity))
+
+
+def with_keeper(
+    trainer_kwargs: dict[str, Any], keeper: Keeper, files: CheckpointFiles | None
+) -> dict[str, Any]:
+    """Add the keeper, and the way checkpoints are written, to the arguments of the trainer."""
+    arguments = {**trainer_kwargs, "callbacks": [keeper, *trainer_kwargs.get("callbacks", ())]}
+    if files is None:
+        return arguments
+    arguments["plugins"] = [files, *trainer_kwargs.get("plugins", ())]
+    if files.found is not None:
+        logger.info("Going on from the checkpoint in %s.", keeper.directory)
+        arguments["ckpt_path"] = keeper.directory
+    return arguments
+
+
+def check_checkpoint_arguments(directory: object, every: int, resume: bool) -> None:
+    """Refuse an interval below one epoch, and going on from nowhere."""
+    if not isinstance(every, int) or isinstance(every, bool) or every < 1:
+        msg = f"checkpoint_every={every!r} must be a whole number of epochs, at least 1."
+        raise InputError(msg)
+    if resume and directory is None:
+        msg = "resume=True needs checkpoint_dir, the folder of the checkpoint to go on from."
+        raise InputError(msg)
+
+
+def digest(values: np.ndarray) -> str:
+    """Short fingerprint of an array."""
+    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()[:16]

@@ -1,0 +1,125 @@
+"""What a training keeps for bad times: the best weights in memory, checkpoints on the disk."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lightning.pytorch as pl
+
+from ._randomness import random_state, set_random_state
+
+if TYPE_CHECKING:
+    import os
+
+    import torch
+
+    from domainvi.data import TransferDataModule
+
+
+class Keeper(pl.Callback):
+    """Keep the weights of the best epoch, and write checkpoints between epochs.
+
+    A checkpoint is written before the first epoch, which tells at once whether the folder can be
+    used, before every further ``every``-th, and at the end. It holds all that decides the rest of
+    the training: weights, optimiser, schedules, early stopping, random states, history.
+
+    Parameters
+    ----------
+    data
+        Data module of the training, whose sampler draws.
+    directory
+        Where to write checkpoints; ``None`` writes none.
+    every
+        Epochs between checkpoints.
+    """
+
+    def __init__(
+        self,
+        data: TransferDataModule,
+        directory: str | os.PathLike[str] | None = None,
+        every: int = 1,
+    ) -> None:
+        self.sampler, self.every = data.sampler, every
+        self.directory = None if directory is None else Path(directory)
+        self.rows: list[dict[str, float]] = []
+        self.best: dict[str, torch.Tensor] = {}
+        self.best_epoch, self.best_loss = 0, math.inf
+        self.interrupted = self.finished = False
+        self._random: dict[str, Any] = {}
+        self._restored: dict[str, Any] | None = None
+
+    @property
+    def epoch(self) -> int:
+        """Number of whole epochs that are done."""
+        return len(self.rows)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint holds besides lightning's own part."""
+        names = ("rows", "best", "best_epoch", "best_loss", "finished")
+        return {"random": self._random, **{name: getattr(self, name) for name in names}}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over from a checkpoint; random states follow when the first epoch begins."""
+        self._restored = state_dict.pop("random")
+        for name, value in state_dict.items():
+            setattr(self, name, value)
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Replay the history, and let a training that had ended end again."""
+        if not self.best:
+            self._remember(pl_module, 0, math.inf)
+        for epoch, row in enumerate(self.rows):
+            for logger in trainer.loggers:
+                logger.log_metrics({**row, "epoch": epoch}, step=epoch)
+        trainer.should_stop = self.finished
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Close the epoch before and write a checkpoint, or go on from one."""
+        if self._restored is not None:
+            set_random_state(self._restored, sampler=self.sampler, plan=pl_module)
+            self._restored = None
+            return
+        self._close_epoch(trainer, pl_module)
+        if self.epoch % self.every == 0:
+            self._write(trainer, pl_module)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Stop after this step when an interrupt has come."""
+        trainer.should_stop = trainer.should_stop or self.interrupted
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Close the last epoch, unless it was cut short."""
+        if not self.interrupted:
+            self._close_epoch(trainer, pl_module)
+            self.finished = True
+            self._write(trainer, pl_module)
+
+    def _close_epoch(self, trainer: pl.Trainer, plan: pl.LightningModule) -> None:
+        # The plan logs at the end of an epoch, so its figures are whole when the next one starts.
+        if trainer.current_epoch == self.epoch:
+            return
+        self.rows.append({name: float(value) for name, value in trainer.callback_metrics.items()})
+        # Without held-out rows the latest weights are the best.
+        loss = self.rows[-1].get("validation_loss", -float(self.epoch))
+        if math.isfinite(loss) and loss <= self.best_loss:
+            self._remember(plan, self.epoch, loss)
+
+    def _remember(self, plan: pl.LightningModule, epoch: int, loss: float) -> None:
+        state = plan.module.state_dict()  # type: ignore[union-attr]
+        self.best = {name: value.detach().clone() for name, value in state.items()}
+        self.best_epoch, self.best_loss = epoch, loss
+
+    def _write(self, trainer: pl.Trainer, plan: pl.LightningModule) -> None:
+        if self.directory is not None:
+            self._random = random_state(sampler=self.sampler, plan=plan)
+            trainer.save_checkpoint(self.directory)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Count the epoch that is about to begin as not begun."""
+        progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]
+        for count in (progress["current"], progress["total"]):
+            count["ready"] = count["started"]
