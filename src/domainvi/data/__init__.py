@@ -2,6 +2,7 @@
 
 from ._audit import Audit, audit_arrays
 from ._cohorts import cohorts
+from ._factors import FACTORS_KEY, RESIDUAL, Factor, confounded_pairs, factor_values, read_factors
 from ._genes import GeneAlignment, align_genes
 from ._loaders import TEACHER_KEY, TransferDataModule, labelled_weights, row_loader, to_tensors
 from ._matrix import (
@@ -19,10 +20,13 @@ from ._validate import check_setup
 from ._values import LARGEST_LOG_VALUE, check_likelihood
 
 __all__ = [
+    "FACTORS_KEY",
     "LARGEST_LOG_VALUE",
+    "RESIDUAL",
     "TEACHER_KEY",
     "Audit",
     "Columns",
+    "Factor",
     "GeneAlignment",
     "MatrixKind",
     "MatrixSummary",
@@ -33,11 +37,14 @@ __all__ = [
     "check_likelihood",
     "check_setup",
     "cohorts",
+    "confounded_pairs",
     "describe_matrix",
+    "factor_values",
     "iter_row_chunks",
     "labelled_weights",
     "matrix_kind",
     "prepare",
+    "read_factors",
     "reference_order",
     "row_loader",
     "select_matrix",

@@ -1,16 +1,22 @@
 """The torch modules: inference, generative model and loss."""
 
 from ._alignment import DomainAlignment
+from ._disentangled_vae import DisentangledVAE
 from ._domain_vae import EXTRA_DOMAINS_KEY, DomainVAE
 from ._ensemble import Embedding, ScalingTables
+from ._independence import INDEPENDENCE, Blocks, IndependenceTerms
 from ._likelihood import CountLikelihood, NormalLikelihood
 
 __all__ = [
     "EXTRA_DOMAINS_KEY",
+    "INDEPENDENCE",
+    "Blocks",
     "CountLikelihood",
+    "DisentangledVAE",
     "DomainAlignment",
     "DomainVAE",
     "Embedding",
+    "IndependenceTerms",
     "NormalLikelihood",
     "ScalingTables",
 ]

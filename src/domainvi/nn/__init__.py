@@ -2,7 +2,15 @@
 
 from ._adversary import DomainAdversary, balanced_domain_loss, shared_class_weight
 from ._gradient_reversal import reverse_gradient
+from ._independence import (
+    JointDiscriminator,
+    cross_covariance,
+    hsic,
+    shuffle_blocks,
+    standardise_columns,
+)
 from ._linear import LinearEnsemble
+from ._loadings import ModulatedLoadings
 from ._networks import NO_DECAY, Classifier, Decoder, GaussianEncoder, one_hot
 from ._standardise import Standardiser, log_normalise
 from ._wasserstein import Critic, critic_loss, encoder_loss, gradient_penalty
@@ -14,14 +22,20 @@ __all__ = [
     "Decoder",
     "DomainAdversary",
     "GaussianEncoder",
+    "JointDiscriminator",
     "LinearEnsemble",
+    "ModulatedLoadings",
     "Standardiser",
     "balanced_domain_loss",
     "critic_loss",
+    "cross_covariance",
     "encoder_loss",
     "gradient_penalty",
+    "hsic",
     "log_normalise",
     "one_hot",
     "reverse_gradient",
     "shared_class_weight",
+    "shuffle_blocks",
+    "standardise_columns",
 ]

@@ -2,6 +2,7 @@
 
 from ._anchor import Anchor, fit_anchor
 from ._centring import Centring, fit_centring
+from ._disentangled import DisentangledTrainingPlan, start_disentangled
 from ._extend import extended_tables
 from ._initialise import (
     class_support,
@@ -18,6 +19,7 @@ from ._tables import TrainingRows
 __all__ = [
     "Anchor",
     "Centring",
+    "DisentangledTrainingPlan",
     "DomainTrainingPlan",
     "TrainingRows",
     "class_support",
@@ -30,5 +32,6 @@ __all__ = [
     "ramp",
     "set_library",
     "source_domains",
+    "start_disentangled",
     "subsample",
 ]
