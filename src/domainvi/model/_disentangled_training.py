@@ -12,7 +12,9 @@ from scvi.train import TrainRunner
 from domainvi.data import FACTORS_KEY, TransferDataModule, stratified_split
 from domainvi.errors import InputError
 from domainvi.train import (
+    Concept,
     DisentangledTrainingPlan,
+    erasure_map,
     log_rows,
     set_library,
     start_disentangled,
@@ -115,6 +117,8 @@ class DisentangledTrainingMixin(SubspaceMixin):
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             runner()
+        if plan.adversary_weight > 0 and self.module.alignment.kind != "none":
+            self._fit_erasure(work)
         self._fit_priors(work)
         self._fit_errors(work, val_idx if len(val_idx) else train_idx)
 
@@ -128,6 +132,23 @@ class DisentangledTrainingMixin(SubspaceMixin):
         first = [next(k for k, f in enumerate(self.factors) if f.group == g) for g in self.groups]
         label, domain = (self.factors[k].codes(values[:, k]) for k in first[:2])
         return domain + 1, label
+
+    @torch.inference_mode()
+    def _fit_erasure(self, work: PreparedAnnData) -> None:
+        """Project out of each subspace what is left of the factors of other groups."""
+        values, mean = self._values(work), self._encode(work).mean
+        codes = [f.codes(values[:, k]) for k, f in enumerate(self.factors)]
+        foreign, blocks = self.module.alignment.foreign(), self.module.alignment.blocks
+        for name in self.subspaces:
+            at = self._columns_of(name)
+            own = {k: blocks.condition(name, k) for n, k in foreign if n == name}
+            concepts = [
+                Concept(codes[k], self.factors[k].n_levels, None if s is None else codes[s])
+                for k, s in own.items()
+            ]
+            matrix, centre = erasure_map(mean[:, at], concepts)
+            self.module.erasure[at, at] = torch.from_numpy(matrix).float()
+            self.module.erasure_centre[at] = torch.from_numpy(centre).float()
 
     @torch.inference_mode()
     def _fit_priors(self, work: PreparedAnnData) -> None:

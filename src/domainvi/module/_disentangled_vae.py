@@ -81,6 +81,8 @@ class DisentangledVAE(ExpressionModule):
         Probability that a known value is hidden from the loadings and the prior in training.
     """
 
+    erasure: torch.Tensor
+    erasure_centre: torch.Tensor
     factor_mean: torch.Tensor
 
     def __init__(
@@ -125,6 +127,9 @@ class DisentangledVAE(ExpressionModule):
                 nn.init.zeros_(self.priors[name].weight)
         self.intercept = nn.Parameter(torch.zeros(n_input))
         self.likelihood: Likelihood = build_likelihood(likelihood, 1, n_input)
+        # Affine map of the posterior means that takes out what is left of foreign factors.
+        self.register_buffer("erasure", torch.eye(self.n_latent))
+        self.register_buffer("erasure_centre", torch.zeros(self.n_latent))
         # Mean of the metadata over the training rows, what a group is set to by default.
         self.register_buffer("factor_mean", torch.zeros(sum(f.width for f in self.factors)))
         # Last, so that the weights of everything else do not depend on the kind.
@@ -165,6 +170,7 @@ class DisentangledVAE(ExpressionModule):
         if gene_mask is not None:
             s = s * gene_mask
         mean, variance = self.z_encoder(s)
+        mean = self.erasure_centre + (mean - self.erasure_centre) @ self.erasure
         qz = Normal(mean, variance.sqrt(), validate_args=False)
         z = qz.rsample() if n_samples == 1 else qz.rsample((n_samples,))
         return {MODULE_KEYS.QZ_KEY: qz, MODULE_KEYS.Z_KEY: z, "library": library}

@@ -3,6 +3,7 @@
 from ._anchor import Anchor, fit_anchor
 from ._centring import Centring, fit_centring
 from ._disentangled import DisentangledTrainingPlan, start_disentangled
+from ._erasure import Concept, erasure_map
 from ._extend import extended_tables
 from ._initialise import (
     class_support,
@@ -19,11 +20,13 @@ from ._tables import TrainingRows
 __all__ = [
     "Anchor",
     "Centring",
+    "Concept",
     "DisentangledTrainingPlan",
     "DomainTrainingPlan",
     "TrainingRows",
     "class_support",
     "cosine",
+    "erasure_map",
     "extended_tables",
     "fit_anchor",
     "fit_centring",
