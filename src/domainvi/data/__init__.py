@@ -16,6 +16,7 @@ from ._matrix import (
 from ._prepare import Columns, PreparedAnnData, prepare, reference_order
 from ._splits import stratified_split
 from ._synthetic import synthetic_cohorts
+from ._synthetic_factors import synthetic_factors
 from ._validate import check_setup
 from ._values import LARGEST_LOG_VALUE, check_likelihood
 
@@ -50,5 +51,6 @@ __all__ = [
     "select_matrix",
     "stratified_split",
     "synthetic_cohorts",
+    "synthetic_factors",
     "to_tensors",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from scvi.train import TrainRunner
 
-from domainvi.data import FACTORS_KEY, TransferDataModule, stratified_split
+from domainvi.data import TransferDataModule, stratified_split
 from domainvi.errors import InputError
 from domainvi.train import (
     Concept,
@@ -121,10 +121,6 @@ class DisentangledTrainingMixin(SubspaceMixin):
             self._fit_erasure(work)
         self._fit_priors(work)
         self._fit_errors(work, val_idx if len(val_idx) else train_idx)
-
-    def _values(self, work: PreparedAnnData) -> NDArray[np.float32]:
-        """Codes and standardised numbers of the factors, ``(n_rows, n_factors)``."""
-        return np.asarray(work.manager.get_from_registry(FACTORS_KEY), dtype=np.float32)
 
     def _strata(self, work: PreparedAnnData) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Levels by which rows are split: of the first factor of the second and first group."""

@@ -21,9 +21,12 @@ from domainvi.data import (
 from domainvi.errors import InputError
 from domainvi.module import INDEPENDENCE, Blocks, DisentangledVAE
 
+from ._disentangled_annotation import DisentangledAnnotationMixin
 from ._disentangled_training import DisentangledTrainingMixin
 from ._domainvi import check_choice, check_sizes
+from ._leakage import LeakageMixin
 from ._subspaces import prepare_factors, register_factors
+from ._swap import SwapMixin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,6 +39,9 @@ logger = logging.getLogger(__name__)
 
 
 class DisentangledVI(
+    DisentangledAnnotationMixin,
+    LeakageMixin,
+    SwapMixin,
     DisentangledTrainingMixin,
     VAEMixin,
     BaseModelClass,
@@ -52,8 +58,8 @@ class DisentangledVI(
         self,
         adata: AnnData | None = None,
         registry: dict[str, Any] | None = None,
-        n_latent: int = 32,
-        n_residual: int = 8,
+        n_latent: int = 48,
+        n_residual: int = 16,
         direct_factors: Sequence[str] | None = None,
         n_hidden: int = 128,
         n_layers: int = 1,

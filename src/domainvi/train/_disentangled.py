@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from domainvi.module import DisentangledVAE
 
+# Where the loss of a factor is of the order of 1.
+DEFAULT_WEIGHT = {"adversarial": 0.2, "covariance": 10.0, "hsic": 5.0, "none": 0.0}
+
 
 class DisentangledTrainingPlan(DomainTrainingPlan):
     r"""Minimise the loss of :class:`~domainvi.module.DisentangledVAE`.
@@ -33,7 +36,8 @@ class DisentangledTrainingPlan(DomainTrainingPlan):
     lr, weight_decay, reconstruction_weight, genes_per_step
         As there.
     independence_weight
-        Final weight of the independence term.
+        Final weight of the independence term; by default 0.2 for the adversaries, which are sums
+        over heads, 10 for covariance and 5 for HSIC, which lie between 0 and 1.
     """
 
     def __init__(
@@ -44,7 +48,7 @@ class DisentangledTrainingPlan(DomainTrainingPlan):
         lr: float = 3e-3,
         weight_decay: float = 1e-2,
         reconstruction_weight: float = 10.0,
-        independence_weight: float = 1.0,
+        independence_weight: float | None = None,
         genes_per_step: int | None = 256,
     ) -> None:
         super().__init__(
@@ -53,7 +57,9 @@ class DisentangledTrainingPlan(DomainTrainingPlan):
             lr=lr,
             weight_decay=weight_decay,
             reconstruction_weight=reconstruction_weight,
-            adversary_weight=independence_weight,
+            adversary_weight=DEFAULT_WEIGHT[module.alignment.kind]
+            if independence_weight is None
+            else independence_weight,
             teaching_weight=0.0,
             genes_per_step=genes_per_step,
         )
