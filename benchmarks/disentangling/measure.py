@@ -19,7 +19,7 @@ from domainvi.metrics import factor_probe, joint_probe
 if TYPE_CHECKING:
     from anndata import AnnData
 
-PERMUTATIONS = 10
+PERMUTATIONS = 5
 
 
 def parts(dataset: Dataset, adata: AnnData, method: str) -> list[str]:

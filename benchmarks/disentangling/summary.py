@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from benchmarks.disentangling.datasets import DATASETS
 from benchmarks.disentangling.methods import METHODS
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pandas as pd
 
 COLUMNS = {
     "biological_domain": "domain from biological",

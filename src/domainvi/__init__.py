@@ -9,15 +9,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import data, errors, metrics, tl
+    from . import data, errors, metrics, pl, tl
     from .model import DisentangledVI, DomainVI
 
     __version__: str
 
 _MODELS = frozenset({"DisentangledVI", "DomainVI"})
-_ROOMS = frozenset({"data", "errors", "metrics", "tl"})
+_ROOMS = frozenset({"data", "errors", "metrics", "pl", "tl"})
 
-__all__ = ["DisentangledVI", "DomainVI", "data", "errors", "metrics", "tl"]
+__all__ = ["DisentangledVI", "DomainVI", "data", "errors", "metrics", "pl", "tl"]
 
 
 def __getattr__(name: str) -> Any:

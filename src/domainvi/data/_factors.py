@@ -241,7 +241,8 @@ def _check_nesting(obs: pd.DataFrame, a: Factor, b: Factor, unlabeled_category: 
         pd.Series(_names(obs[b.name], unlabeled_category), name=b.name),
     )
     for inner, outer, counts in ((a, b, table), (b, a, table.T)):
-        if len(counts) and ((counts > 0).sum(axis=1) == 1).all():
+        # Where one level of the outer factor has values at all, nothing is known of the others.
+        if counts.shape[1] > 1 and ((counts > 0).sum(axis=1) == 1).all():
             shown = counts.iloc[:_MAX_TABLE, :_MAX_TABLE].to_string()
             msg = (
                 f"{inner.name!r} of factor_groups[{inner.group!r}] is nested in {outer.name!r} of "

@@ -90,7 +90,7 @@ def synthetic_factors(
     tied = rng.random(n_obs) < confounding
     code["platform"] = np.where(tied, code["state"], code["platform"])
     parts = [
-        _unit_variance(sum(effects[name][code[name]] for name in names))
+        _unit_variance(np.sum([effects[name][code[name]] for name in names], axis=0))
         for names in GROUPS.values()
     ]
     parts.append(_unit_variance(rng.normal(size=(n_obs, _N_PROGRAMS)) @ programs))

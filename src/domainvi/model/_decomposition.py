@@ -89,7 +89,7 @@ class DecompositionMixin(SubspaceMixin):
         batch_size: int | None = None,
         **levels: str,
     ) -> pd.DataFrame:
-        """Expected expression with the part of some groups set to one level for all rows.
+        """Expect expression with the part of some groups set to one level for all rows.
 
         The latents of such a group are set to the mean of their prior at that level, and so are its
         loadings; the parts of the other subspaces stay those of the row.
@@ -138,7 +138,7 @@ class DecompositionMixin(SubspaceMixin):
         adata: AnnData | None = None,
         batch_size: int | None = None,
     ) -> pd.DataFrame:
-        """Expected expression with the part of one subspace taken from other rows.
+        """Expect expression with the part of one subspace taken from other rows.
 
         Parameters
         ----------

@@ -41,7 +41,7 @@ class DisentangledAnnotationMixin(DisentangledPersistenceMixin):
         self._check_trained()
         work = self._validate_anndata(adata)
         target = self._own_data() if adata is None else adata
-        latent = self.get_latent_representation(work)
+        latent = self._encode(work).mean
         columns: dict[str, Any] = {}
         for factor in self.factors:
             soft = self.predict(work, factor=factor.name, soft=True).to_numpy()  # type: ignore[union-attr]
@@ -69,7 +69,9 @@ class DisentangledAnnotationMixin(DisentangledPersistenceMixin):
             "factors": np.asarray(names, dtype=object),
             "groups": np.asarray([f.group for f in self.factors], dtype=object),
             "units": dict(self.module.sizes),
-            "params": {k: np.asarray(v) if isinstance(v, list) else v for k, v in parameters.items()},
+            "params": {
+                k: np.asarray(v) if isinstance(v, list) else v for k, v in parameters.items()
+            },
             # Pairs of factors whose groups are independent within strata only.
             "confounded": np.asarray(
                 [f"{names[int(a)]} and {names[int(b)]}" for a, b in self._setup["confounded"]],

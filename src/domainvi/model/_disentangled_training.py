@@ -92,8 +92,8 @@ class DisentangledTrainingMixin(SubspaceMixin):
         train_idx, val_idx = stratified_split(*strata, 1 - train_size, self.seed)
         if not self.is_scaled_:
             drawn = subsample(*strata, self.seed)
-            set_library(self.module, work, drawn)  # type: ignore[arg-type]
-            start_disentangled(self.module, log_rows(self.module, work, drawn))  # type: ignore[arg-type]
+            set_library(self.module, work, drawn)
+            start_disentangled(self.module, log_rows(self.module, work, drawn))
             self.is_scaled_ = True
         data = TransferDataModule(
             work.manager, train_idx, val_idx, np.zeros(len(train_idx)), batch_size, self.seed
@@ -157,14 +157,14 @@ class DisentangledTrainingMixin(SubspaceMixin):
         scores = [torch.from_numpy(s) for s in out.scores]
         metadata = self.module.metadata(values, scores)
         blocks = self.module.split(torch.from_numpy(out.mean))
-        for name, prior in self.module.priors.items():
+        for name in self.groups:
             fit = torch.linalg.lstsq(metadata[name], blocks[name], driver="gelsd").solution
-            prior.weight.copy_(fit.T)
+            self.module.get_parameter(f"priors.{name}.weight").copy_(fit.T)
         means = torch.cat([metadata[name].mean(dim=0) for name in self.groups])
         self.module.factor_mean.copy_(means)
 
     def _fit_errors(self, work: PreparedAnnData, rows: NDArray[np.int64]) -> None:
-        """Standard error of each numeric factor, from the rows that were held out."""
+        """Keep the standard error of each numeric factor, from the rows that were held out."""
         values, out = self._values(work)[rows], self._encode(work, rows)
         self.errors_ = {}
         for k, factor in enumerate(self.factors):

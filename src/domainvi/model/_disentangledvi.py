@@ -46,12 +46,64 @@ class DisentangledVI(
     VAEMixin,
     BaseModelClass,
 ):
-    """Split expression into the parts that groups of metadata explain.
+    r"""Split expression into the parts that groups of metadata explain.
+
+    A variational autoencoder whose latents are one subspace a group of obs columns (biological and
+    technical, for instance) and a residual one. The subspaces are made independent of each other
+    and of each other's columns, and expression is the sum of one part a subspace, so that shares of
+    variance, expression without the technical part, and the exchange of parts come for free. The
+    model is written down in :class:`~domainvi.module.DisentangledVAE`; it is the sample-wise form
+    of metadata-guided feature disentanglement (Rakowski et al., Bioinformatics 2024).
+
+    Where factors of two groups are associated, full independence would erase what they share: the
+    audit of :func:`domainvi.data.audit_arrays` finds such pairs at setup, they are named in the
+    log and in ``uns["domainvi"]["confounded"]``, and independence is asked for within the levels
+    of one of them.
 
     Parameters
     ----------
     adata
         Object that was passed to :meth:`setup_anndata`.
+    registry
+        Registry of a saved model, for loading without data.
+    n_latent
+        Units of all subspaces. A group whose foreign factors have many levels needs more units
+        than these have levels.
+    n_residual
+        Units of the residual subspace, for what no factor explains; the groups share the rest.
+    direct_factors
+        Factors each of whose levels owns a unit. ``None`` takes factors in their order as long as
+        half of the subspace is left to those that interact.
+    n_hidden, n_layers
+        Width and number of hidden layers of the encoder.
+    n_components
+        Width of the encoder's projection, which starts at principal components.
+    dropout_rate
+        Dropout rate of the encoder.
+    likelihood
+        ``"nb"``, ``"zinb"`` or ``"poisson"`` for counts, ``"normal"`` for values on a log scale;
+        ``"auto"`` takes ``"nb"`` for whole numbers and ``"normal"`` otherwise.
+    independence
+        ``"adversarial"``, ``"covariance"``, ``"hsic"`` or ``"none"``; see
+        :class:`~domainvi.module.IndependenceTerms`. After training with any but ``"none"``, what
+        is left of foreign factors is projected out (:func:`~domainvi.train.erasure_map`).
+    seed
+        Of initial weights, split, batches and training noise.
+
+    Examples
+    --------
+    >>> import domainvi as dv
+    >>> adata = dv.data.synthetic_factors(n_obs=200, n_genes=50)
+    >>> groups = {"biological": ["tissue", "state"], "technical": ["platform", "study"]}
+    >>> dv.DisentangledVI.setup_anndata(adata, factor_groups=groups)
+    >>> model = dv.DisentangledVI(adata)
+    >>> model.train(max_epochs=2, enable_progress_bar=False)
+    >>> model.get_latent_representation(group="biological").shape
+    (200, 16)
+    >>> list(model.get_variance_shares().columns)
+    ['biological', 'technical', 'residual']
+    >>> model.get_normalized_expression(technical="reference").shape
+    (200, 50)
     """
 
     def __init__(
@@ -120,7 +172,31 @@ class DisentangledVI(
         unlabeled_category: str = "Unknown",
         size_factor_key: str | None = None,
     ) -> None:
-        """Register the fields of an AnnData object."""
+        """Register the fields of an AnnData object.
+
+        Parameters
+        ----------
+        adata
+            Rows are samples or cells; nothing is written to it.
+        layer
+            Layer with the expression values; ``adata.X`` if ``None``.
+        factor_groups
+            Columns of ``adata.obs`` by group, two groups or more: ``{"biological": ["tissue"],
+            "technical": ["study", "platform"]}``. Text, categories and booleans are levels,
+            numbers are quantities. Values may be missing.
+        labels_key
+            The factor that :meth:`predict` answers by default; the first one if ``None``.
+        unlabeled_category
+            Level that means missing, in every factor.
+        size_factor_key
+            Column with library sizes, for counts; row sums if ``None``.
+
+        Raises
+        ------
+        InputError
+            If something cannot be used: fewer than two groups, a column in two of them, a factor
+            nested in one of another group, a number with one value, or a level for every row.
+        """
         check_setup(
             adata,
             batch_keys=[],

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from domainvi.data import Factor
 from domainvi.metrics import FactorProbe, factor_probe, joint_probe
 
 from ._subspaces import SubspaceMixin
@@ -18,7 +17,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-    from domainvi.data import PreparedAnnData
+    from domainvi.data import Factor
+
 
 # A level that is held out has to leave something to learn from.
 MIN_HELD_OUT = 5
@@ -71,7 +71,8 @@ class LeakageMixin(SubspaceMixin):
         work = self._validate_anndata(adata)
         values = self._values(work)
         codes = [f.codes(values[:, k]) for k, f in enumerate(self.factors)]
-        z = {s: self.get_latent_representation(work, group=s) for s in self.subspaces}
+        mean = self._encode(work).mean
+        z = {s: mean[:, self._columns_of(s)] for s in self.subspaces}
         blocks = self.module.alignment.blocks
         rows = []
         for name in self.subspaces:

@@ -75,9 +75,7 @@ def register_factors(
     setup = setup_method_args[SETUP_ARGS_KEY]
     fields = [
         LayerField(REGISTRY_KEYS.X_KEY, None, is_count_data=False),
-        NumericalObsField(
-            REGISTRY_KEYS.SIZE_FACTOR_KEY, setup["size_factor_key"], required=False
-        ),
+        NumericalObsField(REGISTRY_KEYS.SIZE_FACTOR_KEY, setup["size_factor_key"], required=False),
         NumericalJointObsField(FACTORS_KEY, [f["name"] for f in setup["factors"]]),
     ]
     manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
@@ -105,7 +103,7 @@ class Encoded:
 class SubspaceMixin(RowsMixin):
     """Encode rows by expression alone."""
 
-    module: DisentangledVAE  # type: ignore[assignment]
+    module: DisentangledVAE
     errors_: dict[str, float]
 
     @property

@@ -66,7 +66,7 @@ class SwapMixin(DecompositionMixin):
         rows = np.flatnonzero((label >= 0) & (level >= 0))
         partner = np.arange(work.n_obs)
         partner[rows] = other_level(rows, level[rows], np.random.default_rng(seed))
-        measured = log_rows(self.module, work, rows)  # type: ignore[arg-type]
+        measured = log_rows(self.module, work, rows)
         plain, swapped = (
             self._log_scale(self.get_swapped_expression(p, flipped.group).to_numpy()[rows])
             for p in (np.arange(work.n_obs), partner)
@@ -87,7 +87,7 @@ class SwapMixin(DecompositionMixin):
         }
 
     def _log_scale(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Decoded values as the classifiers saw the measured ones."""
+        """Bring decoded values to the scale on which the classifiers saw the measured ones."""
         return np.log1p(x) if self.module.counts else x
 
 

@@ -12,7 +12,7 @@ from torch.distributions import Distribution, Normal, kl_divergence
 from torch.nn import functional
 
 from domainvi._compat import MODULE_KEYS
-from domainvi.data import FACTORS_KEY, RESIDUAL, Factor
+from domainvi.data import FACTORS_KEY, Factor
 from domainvi.nn import (
     Classifier,
     GaussianEncoder,
@@ -112,9 +112,7 @@ class DisentangledVAE(ExpressionModule):
         self.z_encoder = GaussianEncoder(
             n_input, self.n_latent, n_hidden, n_layers, dropout_rate, n_components
         )
-        self.heads = nn.ModuleList(
-            Classifier(self.sizes[f.group], f.width) for f in self.factors
-        )
+        self.heads = nn.ModuleList(Classifier(self.sizes[f.group], f.width) for f in self.factors)
         self.loadings = nn.ModuleDict()
         self.priors = nn.ModuleDict()
         for name, size in self.sizes.items():
@@ -123,8 +121,9 @@ class DisentangledVAE(ExpressionModule):
                 size, n_input, width, direct_columns(self.factors, name, direct)
             )
             if width:
-                self.priors[name] = nn.Linear(width, size, bias=False)
-                nn.init.zeros_(self.priors[name].weight)
+                prior = nn.Linear(width, size, bias=False)
+                nn.init.zeros_(prior.weight)
+                self.priors[name] = prior
         self.intercept = nn.Parameter(torch.zeros(n_input))
         self.likelihood: Likelihood = build_likelihood(likelihood, 1, n_input)
         # Affine map of the posterior means that takes out what is left of foreign factors.
@@ -222,7 +221,10 @@ class DisentangledVAE(ExpressionModule):
         }
 
     def distribution(
-        self, parts: Mapping[str, torch.Tensor], library: torch.Tensor, genes: torch.Tensor | None = None
+        self,
+        parts: Mapping[str, torch.Tensor],
+        library: torch.Tensor,
+        genes: torch.Tensor | None = None,
     ) -> Distribution:
         """Distribution of the expression values of rows whose scores have these parts."""
         intercept = self.intercept if genes is None else self.intercept[genes]
@@ -314,17 +316,14 @@ class DisentangledVAE(ExpressionModule):
             loss=loss,
             reconstruction_loss=reconstruction,
             kl_local=kl,
-            extra_metrics={
-                k: v.detach() for k, v in {"factor_loss": anchoring, **metrics}.items()
-            },
+            extra_metrics={k: v.detach() for k, v in {"factor_loss": anchoring, **metrics}.items()},
         )
 
 
-def direct_columns(
-    factors: Sequence[Factor], group: str, direct: Sequence[str]
-) -> tuple[int, ...]:
+def direct_columns(factors: Sequence[Factor], group: str, direct: Sequence[str]) -> tuple[int, ...]:
     """Columns of a group's metadata whose level owns a unit."""
-    out, start = [], 0
+    out: list[int] = []
+    start = 0
     for factor in factors:
         if factor.group != group:
             continue

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations, permutations
-from typing import TYPE_CHECKING
+from itertools import combinations
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -145,7 +145,9 @@ class IndependenceTerms(nn.Module):
         blocks = {name: standardise_columns(block) for name, block in z.items()}
         if self.kind == "adversarial":
             joint = self._joint(blocks, codes, weight)
-            hidden = [self._hide(blocks[name], name, k, codes, weight) for name, k in self.foreign()]
+            hidden = [
+                self._hide(blocks[name], name, k, codes, weight) for name, k in self.foreign()
+            ]
             loss = joint + torch.stack(hidden).sum()
             return loss, {"adversary_loss": loss, "joint_loss": joint}
         between = [
@@ -167,13 +169,16 @@ class IndependenceTerms(nn.Module):
     ) -> torch.Tensor:
         own = self.blocks.condition(name, factor)
         strata = None if own is None else one_hot(codes[own], self.blocks.n_levels[own])
-        return hide_factor(self.heads[f"{name}_{factor}"], block, codes[factor], strata, weight)
+        head = cast("DomainAdversary", self.heads[f"{name}_{factor}"])
+        return hide_factor(head, block, codes[factor], strata, weight)
 
     def _joint(
         self, blocks: Mapping[str, torch.Tensor], codes: Sequence[torch.Tensor], weight: float
     ) -> torch.Tensor:
         """Discriminator of joint against shuffled, within the strata of all shared variables."""
-        shared = {s for a, b in permutations(blocks, 2) if (s := self.blocks.shared(a, b)) is not None}
+        shared = {
+            s for a, b in combinations(blocks, 2) if (s := self.blocks.shared(a, b)) is not None
+        }
         stratum = None
         for factor in sorted(shared):
             # Rows without a value are a stratum of their own.
@@ -207,7 +212,7 @@ class IndependenceTerms(nn.Module):
 
 
 def hide_factor(
-    head: nn.Module,
+    head: DomainAdversary,
     z: torch.Tensor,
     code: torch.Tensor,
     strata: torch.Tensor | None,

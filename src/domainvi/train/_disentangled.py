@@ -52,7 +52,7 @@ class DisentangledTrainingPlan(DomainTrainingPlan):
         genes_per_step: int | None = 256,
     ) -> None:
         super().__init__(
-            module,  # type: ignore[arg-type]
+            module,
             n_steps=n_steps,
             lr=lr,
             weight_decay=weight_decay,
@@ -88,6 +88,6 @@ def start_disentangled(module: DisentangledVAE, x: NDArray[np.float32]) -> None:
     table = domain_table(rows)
     module.standardiser.is_shared.fill_(True)
     module.standardiser.set_tables(*(torch.as_tensor(t, dtype=torch.float32) for t in table))
-    set_projection(module, standardise(x, same, table), leading_genes(rows))  # type: ignore[arg-type]
+    set_projection(module, standardise(x, same, table), leading_genes(rows))
     if module.counts:
-        set_baseline(module, rows)  # type: ignore[arg-type]
+        set_baseline(module, rows)
