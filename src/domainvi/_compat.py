@@ -18,6 +18,13 @@ from scvi.data._constants import (
 from scvi.data._constants import (
     _STATE_REGISTRY_KEY as STATE_REGISTRY_KEY,
 )
+from scvi.model._utils import parse_device_args
 from scvi.module._constants import MODULE_KEYS
 
-__all__ = ["FIELD_REGISTRIES_KEY", "MODULE_KEYS", "SETUP_ARGS_KEY", "STATE_REGISTRY_KEY"]
+__all__ = [
+    "FIELD_REGISTRIES_KEY",
+    "MODULE_KEYS",
+    "SETUP_ARGS_KEY",
+    "STATE_REGISTRY_KEY",
+    "parse_device_args",
+]

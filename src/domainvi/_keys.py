@@ -34,3 +34,8 @@ def subspace(name: str) -> str:
 def colors(key: str) -> str:
     """Name the ``uns`` entry in which scanpy keeps the colours of column ``key``."""
     return f"{key}_colors"
+
+
+def attribution(name: str) -> str:
+    """Name the ``varm`` frame with the attributions of phenotype ``name``, or of the latents."""
+    return f"{name}_attribution"

@@ -153,6 +153,17 @@ def test_annotation_survives_h5ad(adata, model, tmp_path):
     np.testing.assert_array_equal(back.obs["state_pred"], model.predict())
 
 
+def test_explanations_are_of_the_head_that_is_asked_for(adata, model):
+    genes = model.explain(target="tissue", baseline="global")
+    assert list(genes.columns) == [f"tissue_{i}" for i in range(4)]
+    assert genes.attrs["incompleteness"] < 1e-2
+    platform = model.explain(target="platform", baseline="global")
+    lead = adata.var["share_biological"] - adata.var["share_technical"]
+    assert genes.abs().max(axis=1).corr(lead, method="spearman") > 0.2
+    assert platform.abs().max(axis=1).corr(lead, method="spearman") < -0.2
+    assert model.explain(target="age", baseline="global").shape == (60, 1)
+
+
 def test_saved_and_loaded(adata, model, tmp_path):
     model.save(tmp_path / "m")
     bare = dv.DisentangledVI.load(tmp_path / "m")

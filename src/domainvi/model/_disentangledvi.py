@@ -22,7 +22,7 @@ from domainvi.errors import InputError
 from domainvi.module import INDEPENDENCE, Blocks, DisentangledVAE
 
 from ._disentangled_annotation import DisentangledAnnotationMixin
-from ._disentangled_training import DisentangledTrainingMixin
+from ._disentangled_readout import DisentangledReadoutMixin
 from ._domainvi import check_choice, check_sizes
 from ._leakage import LeakageMixin
 from ._subspaces import prepare_factors, register_factors
@@ -42,7 +42,7 @@ class DisentangledVI(
     DisentangledAnnotationMixin,
     LeakageMixin,
     SwapMixin,
-    DisentangledTrainingMixin,
+    DisentangledReadoutMixin,
     VAEMixin,
     BaseModelClass,
 ):

@@ -14,9 +14,12 @@ from domainvi.errors import InputError
 from domainvi.module import EXTRA_DOMAINS_KEY, DomainVAE
 
 from ._annotation import AnnotationMixin
+from ._decoding import DecodingMixin
 from ._diagnosis import DiagnosisMixin
+from ._explanation import ExplanationMixin
 from ._prepared import columns_of, register
 from ._query import QueryMixin
+from ._readout import ReadoutMixin
 from ._training import TrainingMixin
 
 if TYPE_CHECKING:
@@ -28,7 +31,10 @@ if TYPE_CHECKING:
 class DomainVI(
     QueryMixin,
     AnnotationMixin,
+    DecodingMixin,
     DiagnosisMixin,
+    ExplanationMixin,
+    ReadoutMixin,
     TrainingMixin,
     VAEMixin,
     ArchesMixin,

@@ -5,7 +5,7 @@ from ._disentangled_vae import DisentangledVAE
 from ._domain_vae import EXTRA_DOMAINS_KEY, DomainVAE
 from ._ensemble import Embedding, ScalingTables
 from ._independence import INDEPENDENCE, Blocks, IndependenceTerms
-from ._likelihood import CountLikelihood, NormalLikelihood
+from ._likelihood import CountLikelihood, Likelihood, NormalLikelihood
 
 __all__ = [
     "EXTRA_DOMAINS_KEY",
@@ -17,6 +17,7 @@ __all__ = [
     "DomainVAE",
     "Embedding",
     "IndependenceTerms",
+    "Likelihood",
     "NormalLikelihood",
     "ScalingTables",
 ]

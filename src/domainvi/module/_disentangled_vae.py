@@ -164,15 +164,20 @@ class DisentangledVAE(ExpressionModule):
     ) -> dict[str, Distribution | torch.Tensor]:
         """Encode rows; genes outside of ``gene_mask`` are set to their mean."""
         library = self.library_size(x, size_factor)
-        same = torch.zeros(len(x), dtype=torch.long, device=x.device)
-        s = self.standardiser(self.log_values(x, library), same)
-        if gene_mask is not None:
-            s = s * gene_mask
-        mean, variance = self.z_encoder(s)
-        mean = self.erasure_centre + (mean - self.erasure_centre) @ self.erasure
+        mean, variance = self.encode_log(self.log_values(x, library), gene_mask)
         qz = Normal(mean, variance.sqrt(), validate_args=False)
         z = qz.rsample() if n_samples == 1 else qz.rsample((n_samples,))
         return {MODULE_KEYS.QZ_KEY: qz, MODULE_KEYS.Z_KEY: z, "library": library}
+
+    def encode_log(
+        self, u: torch.Tensor, gene_mask: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return mean and variance of ``q(z | x)`` for log values ``u``, leaks projected out."""
+        s = self.standardiser(u, torch.zeros(len(u), dtype=torch.long, device=u.device))
+        if gene_mask is not None:
+            s = s * gene_mask
+        mean, variance = self.z_encoder(s)
+        return self.erasure_centre + (mean - self.erasure_centre) @ self.erasure, variance
 
     def factor_scores(self, z: torch.Tensor) -> list[torch.Tensor]:
         """Logits of the levels of each factor, or its number, from its own subspace."""

@@ -1,6 +1,7 @@
 """Tensors in, tensors out: the networks and the losses on them."""
 
 from ._adversary import DomainAdversary, balanced_domain_loss, shared_class_weight
+from ._deeplift import Paired
 from ._gradient_reversal import reverse_gradient
 from ._independence import (
     JointDiscriminator,
@@ -25,6 +26,7 @@ __all__ = [
     "JointDiscriminator",
     "LinearEnsemble",
     "ModulatedLoadings",
+    "Paired",
     "Standardiser",
     "balanced_domain_loss",
     "critic_loss",

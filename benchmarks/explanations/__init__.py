@@ -1,0 +1,1 @@
+"""Explanations: whether known genes come out on top, and what explaining costs."""

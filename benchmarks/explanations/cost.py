@@ -1,0 +1,67 @@
+"""Time and memory of explaining many rows."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+import domainvi as dv
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MIB = 2**20
+# Rows, genes and method, in the order of what they need: a process has only one peak.
+SIZES = (
+    (2_000, 2_000, "deeplift"),
+    (2_000, 2_000, "gradient_shap"),
+    (2_000, 2_000, "integrated_gradients"),
+    (2_000, 20_000, "deeplift"),
+    (100_000, 2_000, "deeplift"),
+)
+
+
+def rows(sizes: tuple[tuple[int, int, str], ...] = SIZES) -> Iterator[dict[str, Any]]:
+    """Yield one row a size; peaks are those of the process, so later rows are upper bounds."""
+    for n_rows, n_genes, method in sizes:
+        small = dv.data.synthetic_cohorts(1000, n_genes, n_markers=20, seed=0)
+        dv.DomainVI.setup_anndata(small, batch_key="domain", labels_key="label")
+        model = dv.DomainVI(small)
+        model.train(max_epochs=1, enable_progress_bar=False)
+        adata = repeated(small, n_rows)
+        before, start = resident(), time.perf_counter()
+        genes = model.explain(method, adata)
+        yield {
+            "rows": n_rows,
+            "genes": n_genes,
+            "method": method,
+            "data_mib": round(adata.X.nbytes / MIB),
+            "above_data_mib": round(peak() - before),
+            "seconds": round(time.perf_counter() - start, 1),
+            "incompleteness": genes.attrs.get("incompleteness", float("nan")),
+        }
+
+
+def repeated(adata: AnnData, n_rows: int) -> AnnData:
+    """Repeat rows until there are enough, so that drawing them needs no memory of its own."""
+    order = np.arange(n_rows) % adata.n_obs
+    obs = adata.obs.iloc[order].set_axis(pd.RangeIndex(n_rows).astype(str))
+    return AnnData(adata.X[order], obs=obs, var=adata.var)
+
+
+def resident() -> float:
+    """Memory that the process has now, in MiB; Linux."""
+    with open("/proc/self/statm") as file:  # noqa: PTH123
+        return int(file.read().split()[1]) * resource.getpagesize() / MIB
+
+
+def peak() -> float:
+    """Most memory that the process has had, in MiB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MIB

@@ -1,0 +1,138 @@
+"""Captum's methods behind one call."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from domainvi.errors import InputError
+from domainvi.nn import Paired
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Score = Callable[..., torch.Tensor]
+    Arguments = tuple[torch.Tensor, ...]
+
+Method = Literal["deeplift", "integrated_gradients", "gradient_shap"]
+METHODS = ("deeplift", "integrated_gradients", "gradient_shap")
+# How much may be missing from a row's sum before integrated gradients take smaller steps.
+TOLERANCE = 5e-4
+MAX_DOUBLINGS = 5
+
+
+def captum_methods() -> Any:
+    """Import captum's methods, which come with an extra."""
+    try:
+        import captum.attr
+    except ImportError as error:
+        msg = "explain needs captum, which is not installed. Run: pip install 'domainvi[interpret]'"
+        raise InputError(msg) from error
+    return captum.attr
+
+
+class PairedScore(torch.nn.Module):
+    """A score as captum's DeepLift calls it, with multipliers for every layer that we have.
+
+    captum has rules for some activation modules and takes the gradient of all else (GELU, layer
+    normalisation, mixtures) without a word. So it drives, and :class:`~domainvi.nn.Paired` has the
+    rules.
+    """
+
+    def __init__(self, score: Score) -> None:
+        super().__init__()
+        self.score = score
+
+    def forward(self, u: torch.Tensor, *arguments: torch.Tensor) -> torch.Tensor:
+        """Score rows stacked on their references."""
+        return self.score(u.as_subclass(Paired), *arguments).as_subclass(torch.Tensor)
+
+
+def attribute(
+    method: Method,
+    score: Score,
+    u: torch.Tensor,
+    baseline: torch.Tensor,
+    arguments: Arguments,
+    n_steps: int,
+) -> torch.Tensor:
+    """Attribute the scores of rows to genes.
+
+    Parameters
+    ----------
+    method
+        One of ``METHODS``.
+    score
+        Takes rows and ``arguments``, and returns one number a row.
+    u
+        Log values, shape ``(n_rows, n_genes)``.
+    baseline
+        The reference of each row, of the same shape; for gradient SHAP any number of references,
+        from which it draws for all rows.
+    arguments
+        Tensors with one entry a row.
+    n_steps
+        Points on the path, or draws.
+
+    Returns
+    -------
+    Tensor of shape ``(n_rows, n_genes)``.
+    """
+    run = {
+        "deeplift": deeplift,
+        "integrated_gradients": integrated_gradients,
+        "gradient_shap": gradient_shap,
+    }
+    return run[method](score, u.requires_grad_(), baseline, arguments, n_steps).detach()
+
+
+def deeplift(
+    score: Score, u: torch.Tensor, baseline: torch.Tensor, arguments: Arguments, n_steps: int
+) -> torch.Tensor:
+    """Multipliers times differences; there are no steps."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Setting forward, backward hooks")
+        explainer = captum_methods().DeepLift(PairedScore(score))
+        return explainer.attribute(u, baseline, additional_forward_args=arguments)
+
+
+def integrated_gradients(
+    score: Score, u: torch.Tensor, baseline: torch.Tensor, arguments: Arguments, n_steps: int
+) -> torch.Tensor:
+    """Gradients along the path; twice the steps for rows whose sum is off, and again."""
+    explainer = captum_methods().IntegratedGradients(score)
+    with torch.no_grad():
+        moved = score(u, *arguments) - score(baseline, *arguments)
+    out, rows = torch.zeros_like(u), torch.arange(len(u), device=u.device)
+    for doubling in range(1 + MAX_DOUBLINGS):
+        out[rows] = explainer.attribute(
+            u[rows],
+            baseline[rows],
+            additional_forward_args=tuple(a[rows] for a in arguments),
+            n_steps=n_steps * 2**doubling,
+            internal_batch_size=len(rows),
+        ).detach()
+        rows = torch.nonzero((out.sum(dim=1) - moved).abs() > TOLERANCE).squeeze(1)
+        if not len(rows):
+            break
+    return out
+
+
+def gradient_shap(
+    score: Score, u: torch.Tensor, baseline: torch.Tensor, arguments: Arguments, n_steps: int
+) -> torch.Tensor:
+    """Gradients at random points; captum holds all draws of its rows, so it gets few at a time."""
+    explainer = captum_methods().GradientShap(score)
+    size = max(1, len(u) // n_steps)
+    parts = [
+        explainer.attribute(
+            u[i : i + size],
+            baseline,
+            n_samples=n_steps,
+            additional_forward_args=tuple(a[i : i + size] for a in arguments),
+        )
+        for i in range(0, len(u), size)
+    ]
+    return torch.cat(parts)

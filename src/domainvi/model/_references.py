@@ -1,0 +1,125 @@
+"""A pass over the rows before they are explained: what they are compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
+
+# A class that fewer rows of a domain are called is left out of the domain's balanced mean.
+MIN_ROWS = 5
+# Share of genes, the most tied to the domain, on which attribution is added up.
+TIED_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Sums over rows, by domain and class.
+
+    Parameters
+    ----------
+    domain, label
+        Domain and predicted class of each row, shape ``(n_rows,)``.
+    count
+        Rows, shape ``(n_domains, n_classes)``.
+    total
+        Sums of log values, shape ``(n_domains, n_classes, n_genes)``.
+    square
+        Sums of their squares over all rows, shape ``(n_genes,)``.
+    """
+
+    domain: NDArray[np.int64]
+    label: NDArray[np.int64]
+    count: NDArray[np.float64]
+    total: NDArray[np.float64]
+    square: NDArray[np.float64]
+
+    def balanced_means(self) -> NDArray[np.float64]:
+        """Mean of the class means of each domain, shape ``(n_domains, n_genes)``.
+
+        Classes with fewer than 5 rows in a domain are left out, unless it has no other.
+        """
+        used = self.count >= MIN_ROWS
+        used = np.where(used.any(axis=1, keepdims=True), used, self.count > 0)
+        means = self.total / np.maximum(self.count, 1)[..., None]
+        n_used = np.maximum(used.sum(axis=1, keepdims=True), 1)
+        return np.einsum("dk,dkg->dg", used / n_used, means)
+
+    def overall_mean(self) -> NDArray[np.float64]:
+        """Mean of all rows, shape ``(n_genes,)``."""
+        return self.total.sum(axis=(0, 1)) / max(self.count.sum(), 1)
+
+    def tied_to_domain(self) -> NDArray[np.bool_]:
+        r"""Mark the tenth of genes that tell the domain best.
+
+        By the share of the variance within classes that the domain explains,
+        :math:`\eta^2 = \sum_{dk} n_{dk} (\mu_{dk} - \mu_k)^2 / \sum_i (u_i - \mu_{k(i)})^2`.
+        """
+        by_class = self.count.sum(axis=0)
+        of_class = (self.total.sum(axis=0) ** 2 / np.maximum(by_class, 1)[:, None]).sum(axis=0)
+        of_cell = (self.total**2 / np.maximum(self.count, 1)[..., None]).sum(axis=(0, 1))
+        within = np.maximum(self.square - of_class, 1e-12)
+        share = np.where(within > 1e-8 * self.square, (of_cell - of_class) / within, 0.0)
+        n = max(1, round(TIED_SHARE * len(share)))
+        tied = np.zeros(len(share), dtype=bool)
+        tied[np.argsort(-share, kind="stable")[:n]] = True
+        return tied
+
+    def balanced_draw(self, n: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+        """Draw ``n`` rows of each domain, its classes equally often; no row of an empty domain."""
+        drawn = []
+        for d in range(len(self.count)):
+            rows = np.flatnonzero(self.domain == d)
+            counts = self.count[d][self.label[rows]]
+            weight = np.where(counts >= MIN_ROWS, 1 / np.maximum(counts, 1), 0)
+            weight = weight if weight.any() else 1 / np.maximum(counts, 1)
+            chosen = rng.choice(rows, n, p=weight / weight.sum()) if len(rows) else rows
+            drawn.append(chosen)
+        return drawn
+
+
+@torch.no_grad()
+def survey(
+    batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    label_of: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    shape: tuple[int, int, int],
+) -> Survey:
+    """Pass over log values and domain codes once.
+
+    Parameters
+    ----------
+    batches
+        Log values and domain codes.
+    label_of
+        Predicted class of rows.
+    shape
+        Numbers of domains, classes and genes.
+    """
+    n_domains, n_classes, n_genes = shape
+    count = torch.zeros(n_domains * n_classes, dtype=torch.float64)
+    total = torch.zeros(n_domains * n_classes, n_genes, dtype=torch.float64)
+    square = torch.zeros(n_genes, dtype=torch.float64)
+    codes = []
+    for u, domain in batches:
+        label = label_of(u, domain).cpu()
+        cell = domain.cpu() * n_classes + label
+        values = u.cpu().double()
+        count.index_add_(0, cell, torch.ones(len(cell), dtype=torch.float64))
+        total.index_add_(0, cell, values)
+        square += values.square().sum(dim=0)
+        codes.append(cell)
+    cells = torch.cat(codes).numpy()
+    return Survey(
+        domain=cells // n_classes,
+        label=cells % n_classes,
+        count=count.view(n_domains, n_classes).numpy(),
+        total=total.view(n_domains, n_classes, n_genes).numpy(),
+        square=square.numpy(),
+    )

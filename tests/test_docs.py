@@ -1,0 +1,77 @@
+"""The pages of the documentation: code runs, commands parse, links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from domainvi.cli._main import build
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+if not DOCS.is_dir():
+    pytest.skip("the documentation stands in the repository only", allow_module_level=True)
+OURS = [p for p in sorted(DOCS.rglob("*.md")) if not {"generated", "_build"} & set(p.parts)]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    text = page.read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def pages_with(language: str) -> list[Path]:
+    return [page for page in OURS if blocks(page, language)]
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(DOCS))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", pages_with("python"), ids=named)
+def test_python_blocks_run_from_top_to_bottom(page: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    code = blocks(page, "python")
+    for block in code:
+        exec(compile(block, named(page), "exec"), names)
+    assert set(names) > {"__builtins__"}
+
+
+def test_there_are_pages_with_code() -> None:
+    assert {"how_to.md", "api.md"} <= {named(page) for page in pages_with("python")}
+
+
+@pytest.mark.parametrize("page", pages_with("bash"), ids=named)
+def test_commands_parse(page: Path) -> None:
+    lines = [line for block in blocks(page, "bash") for line in block.splitlines()]
+    for line in lines:
+        for command in line.split(" && "):
+            if command.startswith("domainvi "):
+                words = shlex.split(command, comments=True)[1:]
+                build().parse_args(words, exit_on_error=False, print_error=False)
+    assert lines
+
+
+def headings(page: Path) -> set[str]:
+    """Anchors of a page, as the documentation makes them from its headings."""
+    found = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in found}
+
+
+@pytest.mark.parametrize("page", OURS, ids=named)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    assert [link for link in links if not leads_somewhere(page, link)] == []
+
+
+def leads_somewhere(page: Path, link: str) -> bool:
+    target, _, anchor = link.partition("#")
+    path = (page.parent / target).resolve() if target else page
+    if not path.exists():  # notebooks are copied below docs/ when it is built
+        return (ROOT / "tutorials" / path.name).is_file()
+    return not anchor or path.suffix != ".md" or anchor in headings(path)
