@@ -11,13 +11,13 @@ CHANCE = {"tissue": 1 / 4, "state": 1 / 2, "platform": 1 / 2, "study": 1 / 3}
 
 @pytest.fixture(scope="module")
 def rows():
-    whole = dv.data.synthetic_factors(3000, 80, seed=1)
+    whole = dv.data.synthetic_factors(3000, 120, seed=1)
     return whole[:2000].copy(), whole[2000:].copy()
 
 
 def fit(adata, independence):
     dv.DisentangledVI.setup_anndata(adata, factor_groups=adata.uns["factor_groups"])
-    model = dv.DisentangledVI(adata, n_latent=24, n_residual=8, independence=independence)
+    model = dv.DisentangledVI(adata, n_latent=36, n_residual=12, independence=independence)
     model.train(enable_progress_bar=False)
     return model
 

@@ -147,7 +147,7 @@ class SubspaceMixin(RowsMixin):
 
     def _values(self, work: PreparedAnnData) -> NDArray[np.float32]:
         """Codes and standardised numbers of the factors, ``(n_rows, n_factors)``."""
-        return np.asarray(work.manager.get_from_registry(FACTORS_KEY), dtype=np.float32)
+        return np.array(work.manager.get_from_registry(FACTORS_KEY), dtype=np.float32)
 
     def _prepare_query(self, adata: AnnData, min_overlap: float = 0.5) -> PreparedAnnData:
         """Prepare rows that the model was not set up with; they need no metadata."""
