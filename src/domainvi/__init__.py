@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import data, errors, metrics, pl, tl
-    from .model import DomainVI
+    from .model import DisentangledVI, DomainVI
 
     __version__: str
 
+_MODELS = frozenset({"DisentangledVI", "DomainVI"})
 _ROOMS = frozenset({"data", "errors", "metrics", "pl", "tl"})
 
-__all__ = ["DomainVI", "data", "errors", "metrics", "pl", "tl"]
+__all__ = ["DisentangledVI", "DomainVI", "data", "errors", "metrics", "pl", "tl"]
 
 
 def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         value: Any = import_module(f"{__name__}.{name}")
-    elif name == "DomainVI":
-        value = import_module(f"{__name__}.model").DomainVI
+    elif name in _MODELS:
+        value = getattr(import_module(f"{__name__}.model"), name)
     elif name == "__version__":
         value = import_module("importlib.metadata").version(__name__)
     else:

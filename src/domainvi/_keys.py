@@ -26,6 +26,11 @@ def probability(key: str) -> str:
     return f"{key}_prob"
 
 
+def subspace(name: str) -> str:
+    """Name the ``obsm`` array with the latents of one subspace."""
+    return f"{LATENT}_{name}"
+
+
 def colors(key: str) -> str:
     """Name the ``uns`` entry in which scanpy keeps the colours of column ``key``."""
     return f"{key}_colors"

@@ -2,6 +2,7 @@
 
 from ._audit import Audit, audit_arrays
 from ._cohorts import cohorts
+from ._factors import FACTORS_KEY, RESIDUAL, Factor, confounded_pairs, factor_values, read_factors
 from ._genes import GeneAlignment, align_genes
 from ._loaders import (
     ROWS_KEY,
@@ -24,16 +25,20 @@ from ._matrix import (
 from ._prepare import Columns, PreparedAnnData, prepare, reference_order
 from ._splits import stratified_split
 from ._synthetic import synthetic_cohorts
+from ._synthetic_factors import synthetic_factors
 from ._targets import Target
 from ._validate import check_setup
 from ._values import LARGEST_LOG_VALUE, check_likelihood
 
 __all__ = [
+    "FACTORS_KEY",
     "LARGEST_LOG_VALUE",
     "ROWS_KEY",
+    "RESIDUAL",
     "TEACHER_KEY",
     "Audit",
     "Columns",
+    "Factor",
     "GeneAlignment",
     "MatrixKind",
     "MatrixSummary",
@@ -47,15 +52,19 @@ __all__ = [
     "check_setup",
     "cohorts",
     "count_empty_rows",
+    "confounded_pairs",
     "describe_matrix",
+    "factor_values",
     "iter_row_chunks",
     "labelled_weights",
     "matrix_kind",
     "prepare",
+    "read_factors",
     "reference_order",
     "row_loader",
     "select_matrix",
     "stratified_split",
     "synthetic_cohorts",
+    "synthetic_factors",
     "to_tensors",
 ]

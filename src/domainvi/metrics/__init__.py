@@ -22,6 +22,7 @@ from domainvi.metrics._calibration import (
     reliability_curve,
     risk_coverage_curve,
 )
+from domainvi.metrics._factor_probe import FactorProbe, factor_probe, joint_probe
 from domainvi.metrics._leakage import DomainProbe, domain_probe, proxy_a_distance
 from domainvi.metrics._transfer import (
     accuracy,
@@ -34,6 +35,7 @@ from domainvi.metrics._unknown import auroc, fpr_at_95_tpr
 
 __all__ = [
     "DomainProbe",
+    "FactorProbe",
     "ReliabilityCurve",
     "accuracy",
     "area_under_risk_coverage",
@@ -45,8 +47,10 @@ __all__ = [
     "domain_only_macro_f1",
     "domain_probe",
     "expected_calibration_error",
+    "factor_probe",
     "fpr_at_95_tpr",
     "jensen_shannon_divergence",
+    "joint_probe",
     "macro_f1",
     "majority_macro_f1",
     "mixing_error_bound",

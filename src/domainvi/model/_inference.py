@@ -11,11 +11,11 @@ import torch
 from scvi import REGISTRY_KEYS
 
 from domainvi.data import row_loader, to_tensors
-from domainvi.errors import InputError, NotTrainedError
+from domainvi.errors import InputError
 from domainvi.train import extended_tables
 
 from ._codes import codes
-from ._prepared import PreparedDataMixin
+from ._rows import RowsMixin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,35 +67,13 @@ class RowOutputs:
         return RowOutputs(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
 
-class InferenceMixin(PreparedDataMixin):
+class InferenceMixin(RowsMixin):
     """Encode rows with the scaling of their own cohort."""
-
-    def _check_trained(self) -> None:
-        if not self.is_trained_:
-            msg = "The model is not trained. Call model.train() first."
-            raise NotTrainedError(msg)
 
     def _labels(self, work: PreparedAnnData) -> NDArray[np.int64]:
         """Class codes of all rows, -1 where unlabelled."""
         label = codes(work.manager, REGISTRY_KEYS.LABELS_KEY)
         return np.where(label < len(self.classes), label, -1)
-
-    def _row_numbers(
-        self, work: PreparedAnnData, indices: Sequence | NDArray | None
-    ) -> NDArray[np.int64]:
-        if indices is None:
-            return np.arange(work.n_obs)
-        rows = np.asarray(indices)
-        if rows.dtype == bool:
-            if len(rows) != work.n_obs:
-                msg = f"indices is a mask of length {len(rows)}, but there are {work.n_obs} rows."
-                raise InputError(msg)
-            return np.flatnonzero(rows)
-        rows = rows.astype(np.int64)
-        if rows.size and (rows.min() < -work.n_obs or rows.max() >= work.n_obs):
-            msg = f"indices holds {rows.min()} to {rows.max()}, but there are {work.n_obs} rows."
-            raise InputError(msg)
-        return rows % max(work.n_obs, 1)
 
     def _outputs(
         self,

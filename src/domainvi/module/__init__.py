@@ -1,17 +1,23 @@
 """The torch modules: inference, generative model and loss."""
 
 from ._alignment import DomainAlignment
+from ._disentangled_vae import DisentangledVAE
 from ._domain_vae import EXTRA_DOMAINS_KEY, DomainVAE
 from ._ensemble import Embedding, ScalingTables
+from ._independence import INDEPENDENCE, Blocks, IndependenceTerms
 from ._likelihood import CountLikelihood, Likelihood, NormalLikelihood
 from ._target_heads import TargetHeads, TargetScores
 
 __all__ = [
     "EXTRA_DOMAINS_KEY",
+    "INDEPENDENCE",
+    "Blocks",
     "CountLikelihood",
+    "DisentangledVAE",
     "DomainAlignment",
     "DomainVAE",
     "Embedding",
+    "IndependenceTerms",
     "Likelihood",
     "NormalLikelihood",
     "ScalingTables",

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from scvi.module.base import BaseModuleClass, auto_move_data
+from scvi.module.base import auto_move_data
 from torch.nn import functional
 
 from domainvi.errors import InputError
-from domainvi.nn import Classifier, GaussianEncoder, LinearEnsemble, Standardiser, log_normalise
+from domainvi.nn import Classifier, GaussianEncoder, LinearEnsemble, Standardiser
+
+from ._scaled import ExpressionModule
 
 if TYPE_CHECKING:
     from ._target_heads import TargetHeads, TargetScores
@@ -55,13 +57,12 @@ class ScalingTables:
     linear: Table
 
 
-class EnsembleModule(BaseModuleClass):
+class EnsembleModule(ExpressionModule):
     """Input scaling, linear members and what they and the network say of rows, without a draw."""
 
     n_input: int
     n_domains: list[int]
     n_classes: int
-    counts: bool
     standardiser: Standardiser
     z_encoder: GaussianEncoder
     classifier: Classifier
@@ -69,8 +70,6 @@ class EnsembleModule(BaseModuleClass):
     targets: TargetHeads | None
     network_share: torch.Tensor
     class_mix: torch.Tensor
-    target_sum: torch.Tensor
-    size_factor_scale: torch.Tensor
     reference_basis: torch.Tensor
     reference_origin: torch.Tensor
     log_prior: torch.Tensor
@@ -96,16 +95,6 @@ class EnsembleModule(BaseModuleClass):
         size = (self.n_domains[0], self.n_input, self.n_classes)
         self.linear = LinearEnsemble(n_members, *size).to(self.network_share.device)
         self.network_share.fill_(0.5 if n_members else 1.0)
-
-    def log_values(self, x: torch.Tensor, library: torch.Tensor) -> torch.Tensor:
-        """Bring rows to the log scale on which the input scaling works."""
-        return log_normalise(x, library, self.target_sum) if self.counts else x
-
-    def library_size(self, x: torch.Tensor, size_factor: torch.Tensor | None) -> torch.Tensor:
-        """Library size of each row, ``(n_rows, 1)``: its sum, or its size factor in that unit."""
-        if size_factor is None:
-            return x.sum(dim=1, keepdim=True)
-        return size_factor * self.size_factor_scale
 
     @auto_move_data
     def embed(

@@ -5,7 +5,15 @@ from ._contrastive import byol_loss, follow, info_nce, vime_loss
 from ._corruption import draw_donors, draw_mask, swap_counts, swap_values, uniform_values
 from ._deeplift import Paired
 from ._gradient_reversal import reverse_gradient
+from ._independence import (
+    JointDiscriminator,
+    cross_covariance,
+    hsic,
+    shuffle_blocks,
+    standardise_columns,
+)
 from ._linear import LinearEnsemble
+from ._loadings import ModulatedLoadings
 from ._networks import NO_DECAY, Classifier, Decoder, GaussianEncoder, one_hot
 from ._representation import alignment, effective_rank, uniformity
 from ._standardise import Standardiser, log_normalise
@@ -18,7 +26,9 @@ __all__ = [
     "Decoder",
     "DomainAdversary",
     "GaussianEncoder",
+    "JointDiscriminator",
     "LinearEnsemble",
+    "ModulatedLoadings",
     "Paired",
     "Standardiser",
     "alignment",
@@ -28,10 +38,12 @@ __all__ = [
     "draw_donors",
     "draw_mask",
     "effective_rank",
+    "cross_covariance",
     "encoder_loss",
     "follow",
     "gradient_penalty",
     "info_nce",
+    "hsic",
     "log_normalise",
     "one_hot",
     "reverse_gradient",
@@ -41,4 +53,6 @@ __all__ = [
     "uniform_values",
     "uniformity",
     "vime_loss",
+    "shuffle_blocks",
+    "standardise_columns",
 ]

@@ -7,7 +7,9 @@ from ._calibration import calibration
 from ._confusion import confusion
 from ._label_flow import label_flow
 from ._latent import latent
+from ._leakage import leakage
 from ._training_curves import training_curves
+from ._variance_shares import variance_shares
 
 __all__ = [
     "attribution",
@@ -17,5 +19,7 @@ __all__ = [
     "confusion",
     "label_flow",
     "latent",
+    "leakage",
     "training_curves",
+    "variance_shares",
 ]

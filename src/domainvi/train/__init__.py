@@ -3,6 +3,8 @@
 from ._anchor import Anchor, fit_anchor
 from ._centring import Centring, fit_centring
 from ._checkpoint import CheckpointFiles, has_checkpoint, read_checkpoint
+from ._disentangled import DisentangledTrainingPlan, start_disentangled
+from ._erasure import Concept, erasure_map
 from ._extend import extended_tables
 from ._initialise import (
     class_support,
@@ -29,26 +31,28 @@ __all__ = [
     "Anchor",
     "Centring",
     "CheckpointFiles",
+    "Concept",
+    "DisentangledTrainingPlan",
     "DomainTrainingPlan",
+    "Keeper",
     "LinearTarget",
     "PretrainingPlan",
     "PretrainingSettings",
-    "Keeper",
     "TrainingRows",
     "adopt_encoder",
     "class_support",
     "cosine",
+    "erasure_map",
     "extended_tables",
     "fit_anchor",
     "fit_centring",
     "fit_classes",
     "fit_numbers",
-    "initialise",
-    "leading_genes",
-    "is_collapsed",
     "has_checkpoint",
     "initialise",
     "interruptible",
+    "is_collapsed",
+    "leading_genes",
     "log_rows",
     "pooled_loader",
     "pretraining_settings",
@@ -59,5 +63,6 @@ __all__ = [
     "settle_latents",
     "source_domains",
     "start_classifier",
+    "start_disentangled",
     "subsample",
 ]

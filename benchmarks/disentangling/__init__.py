@@ -1,0 +1,1 @@
+"""How far biology and technology come apart on real data."""

@@ -1,0 +1,103 @@
+"""What the independence term leaves of foreign factors in a subspace, projected out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+RIDGE = 1e-6
+
+
+class Concept(NamedTuple):
+    """A factor to be erased.
+
+    Parameters
+    ----------
+    code
+        Level of each row, shape ``(n_rows,)``, -1 where missing.
+    n_levels
+        Number of levels.
+    stratum
+        Code of each row within which the factor is erased, -1 where missing; ``None`` for all rows.
+    """
+
+    code: NDArray[np.int64]
+    n_levels: int
+    stratum: NDArray[np.int64] | None = None
+
+
+def erasure_map(
+    z: NDArray[np.floating], concepts: Sequence[Concept]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    r"""Affine map of a subspace after which no linear probe finds more than chance of the factors.
+
+    An adversary never quite reaches its saddle point, and a probe trained to convergence finds
+    what it left. With the covariance :math:`\Sigma` of the latents and, for each factor :math:`k`,
+    the left singular vectors :math:`U_k` of the covariance of the whitened latents
+    :math:`\Sigma^{-1/2} z` with its levels (each scaled by :math:`p_l^{-1/2}`),
+
+    .. math:: z \leftarrow \bar z + (I - \Sigma^{1/2} Q Q^\top \Sigma^{-1/2}) (z - \bar z)
+
+    where :math:`Q` is a basis of those singular vectors of all factors whose singular value is
+    above :math:`\sqrt{\max(d, L_k - 1) / n_k}`, what chance alone would make of it. With all of
+    them this is LEACE (Belrose et al., NeurIPS 2023), the least change after which the covariances
+    are zero. It needs no metadata of the rows that it is applied to.
+
+    Parameters
+    ----------
+    z
+        Latents of the subspace, shape ``(n_rows, n_units)``.
+    concepts
+        Factors of other groups.
+
+    Returns
+    -------
+    The matrix to multiply rows with from the right, ``(n_units, n_units)``, and the mean,
+    ``(n_units,)``.
+    """
+    z = z.astype(np.float64)
+    mean = z.mean(axis=0)
+    covariance = np.cov(z, rowvar=False, bias=True).reshape(z.shape[1], z.shape[1])
+    values, vectors = np.linalg.eigh(covariance)
+    root = np.sqrt(np.maximum(values, RIDGE * values.max() + 1e-12))
+    whiten, colour = vectors / root, vectors * root
+    found = [np.zeros((z.shape[1], 0))]
+    for concept in concepts:
+        rows, levels = _levels(concept)
+        if not len(rows):
+            continue
+        stratum = None if concept.stratum is None else concept.stratum[rows]
+        centred = _centre(z[rows] @ whiten, stratum)
+        u, c, _ = np.linalg.svd(centred.T @ _centre(levels, stratum) / len(rows))
+        chance = np.sqrt(max(z.shape[1], concept.n_levels - 1) / len(rows))
+        found.append(u[:, np.flatnonzero(c > chance)])
+    basis, size, _ = np.linalg.svd(np.concatenate(found, axis=1), full_matrices=False)
+    basis = basis[:, size > 1e-6]
+    # Rows are multiplied from the right, so that the map is the transpose of the formula's.
+    return np.eye(z.shape[1]) - whiten @ basis @ basis.T @ colour.T, mean
+
+
+def _levels(concept: Concept) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Rows whose value and stratum are known, and their levels as scaled one-hot rows."""
+    known = concept.code >= 0
+    if concept.stratum is not None:
+        known &= concept.stratum >= 0
+    rows = np.flatnonzero(known)
+    levels = np.eye(concept.n_levels)[concept.code[rows]]
+    share = levels.mean(axis=0) if len(rows) else np.ones(concept.n_levels)
+    return rows, levels / np.sqrt(np.maximum(share, 1e-12))
+
+
+def _centre(x: NDArray[np.float64], stratum: NDArray[np.int64] | None) -> NDArray[np.float64]:
+    if stratum is None:
+        return x - x.mean(axis=0)
+    out = x.copy()
+    for s in np.unique(stratum):
+        out[stratum == s] -= x[stratum == s].mean(axis=0)
+    return out

@@ -1,0 +1,47 @@
+"""What is projected out, and what is left."""
+
+import numpy as np
+import pytest
+
+from domainvi.train import Concept, erasure_map
+
+
+@pytest.fixture
+def rows():
+    rng = np.random.default_rng(0)
+    code, other = rng.integers(3, size=600), rng.integers(2, size=600)
+    z = rng.normal(size=(600, 5))
+    z[:, 0] += 2.0 * code
+    z[:, 1] += 3.0 * other
+    return z @ rng.normal(size=(5, 5)), code, other
+
+
+def correlation(z, y):
+    levels = np.eye(y.max() + 1)[y]
+    return np.abs(np.corrcoef(np.hstack([z, levels]).T)[: z.shape[1], z.shape[1] :]).max()
+
+
+def test_no_covariance_is_left_and_other_factors_stay(rows):
+    z, code, other = rows
+    matrix, centre = erasure_map(z, [Concept(code, 3)])
+    out = centre + (z - centre) @ matrix
+    # One direction of three levels on a line; the other is chance and stays.
+    assert correlation(z, code) > 0.4
+    assert correlation(out, code) < 0.1
+    assert np.linalg.matrix_rank(matrix, tol=1e-6) >= 3
+    fit = np.linalg.lstsq(np.c_[out, np.ones(600)], other, rcond=None)[0]
+    assert np.corrcoef(np.c_[out, np.ones(600)] @ fit, other)[0, 1] > 0.75
+
+
+def test_nothing_is_changed_when_there_is_nothing_to_erase(rows):
+    z, *_ = rows
+    matrix, centre = erasure_map(z, [Concept(np.full(600, -1), 2)])
+    np.testing.assert_allclose(matrix, np.eye(5), atol=1e-12)
+    np.testing.assert_allclose(centre, z.mean(axis=0))
+
+
+def test_within_strata_what_the_stratum_explains_stays(rows):
+    z, code, other = rows
+    tied = other.copy()
+    matrix, _ = erasure_map(z, [Concept(tied, 2, stratum=other)])
+    np.testing.assert_allclose(matrix, np.eye(5), atol=1e-9)
