@@ -12,7 +12,12 @@ from ._matrix import (
     matrix_kind,
     select_matrix,
 )
-from ._prepare import Columns, PreparedAnnData, prepare, reference_order
+from ._prepare import MODALITIES, Columns, PreparedAnnData, prepare, reference_order
+from ._prepare_mudata import (
+    choose_modalities,
+    flatten,
+    genes_by_modality,
+)
 from ._splits import stratified_split
 from ._synthetic import synthetic_cohorts
 from ._validate import check_setup
@@ -20,6 +25,7 @@ from ._values import LARGEST_LOG_VALUE, check_likelihood
 
 __all__ = [
     "LARGEST_LOG_VALUE",
+    "MODALITIES",
     "TEACHER_KEY",
     "Audit",
     "Columns",
@@ -32,8 +38,11 @@ __all__ = [
     "audit_arrays",
     "check_likelihood",
     "check_setup",
+    "choose_modalities",
     "cohorts",
     "describe_matrix",
+    "flatten",
+    "genes_by_modality",
     "iter_row_chunks",
     "labelled_weights",
     "matrix_kind",

@@ -21,6 +21,7 @@ from ._prediction import PredictionMixin
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from mudata import MuData
 
     from domainvi.data import PreparedAnnData
 
@@ -30,13 +31,16 @@ if TYPE_CHECKING:
 class AnnotationMixin(PredictionMixin, PersistenceMixin):
     """``annotate``."""
 
-    def annotate(self, adata: AnnData | None = None, unknown_alpha: float | None = None) -> None:
+    def annotate(
+        self, adata: AnnData | MuData | None = None, unknown_alpha: float | None = None
+    ) -> None:
         """Write latents, predictions and the verdict on them into ``adata``.
 
         Parameters
         ----------
         adata
-            Object to annotate; the one that the model was made with if ``None``.
+            Object to annotate; the one that the model was made with if ``None``. In a MuData,
+            rows that have none of the modalities get missing values.
         unknown_alpha
             Rows whose p-value of belonging to any known class is at most this are labelled with
             the unlabelled category (``"Unknown"``) in the prediction column. ``None`` keeps the
@@ -69,10 +73,12 @@ class AnnotationMixin(PredictionMixin, PersistenceMixin):
         }
         # Everything is computed before the first key is written.
         summary = self._summary(work)
+        names = target.obs_names
         for name, values in columns.items():
-            target.obs[name] = pd.Series(values, index=target.obs_names)
-        target.obsm[_keys.LATENT] = out.latent
-        target.obsm[_keys.probability(key)] = p.astype(np.float32)
+            target.obs[name] = pd.Series(values, index=work.obs_names).reindex(names)
+        for name, rows in {_keys.LATENT: out.latent, _keys.probability(key): p}.items():
+            frame = pd.DataFrame(rows.astype(np.float32), index=work.obs_names)
+            target.obsm[name] = frame.reindex(names).to_numpy()
         target.uns[_keys.RESULTS] = summary
         if self.class_colors_:
             target.uns[_keys.colors(_keys.prediction(key))] = list(self.class_colors_)

@@ -60,7 +60,7 @@ class RowOutputs:
 
     def take(self, rows: NDArray[np.int64]) -> RowOutputs:
         """Return some of the rows."""
-        return RowOutputs(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+        return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
 
 class InferenceMixin(PreparedDataMixin):
@@ -106,10 +106,15 @@ class InferenceMixin(PreparedDataMixin):
         if self.centring_ is None:
             return self._forward(work, rows, batch_size)
         domain = codes(work.manager, REGISTRY_KEYS.BATCH_KEY)
-        if (domain[rows] < len(self.centring_.shift)).all():
+        if (domain[rows] < self._n_centred).all():
             return self._centred(self._forward(work, rows, batch_size), domain[rows])
         # A new cohort is centred by all of its rows, whichever of them are asked for.
         return self._centred(self._forward(work, None, batch_size), domain).take(rows)
+
+    @property
+    def _n_centred(self) -> int:
+        """Domains whose centring is known; later ones are centred by all of their rows."""
+        return 0 if self.centring_ is None else len(self.centring_.shift)
 
     def _centred(self, out: RowOutputs, domain: NDArray[np.int64]) -> RowOutputs:
         if self.centring_ is None:

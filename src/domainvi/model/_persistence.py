@@ -16,12 +16,13 @@ from domainvi.io import read_model, write_model
 from domainvi.train import Centring
 from domainvi.trust import Calibrator, UnknownScorer
 
-from ._prepared import PreparedDataMixin, columns_of, register
+from ._prepared import PreparedDataMixin, as_rows, columns_of, register
 
 if TYPE_CHECKING:
     import os
 
     from anndata import AnnData
+    from mudata import MuData
 
 MODULE_PREFIX = "module."
 UNKNOWN_PREFIX = "unknown."
@@ -35,6 +36,7 @@ PLAIN = (
     "n_reference_domains_",
     "audit_",
     "guard_",
+    "partial_",
 )
 INDICES = ("train_indices_", "validation_indices_")
 
@@ -117,8 +119,9 @@ class PersistenceMixin(PreparedDataMixin):
         return model
 
     @classmethod
-    def _attach(cls, adata: AnnData, registry: dict[str, Any]) -> None:
+    def _attach(cls, data: AnnData | MuData, registry: dict[str, Any]) -> None:
         """Set data up as a model's own, by the registry of the model."""
+        adata = as_rows(data, registry)
         columns = columns_of(registry[SETUP_ARGS_KEY])
         fields = {k: v[STATE_REGISTRY_KEY] for k, v in registry[FIELD_REGISTRIES_KEY].items()}
         genes = fields[REGISTRY_KEYS.X_KEY]["column_names"]
@@ -141,10 +144,10 @@ class PersistenceMixin(PreparedDataMixin):
             raise InputError(msg)
         arguments = {k: v for k, v in registry.items() if k != FIELD_REGISTRIES_KEY}
         register(work, columns, arguments, registry)
-        cls._remember(adata, work)
+        cls._remember(data, work)
 
     def _restore(self, tensors: dict[str, Any], metadata: dict[str, Any]) -> None:
-        self.module.set_linear_members(metadata["n_members"])
+        self._make_room(metadata["n_members"], tensors)
         state = {
             k.removeprefix(MODULE_PREFIX): v
             for k, v in tensors.items()
@@ -164,6 +167,10 @@ class PersistenceMixin(PreparedDataMixin):
         self.unknown_ = UnknownScorer.from_arrays(unknown) if unknown else None
         self.centring_ = Centring.from_arrays(centring) if centring else None
         self.history_ = {k: history_frame(k, v) for k, v in metadata["history"].items()} or None
+
+    def _make_room(self, n_members: int, tensors: dict[str, Any]) -> None:
+        """Give the module as many linear members as were saved."""
+        self.module.set_linear_members(n_members)
 
     def _parameters(self) -> dict[str, Any]:
         """Arguments of the constructor."""

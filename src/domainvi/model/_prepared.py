@@ -7,6 +7,8 @@ import weakref
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from anndata import AnnData
+from mudata import MuData
 from scvi import REGISTRY_KEYS
 from scvi.data import AnnDataManager
 from scvi.data.fields import (
@@ -16,16 +18,20 @@ from scvi.data.fields import (
     LayerField,
     NumericalJointObsField,
     NumericalObsField,
+    ObsmField,
 )
 
 from domainvi._compat import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY, STATE_REGISTRY_KEY
 from domainvi.data import (
     LARGEST_LOG_VALUE,
+    MODALITIES,
     Columns,
     PreparedAnnData,
     check_likelihood,
     check_setup,
     describe_matrix,
+    flatten,
+    genes_by_modality,
     prepare,
     select_matrix,
 )
@@ -35,7 +41,8 @@ from domainvi.module import EXTRA_DOMAINS_KEY
 from ._state import ModelState
 
 if TYPE_CHECKING:
-    from anndata import AnnData
+    from domainvi.data import MatrixSummary
+    from domainvi.module import DomainVAE
 
 
 def columns_of(setup_args: dict[str, Any]) -> Columns:
@@ -76,6 +83,8 @@ def register(
             REGISTRY_KEYS.CONT_COVS_KEY, list(columns.continuous_covariate_keys)
         ),
     ]
+    if MODALITIES in work.obsm:
+        fields.append(ObsmField(MODALITIES, MODALITIES))
     manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
     with warnings.catch_warnings():
         # What small classes and domains mean was said when the user's object was checked.
@@ -83,6 +92,36 @@ def register(
         manager.register_fields(work, source_registry, **transfer)
     work.manager = manager
     return manager
+
+
+def as_rows(
+    data: AnnData | MuData, registry: dict[str, Any], min_overlap: float = 0.5
+) -> AnnData:
+    """Bring data to one table: an AnnData as it is, a MuData by the modalities of the setup."""
+    modalities = registry[SETUP_ARGS_KEY].get(MODALITIES)
+    if isinstance(data, AnnData) and (modalities is None or len(modalities) == 1):
+        return data
+    if modalities is None:
+        if isinstance(data, MuData):
+            msg = "The model was set up with an AnnData; pass one modality, such as mdata['rna']."
+            raise InputError(msg)
+        return data
+    if len(modalities) == 1:
+        return flatten(data, modalities)
+    names = registry[FIELD_REGISTRIES_KEY][REGISTRY_KEYS.X_KEY][STATE_REGISTRY_KEY]["column_names"]
+    return flatten(data, modalities, genes_by_modality(names, list(modalities)), min_overlap)
+
+
+def check_scale(summary: MatrixSummary, likelihood: str, module: DomainVAE) -> None:
+    """Refuse values on another scale than those of training."""
+    typical = float(module.standardiser.loc.max())
+    if likelihood == "normal" and typical <= LARGEST_LOG_VALUE < summary.maximum:
+        msg = (
+            f"The model was trained on log values, typically up to {typical:.3g}, and the "
+            f"largest value of adata is {summary.maximum:g}. Log-transform as in training."
+        )
+        raise InputError(msg)
+    check_likelihood(summary, likelihood)
 
 
 class PreparedDataMixin(ModelState):
@@ -148,6 +187,7 @@ class PreparedDataMixin(ModelState):
     def _prepare_query(self, adata: AnnData, min_overlap: float = 0.5) -> PreparedAnnData:
         """Prepare rows that the model was not set up with: genes by name, new domains allowed."""
         columns = columns_of(self.registry_[SETUP_ARGS_KEY])
+        adata = as_rows(adata, self.registry_, min_overlap)
         self._check_query(adata, columns)
         work = prepare(
             adata,
@@ -173,15 +213,10 @@ class PreparedDataMixin(ModelState):
             require_labels=False,
             require_domains=False,
         )
-        summary = describe_matrix(select_matrix(adata, columns.layer))
-        typical = float(self.module.standardiser.loc.max())
-        if self.likelihood == "normal" and typical <= LARGEST_LOG_VALUE < summary.maximum:
-            msg = (
-                f"The model was trained on log values, typically up to {typical:.3g}, and the "
-                f"largest value of adata is {summary.maximum:g}. Log-transform as in training."
-            )
-            raise InputError(msg)
-        check_likelihood(summary, self.likelihood)
+        self._check_query_values(select_matrix(adata, columns.layer))
+
+    def _check_query_values(self, matrix: Any) -> None:
+        check_scale(describe_matrix(matrix), self.likelihood, self.module)
 
     def _state(self, key: str) -> dict[str, Any]:
         return self.registry_[FIELD_REGISTRIES_KEY][key][STATE_REGISTRY_KEY]

@@ -30,6 +30,7 @@ class ModelState:
     calibration_: Calibrator | None
     unknown_: UnknownScorer | None
     centring_: Centring | None
+    partial_: dict[str, Any]
     agreement_: float | None
     n_reference_domains_: int | None
     audit_: dict[str, Any]

@@ -4,6 +4,7 @@ from ._alignment import DomainAlignment
 from ._domain_vae import EXTRA_DOMAINS_KEY, DomainVAE
 from ._ensemble import Embedding, ScalingTables
 from ._likelihood import CountLikelihood, Likelihood, NormalLikelihood
+from ._multimodal_vae import MultimodalVAE
 
 __all__ = [
     "EXTRA_DOMAINS_KEY",
@@ -12,6 +13,7 @@ __all__ = [
     "DomainVAE",
     "Embedding",
     "Likelihood",
+    "MultimodalVAE",
     "NormalLikelihood",
     "ScalingTables",
 ]

@@ -1,6 +1,7 @@
 """Tensors in, tensors out: the networks and the losses on them."""
 
 from ._adversary import DomainAdversary, balanced_domain_loss, shared_class_weight
+from ._experts import product_of_experts
 from ._gradient_reversal import reverse_gradient
 from ._linear import LinearEnsemble
 from ._networks import NO_DECAY, Classifier, Decoder, GaussianEncoder, one_hot
@@ -22,6 +23,7 @@ __all__ = [
     "gradient_penalty",
     "log_normalise",
     "one_hot",
+    "product_of_experts",
     "reverse_gradient",
     "shared_class_weight",
 ]
