@@ -42,9 +42,7 @@ def choose_modalities(
 
     Examples
     --------
-    >>> import mudata
-    >>> _ = mudata.set_options(pull_on_update=False)
-    >>> mdata = mudata.MuData({name: AnnData(np.ones((2, 2))) for name in ("rna", "mirna")})
+    >>> mdata = MuData({name: AnnData(np.ones((2, 2))) for name in ("rna", "mirna")})
     >>> choose_modalities(mdata, None), choose_modalities(mdata, "rna")
     ({'rna': None, 'mirna': None}, {'rna': None})
     """
@@ -129,10 +127,10 @@ def flatten(
         names.append(own if len(modalities) == 1 else [f"{name}{SEPARATOR}{g}" for g in own])
         masks.append(mask)
     var = pd.DataFrame(index=pd.Index(np.concatenate(names)).astype(str))
-    x = side_by_side(blocks)
+    x, obs = side_by_side(blocks), used_categories(obs.iloc[kept])
     if len(modalities) == 1:
-        return AnnData(X=x, obs=obs.iloc[kept].copy(), var=var)
-    flat = FlatAnnData(X=x, obs=obs.iloc[kept].copy(), var=var)
+        return AnnData(X=x, obs=obs, var=var)
+    flat = FlatAnnData(X=x, obs=obs, var=var)
     flat.obsm[MODALITIES] = pd.DataFrame(
         present[kept].astype(np.float32), flat.obs_names, list(modalities)
     )
@@ -196,6 +194,12 @@ def spread_rows(matrix: Any, source: NDArray[np.int64]) -> Any:
     return out
 
 
+def used_categories(obs: pd.DataFrame) -> pd.DataFrame:
+    """Drop categories without a row: AnnData does so when rows are taken, and MuData does not."""
+    categorical = obs.select_dtypes("category")
+    return obs.assign(**{str(k): c.cat.remove_unused_categories() for k, c in categorical.items()})
+
+
 def side_by_side(blocks: list[Any]) -> Any:
     """Join matrices by columns: as CSR if the widest is sparse, otherwise dense."""
     if len(blocks) == 1:
@@ -230,7 +234,11 @@ def _block(
     matrix = _in_memory(select_matrix(part, layer))
     if genes is None:
         return matrix, list(part.var_names.astype(str)), np.ones(part.n_vars, dtype=bool)
-    alignment = align_genes(part.var_names.astype(str), genes[name], min_overlap)
+    try:
+        alignment = align_genes(part.var_names.astype(str), genes[name], min_overlap)
+    except GeneMatchError as error:
+        msg = f"Modality {name!r}: {error}"
+        raise GeneMatchError(msg) from error
     if alignment.n_missing:
         logger.warning(
             "%d of %d genes of modality %r are missing, for instance %s; they are masked.",

@@ -76,8 +76,8 @@ class AnnotationMixin(PredictionMixin, PersistenceMixin):
         names = target.obs_names
         for name, values in columns.items():
             target.obs[name] = pd.Series(values, index=work.obs_names).reindex(names)
-        for name, rows in {_keys.LATENT: out.latent, _keys.probability(key): p}.items():
-            frame = pd.DataFrame(rows.astype(np.float32), index=work.obs_names)
+        for name, array in ((_keys.LATENT, out.latent), (_keys.probability(key), p)):
+            frame = pd.DataFrame(array.astype(np.float32), index=work.obs_names)
             target.obsm[name] = frame.reindex(names).to_numpy()
         target.uns[_keys.RESULTS] = summary
         if self.class_colors_:
@@ -117,7 +117,7 @@ class AnnotationMixin(PredictionMixin, PersistenceMixin):
             "guard": copy.deepcopy(self.guard_),
         }
 
-    def _remember_reference(self, adata: AnnData) -> None:
+    def _remember_reference(self, adata: AnnData | MuData) -> None:
         """Keep the order and the colours of the classes as the user's object has them."""
         key = self.registry_[SETUP_ARGS_KEY]["labels_key"]
         self.class_order_ = reference_order(adata.obs, key, self.classes)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
+    from mudata import MuData
     from numpy.typing import NDArray
     from scvi.dataloaders import AnnDataLoader
 
@@ -95,7 +96,7 @@ class InferenceMixin(PreparedDataMixin):
 
     def _outputs(
         self,
-        adata: AnnData | None,
+        adata: AnnData | MuData | None,
         indices: Sequence | NDArray | None,
         batch_size: int | None,
     ) -> RowOutputs:
@@ -172,7 +173,7 @@ class InferenceMixin(PreparedDataMixin):
 
     def get_latent_representation(
         self,
-        adata: AnnData | None = None,
+        adata: AnnData | MuData | None = None,
         indices: Sequence[int] | Sequence[bool] | None = None,
         give_mean: bool = True,
         batch_size: int | None = None,

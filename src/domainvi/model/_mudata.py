@@ -60,10 +60,9 @@ class MuDataMixin(PreparedDataMixin):
         Examples
         --------
         >>> import domainvi as dv
-        >>> import mudata
-        >>> _ = mudata.set_options(pull_on_update=False)
+        >>> from mudata import MuData
         >>> adata = dv.data.synthetic_cohorts(n_obs=200, n_genes=90, seed=1)
-        >>> mdata = mudata.MuData({"rna": adata[:, :60].copy(), "mirna": adata[:150, 60:].copy()})
+        >>> mdata = MuData({"rna": adata[:, :60].copy(), "mirna": adata[:150, 60:].copy()})
         >>> mdata.obs = adata.obs[["domain", "label"]]
         >>> dv.DomainVI.setup_mudata(mdata, batch_key="domain", labels_key="label")
         >>> model = dv.DomainVI(mdata)
@@ -82,7 +81,7 @@ class MuDataMixin(PreparedDataMixin):
             )
             raise InputError(msg)
         if columns.get("layer") is not None:
-            msg = f"layer={columns['layer']!r}: name layers by modality, modalities={{name: layer}}."
+            msg = f"layer={columns['layer']!r}: name layers as modalities={{'rna': 'counts'}}."
             raise InputError(msg)
         flat = flatten(mdata, chosen)
         cls.setup_anndata(flat, batch_key, labels_key, **columns)  # type: ignore[attr-defined]

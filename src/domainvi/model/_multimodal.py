@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from scvi import REGISTRY_KEYS
 
-from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import (
     MODALITIES,
     PreparedAnnData,
@@ -41,20 +41,6 @@ if TYPE_CHECKING:
 
 class MultimodalMixin(MuDataMixin, PatternMixin):
     """Each step by modality, where a model has several; otherwise the step as it is."""
-
-    @property
-    def modalities(self) -> list[str]:
-        """Modalities of the model; empty if it was set up with an AnnData."""
-        return list(self.registry_[SETUP_ARGS_KEY].get(MODALITIES) or ())
-
-    def _refuse_several(self, method: str) -> None:
-        """Refuse what is made for one modality."""
-        if len(self.modalities) > 1:
-            msg = (
-                f"{method} works on models of one modality, and this one has "
-                f"{', '.join(self.modalities)}. Use setup_mudata(..., modalities=<one of them>)."
-            )
-            raise InputError(msg)
 
     def _sizes(self) -> dict[str, int]:
         genes = genes_by_modality(self.genes, self.modalities)
@@ -113,7 +99,7 @@ class MultimodalMixin(MuDataMixin, PatternMixin):
                 priors.append(module.log_prior)
                 agreements += [] if anchor.agreement is None else [anchor.agreement]
         if priors:
-            joint.log_prior.copy_(sum(priors) / len(priors))
+            joint.log_prior.copy_(torch.stack(priors).mean(dim=0))
         joint.set_linear_members(joint.linear.n_members)
         joint.alignment.is_source.copy_(module.alignment.is_source)
         self.agreement_ = float(np.mean(agreements)) if agreements else None
@@ -145,9 +131,9 @@ class MultimodalMixin(MuDataMixin, PatternMixin):
         if joint is None:
             super()._check_query_values(matrix)
             return
-        likelihood: Any = self.likelihood
         for name, block in joint.blocks.items():
-            check_scale(describe_matrix(matrix[:, block]), likelihood[name], joint.parts[name])
+            part = joint.parts[name]
+            check_scale(describe_matrix(matrix[:, block]), self.likelihood[name], part)
 
     def _make_room(self, n_members: int, tensors: dict[str, Any]) -> None:
         joint = self._joint

@@ -58,6 +58,10 @@ class PatternMixin(AnnotationMixin, TrainingMixin):
         return self.module if isinstance(self.module, MultimodalVAE) else None
 
     @property
+    def _n_patterns(self) -> int:
+        return 2 ** len(self.modalities) - 1
+
+    @property
     def _n_centred(self) -> int:
         return super()._n_centred if self._joint is None else len(self.domains)
 
@@ -76,7 +80,9 @@ class PatternMixin(AnnotationMixin, TrainingMixin):
         looks: list[tuple[RowOutputs, NDArray[np.int64]]] = []
         for pattern, visible in enumerate(patterns(has.shape[1])):
             rows = np.flatnonzero(has[:, visible].all(axis=1))
-            with joint.looking_at(visible):
+            if not len(rows):
+                continue
+            with joint.looking_at(visible.tolist()):
                 out = self._forward(work, rows, None)
             calibration = fit_calibration(out.network, label[rows], held_out[rows])
             own = self._own_reference(out, visible)
@@ -86,8 +92,8 @@ class PatternMixin(AnnotationMixin, TrainingMixin):
                 "unknown": None if unknown is None else unknown.to_arrays(),
             }
             looks.append((out, pattern * len(self.domains) + domain[rows]))
-        # That of rows that have all modalities stands where that of other models does.
-        self.calibration_, self.unknown_ = calibration, unknown
+            # The last one, of all modalities, stands where that of other models does.
+            self.calibration_, self.unknown_ = calibration, unknown
         if align:
             self._centre(looks)
         self._record_guard()
@@ -98,7 +104,7 @@ class PatternMixin(AnnotationMixin, TrainingMixin):
         z = np.concatenate([out.mean for out, _ in looks])
         p = np.exp(np.concatenate([out.logits for out, _ in looks]).astype(np.float64))
         cell = np.concatenate([cells for _, cells in looks])
-        self.centring_ = fit_centring(z, p, cell, len(looks) * len(self.domains))
+        self.centring_ = fit_centring(z, p, cell, self._n_patterns * len(self.domains))
 
     def _own_reference(self, out: RowOutputs, visible: NDArray[np.bool_]) -> RowOutputs:
         """Keep the un-adapted components of visible modalities."""
@@ -121,13 +127,11 @@ class PatternMixin(AnnotationMixin, TrainingMixin):
     def _centred(self, out: RowOutputs, domain: NDArray[np.int64]) -> RowOutputs:
         if not isinstance(out, PatternOutputs) or self.centring_ is None:
             return super()._centred(out, domain)
-        n_known, n_patterns = len(self.domains), len(self.partial_)
-        new = domain >= n_known
-        step = int(domain.max(initial=0)) + 1 if new.any() else 0
-        cell = np.where(
-            new, n_patterns * n_known + out.pattern * step, out.pattern * n_known
-        ) + np.where(new, domain - n_known, domain)
-        return super()._centred(out, cell)
+        # Cells as in the fit, and behind them those of new domains, each pattern by itself.
+        known = len(self.domains)
+        cell = out.pattern * known + domain
+        new = self._n_patterns * domain + out.pattern
+        return super()._centred(out, np.where(domain < known, cell, new))
 
     def _probabilities(self, out: RowOutputs, calibrated: bool = True) -> NDArray[np.float64]:
         p = super()._probabilities(out, calibrated)

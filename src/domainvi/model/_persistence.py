@@ -83,7 +83,7 @@ class PersistenceMixin(PreparedDataMixin):
         )
 
     @classmethod
-    def load(cls, dir_path: str | os.PathLike[str], adata: AnnData | None = None) -> Self:
+    def load(cls, dir_path: str | os.PathLike[str], adata: AnnData | MuData | None = None) -> Self:
         """Load a model; nothing in the directory is executed.
 
         Parameters
@@ -92,6 +92,7 @@ class PersistenceMixin(PreparedDataMixin):
             Directory written by :meth:`save`.
         adata
             Data to attach, with the columns of the original setup; its genes are matched by name.
+            For a model of several modalities a MuData with any of them, or an AnnData of one.
             Without it the model predicts for data that are passed to its methods.
 
         Returns

@@ -59,6 +59,13 @@ def columns_of(setup_args: dict[str, Any]) -> Columns:
     )
 
 
+class MaskField(ObsmField):
+    """Which modalities a row has; without a line in the log for each object."""
+
+    def _setup_column_names(self, adata: AnnData) -> list[str]:
+        return list(adata.obsm[self.attr_key].columns)
+
+
 def register(
     work: PreparedAnnData,
     columns: Columns,
@@ -84,7 +91,7 @@ def register(
         ),
     ]
     if MODALITIES in work.obsm:
-        fields.append(ObsmField(MODALITIES, MODALITIES))
+        fields.append(MaskField(MODALITIES, MODALITIES))
     manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
     with warnings.catch_warnings():
         # What small classes and domains mean was said when the user's object was checked.
@@ -94,9 +101,7 @@ def register(
     return manager
 
 
-def as_rows(
-    data: AnnData | MuData, registry: dict[str, Any], min_overlap: float = 0.5
-) -> AnnData:
+def as_rows(data: AnnData | MuData, registry: dict[str, Any], min_overlap: float = 0.5) -> AnnData:
     """Bring data to one table: an AnnData as it is, a MuData by the modalities of the setup."""
     modalities = registry[SETUP_ARGS_KEY].get(MODALITIES)
     if isinstance(data, AnnData) and (modalities is None or len(modalities) == 1):
@@ -135,7 +140,7 @@ class PreparedDataMixin(ModelState):
     _setups: ClassVar[dict[tuple[type, int], PreparedAnnData]] = {}
 
     @classmethod
-    def _remember(cls, adata: AnnData, work: PreparedAnnData) -> None:
+    def _remember(cls, adata: AnnData | MuData, work: PreparedAnnData) -> None:
         key = (cls, id(adata))
         if key not in cls._setups:
             weakref.finalize(adata, cls._setups.pop, key, None)
@@ -165,7 +170,7 @@ class PreparedDataMixin(ModelState):
         return self._get_most_recent_anndata_manager(adata, required=required)
 
     def _validate_anndata(
-        self, adata: AnnData | None = None, copy_if_view: bool = True
+        self, adata: AnnData | MuData | None = None, copy_if_view: bool = True
     ) -> PreparedAnnData:
         """Return the prepared form of ``adata``, of the model's own data if ``None``."""
         if isinstance(adata, PreparedAnnData):
@@ -174,7 +179,7 @@ class PreparedDataMixin(ModelState):
             return self._require_manager().adata
         return self._prepare_query(adata)
 
-    def _own_data(self) -> AnnData:
+    def _own_data(self) -> AnnData | MuData:
         if self._adata is None:
             msg = "The model was loaded without data. Pass adata=..."
             raise InputError(msg)
@@ -184,7 +189,7 @@ class PreparedDataMixin(ModelState):
         self._own_data()
         return self._adata_manager
 
-    def _prepare_query(self, adata: AnnData, min_overlap: float = 0.5) -> PreparedAnnData:
+    def _prepare_query(self, adata: AnnData | MuData, min_overlap: float = 0.5) -> PreparedAnnData:
         """Prepare rows that the model was not set up with: genes by name, new domains allowed."""
         columns = columns_of(self.registry_[SETUP_ARGS_KEY])
         adata = as_rows(adata, self.registry_, min_overlap)
@@ -220,6 +225,20 @@ class PreparedDataMixin(ModelState):
 
     def _state(self, key: str) -> dict[str, Any]:
         return self.registry_[FIELD_REGISTRIES_KEY][key][STATE_REGISTRY_KEY]
+
+    @property
+    def modalities(self) -> list[str]:
+        """Modalities of the model; empty if it was set up with an AnnData."""
+        return list(self.registry_[SETUP_ARGS_KEY].get(MODALITIES) or ())
+
+    def _refuse_several(self, method: str) -> None:
+        """Refuse what is made for one modality."""
+        if len(self.modalities) > 1:
+            msg = (
+                f"{method} works on models of one modality, and this one has "
+                f"{', '.join(self.modalities)}. Use setup_mudata(..., modalities=<one of them>)."
+            )
+            raise InputError(msg)
 
     @property
     def classes(self) -> list[str]:

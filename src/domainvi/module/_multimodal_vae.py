@@ -126,6 +126,9 @@ class MultimodalVAE(DomainVAE):
         for part in self.parts.values():
             part.classifier = self.classifier
         self.linear = PooledMembers(list(self.parts.values()))  # type: ignore[assignment]
+        # The un-adapted components of the parts stand side by side.
+        origins = [part.reference_origin for part in self.parts.values()]
+        self.register_buffer("reference_origin", torch.cat(origins), False)
         # Modalities that the encoder may look at.
         self.register_buffer("visible", torch.ones(len(n_input), dtype=torch.bool), False)
 
@@ -172,10 +175,11 @@ class MultimodalVAE(DomainVAE):
     ) -> Embedding:
         """Encode and classify rows by the modalities that they have, without drawing ``z``."""
         seen = present.bool() & self.visible
-        parts = [
-            part.embed(x[:, block], own_domain(batch_index, seen[:, i]), None, (tables or {}).get(m))
-            for i, (m, part, block) in enumerate(self._parts())
-        ]
+        parts = []
+        for i, (name, part, block) in enumerate(self._parts()):
+            own = None if tables is None else tables.get(name)
+            domain = own_domain(batch_index, seen[:, i])
+            parts.append(part.embed(x[:, block], domain, tables=own))
         mean, variance = product_of_experts(
             torch.stack([p.mean for p in parts]), torch.stack([p.variance for p in parts]), seen
         )
@@ -188,9 +192,7 @@ class MultimodalVAE(DomainVAE):
         blocks = self.blocks
         return [(name, part, blocks[name]) for name, part in self.parts.items()]
 
-    def pool(
-        self, linear: torch.Tensor, seen: torch.Tensor, network: torch.Tensor
-    ) -> torch.Tensor:
+    def pool(self, linear: torch.Tensor, seen: torch.Tensor, network: torch.Tensor) -> torch.Tensor:
         """Average the parts' linear members over the modalities that a row has.
 
         Parameters
