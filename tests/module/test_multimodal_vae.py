@@ -167,7 +167,7 @@ def test_parts_share_the_head(module: MultimodalVAE) -> None:
 
 def test_training_shows_every_second_row_one_modality() -> None:
     has = torch.tensor([[True, True, True]] * 4000 + [[False, True, False]] * 10)
-    kept = keep_one(has)
+    kept = keep_one(has, 0.5)
     assert not (kept & ~has).any()
     assert kept.any(dim=1).all()
     n = kept[:4000].sum(dim=1)

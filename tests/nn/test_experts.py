@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 
 from domainvi.nn import product_of_experts
-from domainvi.nn._experts import mixture_of_experts
 
 YES, NO = True, False
 
@@ -87,12 +86,3 @@ def test_a_missing_expert_gets_no_gradient_even_when_it_is_not_finite():
     torch.testing.assert_close(out, torch.tensor([[2 / 3]]))
     torch.testing.assert_close(mean.grad.flatten(), torch.tensor([2 / 3, 0.0]))
     assert variance.grad[1].item() == 0.0
-
-
-def test_moments_of_the_mixture():
-    # Mean (1 + 5) / 2; variance (1 + 1 + 3 + 25) / 2 - 9.
-    mean, variance = experts((1.0, 1.0), (5.0, 3.0))
-    both = mixture_of_experts(mean, variance, torch.tensor([[YES, YES]]))
-    assert (both[0].item(), both[1].item()) == (3.0, 6.0)
-    one = mixture_of_experts(mean, variance, torch.tensor([[NO, YES]]))
-    assert (one[0].item(), one[1].item()) == (5.0, 3.0)

@@ -126,6 +126,9 @@ class MultimodalVAE(DomainVAE):
         for part in self.parts.values():
             part.classifier = self.classifier
         self.linear = PooledMembers(list(self.parts.values()))  # type: ignore[assignment]
+        self.experts = product_of_experts
+        # Share of the rows of a training step that show one modality to the encoder.
+        self.alone = 0.5
         # The un-adapted components of the parts stand side by side.
         origins = [part.reference_origin for part in self.parts.values()]
         self.register_buffer("reference_origin", torch.cat(origins), False)
@@ -180,7 +183,7 @@ class MultimodalVAE(DomainVAE):
             own = None if tables is None else tables.get(name)
             domain = own_domain(batch_index, seen[:, i])
             parts.append(part.embed(x[:, block], domain, tables=own))
-        mean, variance = product_of_experts(
+        mean, variance = self.experts(
             torch.stack([p.mean for p in parts]), torch.stack([p.variance for p in parts]), seen
         )
         network = functional.log_softmax(self.classifier(mean), dim=1)
@@ -222,13 +225,13 @@ class MultimodalVAE(DomainVAE):
         """Encode rows; in training, half of those with several modalities by one of them."""
         seen = present.bool() & self.visible
         if self.training:
-            seen = keep_one(seen)
+            seen = keep_one(seen, self.alone)
         moments, libraries = [], []
         for i, (_, part, block) in enumerate(self._parts()):
             own = part.inference(x[:, block], own_domain(batch_index, seen[:, i]))
             moments.append(own[MODULE_KEYS.QZ_KEY])
             libraries.append(own["library"])
-        mean, variance = product_of_experts(
+        mean, variance = self.experts(
             torch.stack([q.loc for q in moments]), torch.stack([q.variance for q in moments]), seen
         )
         qz = Normal(mean, variance.sqrt(), validate_args=False)
@@ -274,15 +277,17 @@ def own_domain(batch_index: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
     return torch.where(seen[:, None], batch_index, 0)
 
 
-def keep_one(present: torch.Tensor) -> torch.Tensor:
-    """Keep one modality, drawn at random, of every second row on average; the others keep all.
+def keep_one(present: torch.Tensor, alone: float) -> torch.Tensor:
+    """Keep one modality, drawn at random, of some rows; the others keep all.
 
     Parameters
     ----------
     present
         Which modalities a row has, boolean, ``(n_rows, n_modalities)``.
+    alone
+        Share of rows that keep one.
     """
     draw = torch.rand(present.shape, device=present.device).masked_fill(~present, -1.0)
     one = functional.one_hot(draw.argmax(dim=1), present.shape[1]).bool() & present
-    alone = torch.rand(len(present), 1, device=present.device) < 0.5
-    return torch.where(alone, one, present)
+    drawn = torch.rand(len(present), 1, device=present.device) < alone
+    return torch.where(drawn, one, present)

@@ -41,19 +41,3 @@ def product_of_experts(
     precision = torch.where(seen, 1 / variance, 0.0)
     variance = 1 / (1 + precision.sum(dim=0))
     return variance * (precision * torch.where(seen, mean, 0.0)).sum(dim=0), variance
-
-
-def mixture_of_experts(
-    mean: torch.Tensor, variance: torch.Tensor, present: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    r"""Match the moments of a mixture of the modalities' Gaussians in equal parts.
-
-    The mixture of Shi et al. (NeurIPS 2019); shapes as for :func:`product_of_experts`. Rows without
-    any modality get the prior.
-    """
-    seen = present.T[..., None]
-    n = seen.sum(dim=0)
-    share = seen / n.clamp_min(1)
-    centre = (share * mean).sum(dim=0)
-    second = (share * (variance + mean.square())).sum(dim=0)
-    return centre, torch.where(n > 0, second - centre.square(), 1.0)
