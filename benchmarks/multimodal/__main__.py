@@ -72,8 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.out.exists():
         done = set(pd.read_csv(options.out)[list(KEYS)].itertuples(index=False, name=None))
     mdata, start = read(options.data), time.monotonic()
-    for seed, training, target in itertools.product(
-        options.seeds, options.trainings, targets(mdata)
+    for seed, target, training in itertools.product(
+        options.seeds, targets(mdata), options.trainings
     ):
         # Logistic regression knows no chance.
         if (target, training, seed) in done or (training == "lr_z" and seed != options.seeds[0]):

@@ -87,7 +87,7 @@ class MultimodalVAE(DomainVAE):
     bound of the likelihood of all that was measured.
 
     Class probabilities are the mean of the head's and of the linear members', which are averaged
-    over the modalities that a row has.
+    over the modalities that a row has (:meth:`pool`).
 
     Parameters
     ----------
@@ -196,7 +196,10 @@ class MultimodalVAE(DomainVAE):
         return [(name, part, blocks[name]) for name, part in self.parts.items()]
 
     def pool(self, linear: torch.Tensor, seen: torch.Tensor, network: torch.Tensor) -> torch.Tensor:
-        """Average the parts' linear members over the modalities that a row has.
+        r"""Average the parts' linear members over the modalities that a row has.
+
+        A part counts by :math:`(1 - \varepsilon)^2`, the square of the agreement of its readings of
+        the target (:class:`~domainvi.nn.LinearEnsemble`), as a view does among the views of a part.
 
         Parameters
         ----------
@@ -207,11 +210,14 @@ class MultimodalVAE(DomainVAE):
         network
             Those of the network, which answers for rows without any member.
         """
-        taught = torch.tensor([p.linear.n_members > 0 for p in self.parts.values()])
-        weight = (seen & taught.to(seen.device)).T[..., None]
-        n = weight.sum(dim=0)
-        p = (weight * torch.exp(linear)).sum(dim=0) / n.clamp_min(1)
-        return torch.where(n > 0, torch.log(p.clamp_min(1e-12)), network)
+        say = [
+            (1 - part.linear.doubt).square().clamp_min(1e-6) * (part.linear.n_members > 0)
+            for part in self.parts.values()
+        ]
+        weight = (seen * torch.stack(say)).T[..., None]
+        total = weight.sum(dim=0)
+        p = (weight * torch.exp(linear)).sum(dim=0) / total.clamp_min(1e-6)
+        return torch.where(total > 0, torch.log(p.clamp_min(1e-12)), network)
 
     @auto_move_data
     def inference(
