@@ -93,11 +93,13 @@ def test_too_few_genes_of_a_modality(mdata: MuData) -> None:
 
 
 def test_the_object_is_left_alone(mdata: MuData) -> None:
-    before = mdata.copy()
+    obs, x = mdata.obs.copy(), {name: mdata[name].X.copy() for name in BOTH}
     flatten(mdata, BOTH).X[:] = -1
-    pd.testing.assert_frame_equal(mdata.obs, before.obs)
+    flat = flatten(mdata, {"rna": None})
+    flat.obs["cohort"] = "other"
+    pd.testing.assert_frame_equal(mdata.obs, obs)
     for name in BOTH:
-        np.testing.assert_array_equal(mdata[name].X, before[name].X)
+        np.testing.assert_array_equal(mdata[name].X, x[name])
 
 
 def test_choosing(mdata: MuData) -> None:

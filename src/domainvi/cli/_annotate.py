@@ -43,7 +43,9 @@ def annotate(
         adata = read(data)
         setup = trained.registry_["setup_args"]
         with naming(data):
-            _check(adata, setup["batch_key"], setup["layer"], trained.likelihood)
+            # Which of several modalities these are is for the model to find out.
+            if len(trained.modalities) < 2:
+                _check(adata, setup["batch_key"], setup["layer"], trained.likelihood)
             trained.annotate(adata, unknown_alpha=unknown_alpha)
         for line in predictions(adata, setup["labels_key"]):
             say(line)

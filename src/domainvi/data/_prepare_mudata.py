@@ -42,7 +42,9 @@ def choose_modalities(
 
     Examples
     --------
-    >>> mdata = MuData({name: AnnData(np.ones((2, 2))) for name in ("rna", "mirna")})
+    >>> parts = {"rna": ["TP53", "MYC"], "mirna": ["hsa-mir-21", "hsa-let-7a-1"]}
+    >>> var = {name: pd.DataFrame(index=genes) for name, genes in parts.items()}
+    >>> mdata = MuData({name: AnnData(np.ones((2, 2)), var=var[name]) for name in parts})
     >>> choose_modalities(mdata, None), choose_modalities(mdata, "rna")
     ({'rna': None, 'mirna': None}, {'rna': None})
     """
