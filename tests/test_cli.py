@@ -86,6 +86,20 @@ def train(folder: Path, *more: str) -> int:
         ),
         ("annotate", ["MODEL", "DATA", "-o", "--unknown-alpha", "--device", "--force"]),
         ("audit", ["DATA", "--batch", "--labels", "--layer"]),
+        (
+            "benchmark",
+            [
+                "DATA",
+                "--batch",
+                "--labels",
+                "-o",
+                "--protocol",
+                "--methods",
+                "--groups",
+                "--budgets",
+            ]
+            + ["--splits", "--seeds", "--figure", "--layer", "--device", "--max-epochs", "--force"],
+        ),
     ],
 )
 def test_help_names_every_option(command: str, options: list[str], capsys) -> None:
@@ -98,7 +112,8 @@ def test_help_names_every_option(command: str, options: list[str], capsys) -> No
 def test_help_lists_the_commands(capsys) -> None:
     assert main([]) == SUCCESS
     out = capsys.readouterr().out
-    assert [c for c in ("demo", "transfer", "train", "annotate", "audit") if c not in out] == []
+    commands = ("demo", "transfer", "train", "annotate", "audit", "benchmark")
+    assert [c for c in commands if c not in out] == []
 
 
 def test_version(capsys) -> None:
@@ -237,6 +252,54 @@ def test_audit_says_verdict_and_table(folder: Path, capsys) -> None:
     assert re.search(r"a +30 +30\n", out)
 
 
+# --- benchmark ------------------------------------------------------------------------------------
+
+
+def benchmark(folder: Path, *more: str, labels: str = "label") -> int:
+    data, table = str(folder / "both.h5ad"), str(folder / "table.csv")
+    keys = ["--labels", labels, "--batch", "cohort", "--splits", "2"]
+    return main(["benchmark", data, "-o", table, *keys, *more])
+
+
+def test_benchmark_writes_table_and_figure_and_says_the_means(folder: Path, capsys) -> None:
+    figure = folder / "figure.png"
+    methods = ["--methods", "logistic_regression_z", "linear_svm"]
+    assert benchmark(folder, *methods, "--figure", str(figure), "--seeds", "0", "1") == SUCCESS
+    table = pd.read_csv(folder / "table.csv")
+    assert table.groupby("protocol").size().to_dict() == {
+        "cross_validation": 2 * 2 * 3,
+        "leave_one_domain_out": 2 * 2 * 3,
+    }
+    assert figure.stat().st_size > 10_000
+    shown = capsys.readouterr()
+    means = table.pivot_table(index="protocol", columns="method", values="macro_f1")
+    for protocol, row in means.iterrows():
+        figures = row[["logistic_regression_z", "linear_svm", "majority"]]
+        expected = r" +".join([str(protocol), *(f"{value:.3f}" for value in figures)])
+        assert re.search(expected, shown.out)
+    assert "written: " in shown.out
+    assert "x held out: linear_svm, seed 1" in shown.err
+
+
+def test_benchmark_takes_numbers_and_budgets(folder: Path, capsys) -> None:
+    adata = ad.read_h5ad(folder / "both.h5ad")
+    adata.obs["age"] = adata.X[:, 0] * 10.0
+    adata.write_h5ad(folder / "both.h5ad")
+    budgets = ["--protocol", "label_budget", "--budgets", "0", "3"]
+    assert benchmark(folder, "--methods", "ridge_z", *budgets, labels="age") == SUCCESS
+    out = capsys.readouterr().out
+    assert out.startswith("R2, mean over held-out parts and seeds:\n")
+    assert re.search(r"label_budget 3 +0\.\d{3} +-\d\.\d{3}", out)
+
+
+def test_benchmark_trains_the_model(folder: Path) -> None:
+    one = ["--protocol", "leave_one_domain_out", "--methods", "domainvi"]
+    assert benchmark(folder, *one, "--max-epochs", "1", "--device", "cpu") == SUCCESS
+    table = pd.read_csv(folder / "table.csv")
+    assert table["method"].tolist() == ["domainvi", "majority"] * 2
+    assert table["macro_f1"].iloc[0] > 0.9
+
+
 # --- outputs --------------------------------------------------------------------------------------
 
 
@@ -290,6 +353,18 @@ BAD = {
         "The reference holds values that are no counts and the query counts",
     ),
     "no model": (["annotate", "{folder}", "{query}", "-o", "{out}"], "model"),
+    "no such protocol": (
+        ["benchmark", "{ref}", "-o", "{out}", *KEYS, "--protocol", "loo"],
+        "protocol='loo'; expected one or more of leave_one_domain_out",
+    ),
+    "no such method": (
+        ["benchmark", "{both}", "-o", "{out}", *KEYS, "--methods", "svm"],
+        "both.h5ad: methods=('svm',)",
+    ),
+    "no figure format": (
+        ["benchmark", "{both}", "-o", "{out}", *KEYS, "--figure", "figure.doc"],
+        "--figure figure.doc: expected a name that ends in png, pdf or svg",
+    ),
     "no folder for the output": (
         ["transfer", "{ref}", "{query}", "-o", "nope/out.h5ad", *QUICK],
         "the folder nope does not exist",
@@ -325,6 +400,7 @@ def test_bad_input_is_one_clear_line(
     counts.obs["cohort"] = "z"
     counts.write_h5ad(folder / "counts.h5ad")
     files = {name: str(folder / f"{name}.h5ad") for name in ("text", "few", "nan", "counts", "out")}
+    files |= {"both": str(folder / "both.h5ad")}
     files |= {"ref": str(folder / "ref é.h5ad"), "query": str(folder / "query ü.h5ad")}
     before = sorted(folder.iterdir())
     arguments, message = BAD[case]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Okabe and Ito's colours, told apart with any colour vision; markers and dashes differ too.
-_STYLE = {
+STYLE = {
     "domainvi": ("#000000", "o", "-"),
     "network": ("#7f7f7f", "s", "-"),
     "network_conditional": ("#7f7f7f", "v", "-."),
@@ -54,7 +54,7 @@ def _draw_curves(axes: Axes, table: pd.DataFrame) -> None:
     means = 100 * tables.method_means(table, "macro_f1").drop(index="majority", errors="ignore")
     place = np.arange(means.shape[1])
     for method, row in means.iterrows():
-        color, marker, dashes = _STYLE[str(method)]
+        color, marker, dashes = STYLE[str(method)]
         style: dict[str, Any] = {"color": color, "marker": marker, "ls": dashes, "ms": 6}
         axes.plot(place, row, lw=2.2 if method == "domainvi" else 1.2, label=str(method), **style)
     axes.set_xticks(place, means.columns)
@@ -73,7 +73,7 @@ def _draw_dots(axes: Axes, table: pd.DataFrame) -> None:
         cells = cells.loc[reference.sort_values().index]
     place = np.arange(len(cells))
     for method in [name for name in _DOTS if name in cells]:
-        color, marker, _ = _STYLE[method]
+        color, marker, _ = STYLE[method]
         axes.scatter(cells[method], place, color=color, marker=marker, s=26, label=method)
     axes.set_yticks(place, cells.index.get_level_values("task"), fontsize=7)
     axes.set_xlabel(f"macro-F1 with {budget} labels of each class (%)")

@@ -9,14 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import data, errors, metrics, tl
+    from . import data, errors, metrics, pl, tl
     from .model import DomainVI
 
     __version__: str
 
-_ROOMS = frozenset({"data", "errors", "metrics", "tl"})
+_ROOMS = frozenset({"data", "errors", "metrics", "pl", "tl"})
 
-__all__ = ["DomainVI", "data", "errors", "metrics", "tl"]
+__all__ = ["DomainVI", "data", "errors", "metrics", "pl", "tl"]
 
 
 def __getattr__(name: str) -> Any:

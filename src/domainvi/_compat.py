@@ -21,6 +21,7 @@ from scvi.data._constants import (
 from scvi.data._constants import (
     _STATE_REGISTRY_KEY as STATE_REGISTRY_KEY,
 )
+from scvi.model._utils import parse_device_args
 from scvi.module._constants import MODULE_KEYS
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "SETUP_ARGS_KEY",
     "SETUP_METHOD_KEY",
     "STATE_REGISTRY_KEY",
+    "parse_device_args",
 ]

@@ -157,6 +157,11 @@ def test_private_constants():
     assert _compat.SETUP_ARGS_KEY == "setup_args"
 
 
+def test_a_device_is_found_by_name():
+    *_, device = _compat.parse_device_args("cpu", "auto", "torch", validate_single_device=True)
+    assert device == torch.device("cpu")
+
+
 def test_module_keys():
     keys = _compat.MODULE_KEYS
     assert (keys.Z_KEY, keys.QZ_KEY, keys.PX_KEY, keys.PZ_KEY) == ("z", "qz", "px", "pz")

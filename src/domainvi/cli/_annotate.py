@@ -14,9 +14,13 @@ from ._summary import predictions
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from domainvi import DomainVI
+
+Model = Annotated[Path, Parameter(help="Folder that `domainvi train` wrote.")]
+
 
 def annotate(
-    model: Annotated[Path, Parameter(help="Folder that `domainvi train` wrote.")],
+    model: Model,
     data: Data,
     /,
     *,
@@ -43,9 +47,7 @@ def annotate(
         adata = read(data)
         setup = trained.registry_["setup_args"]
         with naming(data):
-            # Which of several modalities these are is for the model to find out.
-            if len(trained.modalities) < 2:
-                _check(adata, setup["batch_key"], setup["layer"], trained.likelihood)
+            check(adata, trained)
             trained.annotate(adata, unknown_alpha=unknown_alpha)
         for line in predictions(adata, setup["labels_key"]):
             say(line)
@@ -53,10 +55,14 @@ def annotate(
         say(f"written: {output}")
 
 
-def _check(adata: "AnnData", batch: str | list[str], layer: str | None, likelihood: str) -> None:
+def check(adata: "AnnData", model: "DomainVI") -> None:
     """Refuse data that cannot be annotated: their labels do not matter, nor need they a cohort."""
     from domainvi.data import check_likelihood, check_setup, describe_matrix
 
+    if len(model.modalities) > 1:
+        return  # The model finds out which of them these are, and checks them.
+    setup = model.registry_["setup_args"]
+    batch, layer = setup["batch_key"], setup["layer"]
     keys = [batch] if isinstance(batch, str) else list(batch)
     check_setup(
         adata,
@@ -67,4 +73,4 @@ def _check(adata: "AnnData", batch: str | list[str], layer: str | None, likeliho
         require_domains=False,
     )
     matrix = adata.X if layer is None else adata.layers[layer]
-    check_likelihood(describe_matrix(matrix), likelihood)
+    check_likelihood(describe_matrix(matrix), model.likelihood)

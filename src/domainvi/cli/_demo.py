@@ -69,10 +69,10 @@ def demo(
         for line in scores(adata, hidden, seed):
             say(line)
         note("drawing the UMAP before and after")
-        from ._figure import before_and_after
+        from domainvi.pl import latent
 
         with whole(out / "demo_umap.png") as beside:
-            before_and_after(adata, {BATCH: "cohort", TRUTH: "true cancer type"}, beside, seed)
+            latent(adata, (BATCH, TRUTH), seed=seed, show=False, save=beside)
         write(adata, out / "demo.h5ad")
         say(f"written: {out / 'demo.h5ad'}, {out / 'demo_umap.png'}")
         say(f"seconds: {time.perf_counter() - start:.0f}")

@@ -9,10 +9,12 @@ from domainvi.errors import DomainVIError
 
 from ._annotate import annotate
 from ._audit import audit
+from ._benchmark import benchmark
 from ._demo import demo
 from ._report import note
 from ._train import train
 from ._transfer import transfer
+from ._write_report import report
 
 SUCCESS, BAD_INPUT, INTERRUPTED = 0, 2, 130
 
@@ -28,7 +30,7 @@ def build() -> App:
         suppress_keyboard_interrupt=False,
         version=lambda: domainvi.__version__,
     )
-    for command in (demo, transfer, train, annotate, audit):
+    for command in (demo, transfer, train, annotate, audit, benchmark, report):
         app.command(command)
     return app
 

@@ -17,6 +17,7 @@ Layer = Annotated[
     str | None, Parameter("--layer", help="Layer with the expression values; X if not given.")
 ]
 Output = Annotated[Path, Parameter(("--output", "-o"), help="The h5ad file to write.")]
+Report = Annotated[Path | None, Parameter("--report", help="An HTML report to write as well.")]
 Force = Annotated[
     bool,
     Parameter("--force", negative="", show_default=False, help="Replace an existing output."),

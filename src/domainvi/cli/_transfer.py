@@ -14,6 +14,7 @@ from ._options import (
     Layer,
     MaxEpochs,
     Output,
+    Report,
     Seed,
     UnknownAlpha,
     Unlabeled,
@@ -37,6 +38,7 @@ def transfer(
     labels: Labels,
     batch: Batch,
     output: Output,
+    report: Report = None,
     layer: Layer = None,
     unlabeled: Unlabeled = "Unknown",
     unknown_alpha: UnknownAlpha = None,
@@ -55,6 +57,8 @@ def transfer(
     columns = Columns(batch, labels, unlabeled, layer)
     with reporting() as say:
         check_output(output, force, inputs=(ref,))
+        if report is not None:
+            check_output(report, force, inputs=(ref, query, output))
         where = accelerator(device)
         reference, adata = read(ref), read(query)
         with naming(ref):
@@ -86,6 +90,12 @@ def transfer(
             say(line)
         write(adata, output)
         say(f"written: {output}")
+        if report is not None:
+            from domainvi import tl
+
+            # Reference and query together, as the model was trained.
+            tl.report(model, joined, report, overwrite=force)
+            say(f"written: {report}")
 
 
 def _describe(

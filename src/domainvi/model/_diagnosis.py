@@ -36,6 +36,7 @@ class DiagnosisMixin(InferenceMixin):
         -------
         One row a class that two domains or more have, and ``"mean"``. Columns: ``n_rows``;
         ``probe_input`` and ``probe_latent``, balanced accuracy of the domain before and after;
+        ``chance``, that of guessing;
         ``a_distance_input`` and ``a_distance_latent``, the proxy A-distance (of the mean only);
         ``shift_input`` and ``shift_latent``, largest distance between domain centroids in
         within-class standard deviations.
@@ -54,13 +55,15 @@ class DiagnosisMixin(InferenceMixin):
         rows: dict[str, dict[str, float]] = {}
         for c in sorted(probes["input"].per_class):
             inside = label == c
-            row = {"n_rows": float(inside.sum())}
+            chance = 1 / len(np.unique(domain[inside]))
+            row = {"n_rows": float(inside.sum()), "chance": chance}
             for name, z in spaces.items():
                 row[f"probe_{name}"] = probes[name].per_class[c]
                 row[f"shift_{name}"] = centroid_shift(z[inside], domain[inside])
             rows[self.classes[c]] = row
         rows["mean"] = {
             "n_rows": float(len(label)),
+            "chance": probes["latent"].within_class_chance,
             **{f"probe_{k}": probe.within_class for k, probe in probes.items()},
             **{f"a_distance_{k}": probe.within_class_a_distance for k, probe in probes.items()},
         }

@@ -14,6 +14,7 @@ from domainvi.errors import InputError
 from domainvi.module import EXTRA_DOMAINS_KEY
 
 from ._annotation import AnnotationMixin
+from ._decoding import DecodingMixin
 from ._diagnosis import DiagnosisMixin
 from ._multimodal import MultimodalMixin
 from ._prepared import columns_of, register
@@ -33,6 +34,7 @@ class DomainVI(
     MultimodalMixin,
     QueryMixin,
     AnnotationMixin,
+    DecodingMixin,
     DiagnosisMixin,
     TrainingMixin,
     VAEMixin,

@@ -9,7 +9,12 @@ import numpy as np
 import pandas as pd
 from scvi import REGISTRY_KEYS
 
-from domainvi._compat import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY, STATE_REGISTRY_KEY
+from domainvi._compat import (
+    FIELD_REGISTRIES_KEY,
+    SETUP_ARGS_KEY,
+    STATE_REGISTRY_KEY,
+    parse_device_args,
+)
 from domainvi.data import check_setup, prepare
 from domainvi.errors import InputError, ModelFileError
 from domainvi.io import read_model, write_model
@@ -83,7 +88,13 @@ class PersistenceMixin(PreparedDataMixin):
         )
 
     @classmethod
-    def load(cls, dir_path: str | os.PathLike[str], adata: AnnData | MuData | None = None) -> Self:
+    def load(
+        cls,
+        dir_path: str | os.PathLike[str],
+        adata: AnnData | MuData | None = None,
+        accelerator: str = "cpu",
+        device: int | str = "auto",
+    ) -> Self:
         """Load a model; nothing in the directory is executed.
 
         Parameters
@@ -94,10 +105,12 @@ class PersistenceMixin(PreparedDataMixin):
             Data to attach, with the columns of the original setup; its genes are matched by name.
             For a model of several modalities a MuData with any of them, or an AnnData of one.
             Without it the model predicts for data that are passed to its methods.
+        accelerator, device
+            Where the model is put, as in scvi-tools; ``model.to_device`` moves it later.
 
         Returns
         -------
-        The model, on the CPU; ``model.to_device`` moves it.
+        The model.
 
         Raises
         ------
@@ -117,6 +130,8 @@ class PersistenceMixin(PreparedDataMixin):
         model._restore(tensors, metadata)
         if model.n_reference_domains_ is not None:
             model._freeze(model.n_reference_domains_)
+        *_, place = parse_device_args(accelerator, device, "torch", validate_single_device=True)
+        model.to_device(place)
         return model
 
     @classmethod

@@ -3,5 +3,6 @@
 from domainvi.data._audit import Audit
 from domainvi.tl._audit import audit_confounding
 from domainvi.tl._benchmark import benchmark
+from domainvi.tl._report import report
 
-__all__ = ["Audit", "audit_confounding", "benchmark"]
+__all__ = ["Audit", "audit_confounding", "benchmark", "report"]

@@ -6,54 +6,26 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, get_args
 
-import numpy as np
 import pandas as pd
 
 from domainvi.data import check_setup
+from domainvi.data._columns import is_number_column
 from domainvi.errors import InputError
 
-from ._baselines import BASELINES
 from ._cohorts import Cohorts
 from ._protocols import Protocol
-from ._scores import score_probabilities
+from ._targets import ClassTarget, NumberTarget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from anndata import AnnData
-    from numpy.typing import NDArray
 
     from ._protocols import Trial
 
 logger = logging.getLogger(__name__)
 
-_CLASSICAL = {
-    "logistic_regression": "lr_source",
-    "logistic_regression_z": "lr_z",
-    "coral": "coral_lr",
-    "random_forest": "random_forest",
-    "gradient_boosting": "gradient_boosting",
-    "linear_svm": "linear_svm",
-    "majority": "majority",
-}
-METHODS = ("domainvi", *_CLASSICAL)
-COLUMNS = (
-    "protocol",
-    "held_out",
-    "method",
-    "budget",
-    "seed",
-    "n_train",
-    "n_test",
-    "macro_f1",
-    "balanced_accuracy",
-    "accuracy",
-    "worst_recall",
-    "auroc",
-    "ece",
-    "nll",
-    "seconds",
-)
+_UNIT = ("protocol", "held_out", "method", "budget", "seed", "n_train", "n_test")
 
 
 def benchmark(
@@ -62,14 +34,8 @@ def benchmark(
     batch_key: str,
     labels_key: str,
     unlabeled_category: str = "Unknown",
-    protocol: Protocol = "leave_one_domain_out",
-    methods: Sequence[str] = (
-        "domainvi",
-        "logistic_regression",
-        "logistic_regression_z",
-        "random_forest",
-        "majority",
-    ),
+    protocol: Protocol | Sequence[Protocol] = "leave_one_domain_out",
+    methods: Sequence[str] | None = None,
     groups: str | None = None,
     budgets: Sequence[int] = (0, 1, 2, 5, 10, 20),
     n_splits: int = 5,
@@ -79,7 +45,9 @@ def benchmark(
 ) -> pd.DataFrame:
     """Measure how well labels transfer between the cohorts at hand, by several methods.
 
-    Every method may use the values of the scored rows, but not their labels.
+    Every method may use the values of the scored rows, but not their labels. Random
+    cross-validation beside leave-one-domain-out says how much of a figure is owed to rows of the
+    same laboratory on both sides; :func:`domainvi.pl.benchmark` draws them together.
 
     Parameters
     ----------
@@ -88,22 +56,25 @@ def benchmark(
     batch_key
         Column of ``adata.obs`` that names the domain.
     labels_key
-        Column with the phenotype.
+        Column with the phenotype: names, or numbers such as age, which are regressed.
     unlabeled_category
         Rows with this value, like rows without one, are unlabelled.
     protocol
         ``"leave_one_domain_out"`` scores each domain with labels from the others only.
         ``"cross_validation"`` parts rows at random within domains: what the figure would be if
         the next cohort came from the same laboratories. ``"label_budget"`` holds each domain out
-        but for a few labels of each class.
+        but for a few labels of each class. Several are run one after the other.
     methods
-        Any of ``"domainvi"``, ``"logistic_regression"`` (scaled by the reference),
+        For classes any of ``"domainvi"``, ``"logistic_regression"`` (scaled by the reference),
         ``"logistic_regression_z"`` (scaled within each domain), ``"coral"``, ``"random_forest"``,
-        ``"gradient_boosting"``, ``"linear_svm"`` and ``"majority"``.
+        ``"gradient_boosting"`` and ``"linear_svm"``; the first three and the forest if ``None``.
+        For numbers ``"ridge"`` (scaled by the reference), ``"ridge_z"`` and ``"random_forest"``;
+        all if ``None``. The floor, ``"majority"`` or ``"mean"``, is always there.
     groups
         Column, such as a patient or a study, of which no value is on both sides.
     budgets
-        Labels of each class shown in the held-out domain, for ``"label_budget"``.
+        Labels of each class (of a numeric phenotype: rows) shown in the held-out domain, for
+        ``"label_budget"``.
     n_splits
         Number of folds, for ``"cross_validation"``.
     seeds
@@ -115,11 +86,12 @@ def benchmark(
 
     Returns
     -------
-    One row for each held-out part, method, budget and seed: number of labelled rows that taught
-    and of rows scored, macro-F1, balanced accuracy, accuracy, lowest recall of a class, AUROC
-    (one class against the rest), expected calibration error, negative log-likelihood, seconds.
-    Means over classes are over the classes of the scored rows. ``budget`` is missing where it
-    does not vary.
+    One row for each protocol, held-out part, method, budget and seed: number of labelled rows that
+    taught and of rows scored, macro-F1, balanced accuracy, accuracy, lowest recall of a class,
+    AUROC (one class against the rest), expected calibration error, negative log-likelihood,
+    seconds. Means over classes are over the classes of the scored rows. A numeric phenotype has
+    R2, against the mean of the scored rows, and mean absolute error instead. ``budget`` is missing
+    where it does not vary.
 
     Raises
     ------
@@ -131,25 +103,31 @@ def benchmark(
     >>> import domainvi as dv
     >>> adata = dv.data.synthetic_cohorts(n_obs=120)
     >>> table = dv.tl.benchmark(
-    ...     adata, batch_key="domain", labels_key="label_true", methods=["majority"]
+    ...     adata, batch_key="domain", labels_key="label_true", methods=["logistic_regression_z"]
     ... )
     >>> table["method"].unique().tolist()
-    ['majority']
+    ['logistic_regression_z', 'majority']
     """
-    _check_arguments(protocol, methods, budgets, n_splits, seeds)
+    protocols = [protocol] if isinstance(protocol, str) else list(protocol)
+    _check_arguments(protocols, budgets, n_splits, seeds)
+    is_number = labels_key in adata.obs and is_number_column(adata.obs[labels_key])
     check_setup(
         adata,
         batch_keys=[batch_key],
-        labels_key=labels_key,
+        labels_key=None if is_number else labels_key,
+        target_keys=[labels_key] if is_number else None,
         unlabeled_category=unlabeled_category,
         layer=layer,
     )
     cohorts = Cohorts(adata, batch_key, labels_key, unlabeled_category, groups, layer)
+    target = NumberTarget(cohorts) if is_number else ClassTarget(cohorts, train_kwargs or {})
+    contenders = _with_floor(methods, target)
     table = [
-        {"protocol": protocol, **record}
+        {"protocol": name, **record}
+        for name in protocols
         for seed in seeds
-        for trial in cohorts.trials(protocol, budgets, n_splits, seed)
-        for record in _run_trial(cohorts, trial, methods, seed, dict(train_kwargs or {}))
+        for trial in cohorts.trials(name, budgets, n_splits, seed)
+        for record in _run_trial(cohorts, target, trial, contenders, seed)
     ]
     if not table:
         msg = (
@@ -157,22 +135,19 @@ def benchmark(
             "a class that the rest teaches. See tl.audit_confounding for the shared classes."
         )
         raise InputError(msg)
-    return pd.DataFrame(table, columns=list(COLUMNS)).astype({"budget": "Int64"})
+    columns = [*_UNIT, *target.scores, "seconds"]
+    return pd.DataFrame(table, columns=columns).astype({"budget": "Int64"})
 
 
 def _check_arguments(
-    protocol: str,
-    methods: Sequence[str],
-    budgets: Sequence[int],
-    n_splits: int,
-    seeds: Sequence[int],
+    protocols: Sequence[str], budgets: Sequence[int], n_splits: int, seeds: Sequence[int]
 ) -> None:
-    if protocol not in get_args(Protocol):
-        msg = f"protocol={protocol!r}; expected one of {', '.join(get_args(Protocol))}."
-        raise InputError(msg)
-    unknown = [name for name in methods if name not in METHODS]
-    if isinstance(methods, str) or unknown or not methods:
-        msg = f"methods={methods!r}; expected a list with names out of {', '.join(METHODS)}."
+    unknown = [name for name in protocols if name not in get_args(Protocol)]
+    if unknown or not protocols:
+        msg = (
+            f"protocol={', '.join(map(repr, unknown)) or '()'}; expected one or more of "
+            f"{', '.join(get_args(Protocol))}."
+        )
         raise InputError(msg)
     if not len(seeds):
         msg = "seeds is empty; expected at least one whole number."
@@ -185,22 +160,30 @@ def _check_arguments(
         raise InputError(msg)
 
 
+def _with_floor(
+    methods: Sequence[str] | None, target: ClassTarget | NumberTarget
+) -> tuple[str, ...]:
+    """Check the names of the methods, and add the one that uses no gene."""
+    chosen = target.usual if methods is None else methods
+    unknown = [name for name in chosen if name not in target.methods]
+    if isinstance(chosen, str) or unknown or not chosen:
+        msg = f"methods={methods!r}; expected a list with names out of {', '.join(target.methods)}."
+        raise InputError(msg)
+    return tuple(dict.fromkeys([*chosen, target.floor]))
+
+
 def _run_trial(
     cohorts: Cohorts,
+    target: ClassTarget | NumberTarget,
     trial: Trial,
     methods: Sequence[str],
     seed: int,
-    train_kwargs: dict[str, Any],
 ) -> Iterator[dict[str, Any]]:
-    arrays = cohorts.arrays(trial) if set(methods) & set(_CLASSICAL) else None
-    scored = trial.scored[trial.used]
+    arrays = cohorts.arrays(trial)
     for method in methods:
-        logger.info("%s, seed %d: %s", trial.held_out, seed, method)
+        logger.info("%s: %s, seed %d", trial.name, method, seed)
         start = time.perf_counter()
-        if arrays is not None and method in _CLASSICAL:
-            probabilities = BASELINES[_CLASSICAL[method]](arrays, seed=seed)
-        else:
-            probabilities = _domainvi(cohorts, trial, seed, train_kwargs)
+        scores = target.run(trial, arrays, method, seed)
         yield {
             "held_out": trial.held_out,
             "method": method,
@@ -209,23 +192,5 @@ def _run_trial(
             "n_train": int(trial.shown.sum()),
             "n_test": int(trial.scored.sum()),
             "seconds": time.perf_counter() - start,
-            **score_probabilities(cohorts.rows.label[trial.scored], probabilities[scored]),
+            **scores,
         }
-
-
-def _domainvi(
-    cohorts: Cohorts, trial: Trial, seed: int, train_kwargs: dict[str, Any]
-) -> NDArray[np.float64]:
-    from domainvi import DomainVI
-
-    work = cohorts.anndata(trial)
-    DomainVI.setup_anndata(
-        work,
-        batch_key="domain",
-        labels_key="label",
-        unlabeled_category=cohorts.unlabeled_category,
-    )
-    model = DomainVI(work, seed=seed)
-    model.train(**train_kwargs)
-    soft = pd.DataFrame(model.predict(soft=True))
-    return np.asarray(soft.reindex(columns=cohorts.classes, fill_value=0.0), dtype=np.float64)

@@ -10,6 +10,7 @@ import pandas as pd
 from anndata import AnnData
 
 from domainvi.data import matrix_kind, select_matrix
+from domainvi.data._columns import is_number_column
 from domainvi.errors import InputError
 
 from ._baselines import TransferData
@@ -25,7 +26,10 @@ logger = logging.getLogger(__name__)
 
 
 class Cohorts:
-    """The user's data, coded once for every trial."""
+    """The user's data, coded once for every trial.
+
+    A numeric phenotype has one class, that of the rows with a value, and its numbers in ``value``.
+    """
 
     def __init__(
         self,
@@ -39,7 +43,12 @@ class Cohorts:
         self.matrix = _in_memory(select_matrix(adata, layer))
         self.var_names = adata.var_names
         self.unlabeled_category = unlabeled_category
-        label = adata.obs[labels_key].astype("string").replace({unlabeled_category: pd.NA})
+        self.is_number = is_number_column(adata.obs[labels_key])
+        if self.is_number:
+            self.value = adata.obs[labels_key].to_numpy(dtype=np.float64, na_value=np.nan)
+            label = pd.Series(labels_key, adata.obs_names).where(~np.isnan(self.value))
+        else:
+            label = adata.obs[labels_key].astype("string").replace({unlabeled_category: pd.NA})
         label_codes, classes = pd.factorize(label, sort=True)
         domain_codes, domains = pd.factorize(adata.obs[batch_key].astype("string"), sort=True)
         self.classes = [str(name) for name in classes]

@@ -66,6 +66,12 @@ class Trial:
     budget: int | None = None
 
     @property
+    def name(self) -> str:
+        """What is held out, and how many labels of it are shown."""
+        budget = "" if self.budget is None else f", {self.budget} labels a class"
+        return f"{self.held_out} held out{budget}"
+
+    @property
     def is_useful(self) -> bool:
         """Whether there is something to learn from and something to score."""
         return bool(self.shown.any() and self.scored.any())

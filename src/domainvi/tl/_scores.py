@@ -5,12 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import mean_absolute_error, r2_score, roc_auc_score
 
 from domainvi import metrics
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+CLASS_SCORES = (
+    "macro_f1",
+    "balanced_accuracy",
+    "accuracy",
+    "worst_recall",
+    "auroc",
+    "ece",
+    "nll",
+)
+NUMBER_SCORES = ("r2", "mae")
 
 
 def score_probabilities(
@@ -50,3 +61,24 @@ def _auroc(truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> floa
     if classes.size < 2:
         return float("nan")
     return float(np.mean([roc_auc_score(truth == c, probabilities[:, c]) for c in classes]))
+
+
+def score_numbers(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> dict[str, float]:
+    """Score predicted numbers against the truth.
+
+    Parameters
+    ----------
+    truth
+        Values, ``(n_rows,)``.
+    predicted
+        Predictions, ``(n_rows,)``.
+
+    Returns
+    -------
+    R2, against the mean of ``truth`` itself (NaN with a single row), and mean absolute error.
+    """
+    several = truth.size > 1
+    return {
+        "r2": float(r2_score(truth, predicted)) if several else float("nan"),
+        "mae": float(mean_absolute_error(truth, predicted)),
+    }

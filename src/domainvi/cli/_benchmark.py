@@ -1,0 +1,136 @@
+"""`domainvi benchmark`."""
+
+import io
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from domainvi.errors import InputError
+
+from ._files import check_output, naming, read, whole
+from ._fit import accelerator, interruptible
+from ._options import Batch, Data, Device, Force, Labels, Layer, MaxEpochs, Unlabeled
+from ._report import reporting
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from domainvi.tl._protocols import Protocol
+
+_FIGURES = (".pdf", ".png", ".svg")
+# Options that take several values: `--seeds 0 1 2`.
+_SEVERAL: dict[str, Any] = {"consume_multiple": True, "negative": ""}
+_SHOWN: dict[str, Any] = {**_SEVERAL, "show_default": lambda given: " ".join(map(str, given))}
+
+
+def benchmark(
+    data: Data,
+    /,
+    *,
+    batch: Batch,
+    labels: Labels,
+    output: Annotated[Path, Parameter(("--output", "-o"), help="The CSV table to write.")],
+    protocol: Annotated[
+        tuple[str, ...],
+        Parameter(
+            "--protocol",
+            **_SHOWN,
+            help="One or more of leave_one_domain_out, cross_validation and label_budget.",
+        ),
+    ] = ("cross_validation", "leave_one_domain_out"),
+    methods: Annotated[
+        tuple[str, ...] | None,
+        Parameter(
+            "--methods",
+            **_SEVERAL,
+            help="Methods to compare; DomainVI, logistic regressions and a random forest if not "
+            "given, and ridge regressions and a random forest for a column of numbers.",
+        ),
+    ] = None,
+    groups: Annotated[
+        str | None,
+        Parameter("--groups", help="Column, such as a patient, with no value on both sides."),
+    ] = None,
+    budgets: Annotated[
+        tuple[int, ...],
+        Parameter("--budgets", **_SHOWN, help="Labels of each class, for label_budget."),
+    ] = (0, 1, 2, 5, 10, 20),
+    splits: Annotated[
+        int, Parameter("--splits", validator=Number(gte=2), help="Folds of cross_validation.")
+    ] = 5,
+    seeds: Annotated[
+        tuple[int, ...],
+        Parameter("--seeds", **_SHOWN, help="Repetitions, one for each seed."),
+    ] = (0,),
+    figure: Annotated[
+        Path | None, Parameter("--figure", help="A png, pdf or svg file to draw the table into.")
+    ] = None,
+    layer: Layer = None,
+    unlabeled: Unlabeled = "Unknown",
+    device: Device = "auto",
+    max_epochs: MaxEpochs = None,
+    force: Force = False,
+) -> None:
+    """Measure how well labels transfer between your own cohorts, by several methods.
+
+    Random cross-validation says what the figure would be if the next cohort came from the same
+    laboratories; leaving one cohort out says what a new cohort gets. Both are run, and the gap
+    between them is the figure to look at.
+    """
+    with reporting() as say:
+        from domainvi.tl import benchmark as measure
+
+        for path in (output, figure):
+            if path is not None:
+                check_output(path, force, inputs=(data,))
+        if figure is not None and figure.suffix.lower() not in _FIGURES:
+            raise InputError(f"--figure {figure}: expected a name that ends in png, pdf or svg.")
+        training = {
+            "max_epochs": max_epochs,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            **accelerator(device),
+        }
+        adata = read(data)
+        # scvi-tools prints what stopped a training, which nobody has to know here.
+        with naming(data), interruptible(), redirect_stdout(io.StringIO()):
+            table = measure(
+                adata,
+                batch_key=batch,
+                labels_key=labels,
+                unlabeled_category=unlabeled,
+                protocol=cast("tuple[Protocol, ...]", protocol),
+                methods=methods,
+                groups=groups,
+                budgets=budgets,
+                n_splits=splits,
+                seeds=seeds,
+                layer=layer,
+                train_kwargs=training,
+            )
+        with whole(output) as beside:
+            table.to_csv(beside, index=False)
+        for line in _means(table):
+            say(line)
+        say(f"written: {output}")
+        if figure is not None:
+            from domainvi.pl import benchmark as draw
+
+            with whole(figure) as beside:
+                draw(table, show=False, save=beside)
+            say(f"written: {figure}")
+
+
+def _means(table: "pd.DataFrame") -> Iterator[str]:
+    """Say the mean of the main score for each method, by protocol and budget."""
+    score, words = ("macro_f1", "macro-F1") if "macro_f1" in table else ("r2", "R2")
+    budget = table["budget"].astype("string").radd(" ").fillna("")
+    column = table["protocol"] + budget
+    means = table.pivot_table(index="method", columns=column, values=score, aggfunc="mean")
+    means = means.loc[table["method"].unique(), column.unique()]
+    yield f"{words}, mean over held-out parts and seeds:"
+    yield means.T.rename_axis(index=None, columns=None).to_string(float_format="{:.3f}".format)

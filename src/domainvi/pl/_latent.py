@@ -1,0 +1,141 @@
+"""The cohorts before and after, side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+import domainvi._keys as keys
+from domainvi.data import matrix_kind, select_matrix
+from domainvi.errors import InputError
+from domainvi.tl._values import prepare_values
+
+from ._canvas import canvases, finish, legend_beside
+from ._colours import class_colours
+from ._columns import column, levels, results
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+_TITLES = {"before": "before: expression values", "after": "after: latents"}
+
+
+def latent(
+    adata: AnnData,
+    color: str | Sequence[str] | None = None,
+    *,
+    layer: str | None = None,
+    seed: int = 0,
+    ax: Axes | Sequence[Axes] | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
+) -> NDArray[np.object_]:
+    """Draw UMAPs of the expression values and of the latents, coloured in the same way.
+
+    Cohorts should mix on the right and classes stay apart. The layouts are computed on a copy:
+    "before" from 50 principal components of the 2,000 most variable genes, counts normalised and
+    logged. Points are drawn by :func:`scanpy.pl.embedding`.
+
+    Parameters
+    ----------
+    adata
+        Annotated data; not changed.
+    color
+        Columns of ``adata.obs``, a row of panels each; the cohort and the predicted class if
+        ``None``.
+    layer
+        Layer with the expression values; ``adata.X`` if ``None``.
+    seed
+        Of the layouts.
+    ax
+        Axes to draw on, two for each column; a new figure if ``None``.
+    show
+        Whether to open a window; ``None`` does so for a new figure where there are windows.
+    save
+        File to write the figure to.
+
+    Returns
+    -------
+    Array of axes, ``(columns, 2)``: before and after.
+
+    Raises
+    ------
+    InputError
+        If the object is not annotated, a column is missing, or ``ax`` has another number of axes.
+
+    Examples
+    --------
+    >>> import domainvi as dv
+    >>> adata = dv.data.synthetic_cohorts(n_obs=100, n_genes=50)
+    >>> dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
+    >>> model = dv.DomainVI(adata)
+    >>> model.train(max_epochs=2, enable_progress_bar=False)
+    >>> model.annotate(adata)
+    >>> dv.pl.latent(adata).shape
+    (2, 2)
+    """
+    found = results(adata)
+    batch = np.atleast_1d(found["batch_key"]).astype(str).tolist()
+    usual = [key for key in (*batch, keys.prediction(found["labels_key"])) if key in adata.obs]
+    wanted = usual if color is None else color
+    columns = [wanted] if isinstance(wanted, str) else list(wanted)
+    names = {key: column(adata, key, "color") for key in columns}
+    if not columns:
+        msg = "color names no column; expected at least one."
+        raise InputError(msg)
+    import scanpy as sc
+
+    axes = canvases(ax, (len(columns), 2), (8.4, 3.5 * len(columns)))
+    points = _layouts(adata, batch[0], layer, seed)
+    for row, key in zip(axes, columns, strict=True):
+        order = levels(adata, key, names[key])
+        points.obs[key] = np.where(names[key] == None, np.nan, names[key])  # noqa: E711
+        points.obs[key] = points.obs[key].astype("category").cat.set_categories(order)
+        for panel, (basis, title) in zip(row, _TITLES.items(), strict=True):
+            sc.pl.embedding(
+                points,
+                f"X_{basis}",
+                color=key,
+                palette=class_colours(adata, key, order),
+                title=f"{title}\ncoloured by {key}",
+                size=min(120_000 / adata.n_obs, 60),
+                legend_loc=None,
+                show=False,
+                ax=panel,
+            )
+            panel.set(xlabel="UMAP 1", ylabel="UMAP 2")
+            panel.title.set_fontsize("medium")
+        _legend(row[1], class_colours(adata, key, order))
+    finish(axes[0, 0], ax, show, save)
+    return axes
+
+
+def _layouts(adata: AnnData, batch_key: str, layer: str | None, seed: int) -> AnnData:
+    """Lay out expression values and latents, with scanpy's defaults."""
+    import scanpy as sc
+
+    matrix = select_matrix(adata, layer)
+    # A new cohort that was annotated by itself need not have the column.
+    domain = adata.obs.get(batch_key, pd.Series(0, adata.obs_names))
+    codes = pd.factorize(domain)[0].astype(np.int64)
+    values = prepare_values(matrix, codes, counts=matrix_kind(matrix) == "counts")
+    n_components = min(50, min(values.shape) - 1)
+    points = AnnData(obs=adata.obs[[]].copy())
+    points.obsm["before"] = sc.pp.pca(values, n_components, random_state=seed)
+    points.obsm["after"] = np.asarray(adata.obsm[keys.LATENT])
+    for space in _TITLES:
+        sc.pp.neighbors(points, use_rep=space, random_state=seed)
+        points.obsm[f"X_{space}"] = sc.tl.umap(points, random_state=seed, copy=True).obsm["X_umap"]
+    return points
+
+
+def _legend(axes: Axes, colours: dict[str, str]) -> None:
+    marks = [axes.scatter([], [], color=colour, label=name) for name, colour in colours.items()]
+    legend_beside(axes, handles=marks, ncols=1 + len(marks) // 16)

@@ -1,0 +1,84 @@
+"""The figures of the report, as images inside the file."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from domainvi import _keys as keys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from anndata import AnnData
+
+    from domainvi import DomainVI
+
+    from ._facts import Facts
+
+# More points are not told apart in the layout of latents, and take long.
+MAX_POINTS = 10_000
+
+
+def figures(model: DomainVI, adata: AnnData, facts: Facts) -> dict[str, str]:
+    """Draw what there is to draw, as data addresses by name."""
+    from domainvi import pl
+
+    wanted: dict[str, Callable[[], Any]] = {}
+    if model.audit_:
+        wanted["audit"] = lambda: pl.audit(model.audit_, diagnosis=facts.diagnosis, show=False)
+    if model.history_:
+        wanted["training"] = lambda: pl.training_curves(model, show=False)
+    some = thinned(adata)
+    if facts.batch_key in adata.obs and adata.n_obs > 30:
+        colours = [facts.batch_key, keys.prediction(facts.labels_key)]
+        wanted["latent"] = lambda: pl.latent(some, colours, show=False)
+    if facts.scores:
+        wanted["confusion"] = lambda: pl.confusion(
+            adata[facts.unseen], facts.truth, keys.prediction(facts.labels_key), show=False
+        )
+    wanted["confidence"] = lambda: confidence(adata, facts.labels_key)
+    return {name: as_address(draw, vector=name != "latent") for name, draw in wanted.items()}
+
+
+def thinned(adata: AnnData) -> AnnData:
+    """Take a random part of the rows where there are very many."""
+    if adata.n_obs <= MAX_POINTS:
+        return adata
+    rows = np.random.default_rng(0).choice(adata.n_obs, MAX_POINTS, replace=False)
+    return adata[np.sort(rows)].to_memory()
+
+
+def confidence(adata: AnnData, key: str) -> Any:
+    """Draw how sure the predictions are, class by class."""
+    obs = adata.obs
+    grouped = obs[keys.confidence(key)].groupby(obs[keys.prediction(key)], observed=True)
+    groups = {str(name): values for name, values in grouped if len(values)}
+    _, axes = plt.subplots(figsize=(6, 0.4 * len(groups) + 1), layout="constrained")
+    axes.boxplot(
+        list(groups.values()), orientation="horizontal", tick_labels=list(groups), widths=0.6
+    )
+    axes.invert_yaxis()
+    axes.set(xlabel="confidence", xlim=(0, 1.02))
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def as_address(draw: Callable[[], Any], *, vector: bool) -> str:
+    """Draw on a figure of its own, and return it as a data address."""
+    buffer = io.BytesIO()
+    before = set(plt.get_fignums())
+    with plt.rc_context({"svg.hashsalt": "domainvi", "svg.fonttype": "path"}):
+        axes = np.ravel(np.asarray(draw(), dtype=object))[0]
+        figure = axes.get_figure(root=True)
+        form = "svg" if vector else "png"
+        about = {"Date": None} if vector else None
+        figure.savefig(buffer, format=form, dpi=130, bbox_inches="tight", metadata=about)
+    for number in set(plt.get_fignums()) - before:
+        plt.close(number)
+    kind = "image/svg+xml" if vector else "image/png"
+    return f"data:{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

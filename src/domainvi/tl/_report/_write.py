@@ -1,0 +1,136 @@
+"""Gather, render and write the report."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jinja2
+
+from domainvi import _keys as keys
+from domainvi._compat import SETUP_ARGS_KEY
+from domainvi.errors import InputError
+
+from ._facts import Facts, gather
+from ._figures import figures
+
+if TYPE_CHECKING:
+    import os
+
+    from anndata import AnnData
+
+    from domainvi import DomainVI
+
+TEMPLATE = "report.html.j2"
+
+
+def report(
+    model: DomainVI,
+    adata: AnnData | None = None,
+    path: str | os.PathLike[str] = "report.html",
+    *,
+    title: str | None = None,
+    truth: str | None = None,
+    n_genes: int = 10,
+    overwrite: bool = False,
+) -> Path:
+    """Write a report on a model and what it says of some rows: one HTML file, for a colleague.
+
+    Nothing in the file is fetched from the network. It holds the audit's verdict, the predictions
+    with their confidence and the rows of no known class, training and alignment, the genes behind
+    each class, and all that is needed to run it again.
+
+    Parameters
+    ----------
+    model
+        A trained model.
+    adata
+        Rows to report on; the model's own if ``None``. Not changed: rows that are not annotated yet
+        are annotated on a copy.
+    path
+        File to write.
+    title
+        Headline; names the phenotype if ``None``.
+    truth
+        Column of ``adata.obs`` with true labels, to compare with. Of the model's own rows, those
+        that taught it are not compared.
+    n_genes
+        Genes to show for each class; 0 for none. They need the extra ``interpret``, and are left
+        out without it.
+    overwrite
+        Replace a file that exists.
+
+    Returns
+    -------
+    The path of the file, which is written whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If the file exists, its folder does not, or ``truth`` is no column.
+    NotTrainedError
+        If the model is not trained.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import domainvi as dv
+    >>> adata = dv.data.synthetic_cohorts(n_obs=300, n_genes=100, seed=1)
+    >>> dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
+    >>> model = dv.DomainVI(adata)
+    >>> model.train(max_epochs=2, enable_progress_bar=False)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     dv.tl.report(model, path=f"{folder}/report.html", n_genes=0).name
+    'report.html'
+    """
+    target = Path(path)
+    _check(target, overwrite)
+    work = model._own_data() if adata is None else adata
+    own = work is model._adata
+    if truth is not None and truth not in work.obs:
+        msg = f"truth={truth!r} is not a column of obs: {', '.join(map(str, work.obs.columns))}."
+        raise InputError(msg)
+    key = model.registry_[SETUP_ARGS_KEY]["labels_key"]
+    if not _is_annotated(work, key):
+        work = work.copy()
+        model.annotate(work)
+    facts = gather(model, work, own=own, truth=truth, n_genes=n_genes)
+    html = render(facts, figures(model, work, facts), title or f"Label transfer: {key}")
+    _write_whole(target, html)
+    return target
+
+
+def render(facts: Facts, images: dict[str, str], title: str) -> str:
+    """Fill the template; everything in it is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template(TEMPLATE).render(facts=facts, figures=images, title=title)
+
+
+def _is_annotated(adata: AnnData, key: str) -> bool:
+    named = {keys.prediction(key), keys.confidence(key), keys.unknown(key)}
+    return named <= set(adata.obs) and keys.LATENT in adata.obsm and keys.RESULTS in adata.uns
+
+
+def _check(path: Path, overwrite: bool) -> None:
+    if not path.absolute().parent.is_dir():
+        msg = f"{path}: the folder {path.parent} does not exist. Create it first."
+        raise InputError(msg)
+    if path.is_dir() or (path.exists() and not overwrite):
+        msg = f"{path} exists already. Pass overwrite=True to replace it, or write elsewhere."
+        raise InputError(msg)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    beside = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
