@@ -284,3 +284,23 @@ def test_what_does_not_go_together(model: dv.DomainVI, mdata: MuData, whole: Ann
         plain._validate_anndata(mdata)
     with pytest.raises(InputError, match="is not set up"):
         dv.DomainVI(split(whole))
+
+
+def test_p_values_of_one_modality_are_ranked_among_rows_that_show_it_alone(
+    model: dv.DomainVI, mdata: MuData, whole: AnnData
+) -> None:
+    known = only(mdata, "mirna")
+    model.annotate(known)
+    labelled = (known.obs["label"].astype(str) != "Unknown").to_numpy()
+    p = known.obs["label_unknown"].to_numpy()[labelled]
+    assert np.mean(p <= 0.05) < 0.15
+    assert np.mean(p >= 0.5) > 0.3
+    rng = np.random.default_rng(0)
+    part = mdata["mirna"].copy()
+    x = part.X.toarray() if sparse.issparse(part.X) else np.asarray(part.X).copy()
+    x[:20] = rng.permuted(x[:20], axis=1)
+    part.X = x
+    foreign = MuData({"mirna": part})
+    foreign.obs = known.obs[["domain", "label"]].copy()
+    model.annotate(foreign)
+    assert np.median(foreign.obs["label_unknown"].to_numpy()[:20]) < 0.1

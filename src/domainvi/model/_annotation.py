@@ -22,6 +22,7 @@ from ._prediction import PredictionMixin
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
+    from numpy.typing import NDArray
 
     from domainvi.data import PreparedAnnData
 
@@ -76,9 +77,9 @@ class AnnotationMixin(PredictionMixin, PersistenceMixin):
         names = target.obs_names
         for name, values in columns.items():
             target.obs[name] = pd.Series(values, index=work.obs_names).reindex(names)
-        for name, array in ((_keys.LATENT, out.latent), (_keys.probability(key), p)):
-            frame = pd.DataFrame(array.astype(np.float32), index=work.obs_names)
-            target.obsm[name] = frame.reindex(names).to_numpy()
+        inside = names.isin(work.obs_names)
+        target.obsm[_keys.LATENT] = at_rows(inside, out.latent)
+        target.obsm[_keys.probability(key)] = at_rows(inside, p.astype(np.float32))
         target.uns[_keys.RESULTS] = summary
         if self.class_colors_:
             target.uns[_keys.colors(_keys.prediction(key))] = list(self.class_colors_)
@@ -128,3 +129,18 @@ class AnnotationMixin(PredictionMixin, PersistenceMixin):
             named = dict(zip(column.cat.categories.astype(str), colors, strict=False))
             if all(c in named for c in self.class_order_):
                 self.class_colors_ = [str(named[c]) for c in self.class_order_]
+
+
+def at_rows(inside: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give rows outside of the model's data missing values.
+
+    Examples
+    --------
+    >>> at_rows(np.array([True, False]), np.array([[0.5]], dtype=np.float32)).tolist()
+    [[0.5], [nan]]
+    """
+    if inside.all():
+        return values
+    out = np.full((len(inside), values.shape[1]), np.nan, dtype=np.float32)
+    out[inside] = values
+    return out

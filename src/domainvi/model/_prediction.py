@@ -44,7 +44,8 @@ class PredictionMixin(InferenceMixin):
         adata
             Rows to predict; the model's own data if ``None``. Genes are matched by name. A cohort
             that was not in training is standardised by its own rows when it has enough of them.
-            A model of several modalities takes a MuData with any of them, or an AnnData of one.
+            A model of several modalities takes a MuData with any of them, or an AnnData of one;
+            rows that have none of them are left out.
         indices
             Row numbers or a mask; all rows if ``None``.
         soft
