@@ -67,18 +67,6 @@ class MultimodalMixin(MuDataMixin, PatternMixin):
             return DomainVAE(n_input, **parameters)
         return MultimodalVAE(self._sizes(), **parameters)
 
-    def _own_parts(
-        self, work: PreparedAnnData
-    ) -> Iterator[tuple[str, DomainVAE, PreparedAnnData, NDArray[np.bool_]]]:
-        """Yield for each modality its name, module, columns, and which rows have it."""
-        joint = self._joint
-        if joint is None:
-            return
-        for i, (name, block) in enumerate(joint.blocks.items()):
-            part = PreparedAnnData(X=work.X[:, block], obs=work.obs[[]])
-            part.manager, part.gene_mask = work.manager, work.gene_mask[block]
-            yield name, joint.parts[name], part, np.asarray(work.obsm[MODALITIES])[:, i] > 0
-
     def _fit_scaling(self, work: PreparedAnnData, is_source: NDArray[np.bool_]) -> None:
         """Fit scaling and linear members of each modality to the rows that have it."""
         joint = self._joint
@@ -87,7 +75,7 @@ class MultimodalMixin(MuDataMixin, PatternMixin):
             return
         domain, label = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), self._labels(work)
         priors, agreements = [], []
-        for _, module, part, has in self._own_parts(work):
+        for _, module, part, has in parts_of(joint, work):
             drawn = np.flatnonzero(has)[subsample(domain[has], label[has], self.seed)]
             set_library(module, part, drawn)
             x = log_rows(module, part, drawn)
@@ -101,13 +89,14 @@ class MultimodalMixin(MuDataMixin, PatternMixin):
         if priors:
             joint.log_prior.copy_(torch.stack(priors).mean(dim=0))
         joint.set_linear_members(joint.linear.n_members)
-        joint.alignment.is_source.copy_(module.alignment.is_source)
+        joint.alignment.is_source.copy_(torch.from_numpy(is_source))
         self.agreement_ = float(np.mean(agreements)) if agreements else None
         self.is_scaled_ = True
 
     def _scaling_tables(self, work: PreparedAnnData) -> Any:
         """Make tables of each modality for rows that the stored ones do not serve."""
-        if self._joint is None:
+        joint = self._joint
+        if joint is None:
             return super()._scaling_tables(work)
         domain = codes(work.manager, REGISTRY_KEYS.BATCH_KEY)
         n_known = len(self.domains)
@@ -116,7 +105,7 @@ class MultimodalMixin(MuDataMixin, PatternMixin):
         levels = work.manager.get_state_registry(REGISTRY_KEYS.BATCH_KEY).categorical_mapping
         tables: dict[str, ScalingTables] = {}
         notes: dict[str, list[str]] = {}
-        for name, module, part, has in self._own_parts(work):
+        for name, module, part, has in parts_of(joint, work):
             if not has.any():
                 continue
             own = np.where(has, domain, 0)
@@ -142,10 +131,21 @@ class MultimodalMixin(MuDataMixin, PatternMixin):
         super()._make_room(n_members, tensors)
 
     def _summary(self, work: PreparedAnnData) -> dict[str, Any]:
-        summary = super()._summary(work)
-        if len(self.modalities) > 1:
+        summary, joint = super()._summary(work), self._joint
+        if joint is not None:
+            rows = np.asarray(work.obsm[MODALITIES]).sum(axis=0).astype(int)
             summary["modalities"] = {
-                name: {"genes_matched": int(part.gene_mask.sum()), "rows": int(has.sum())}
-                for name, _, part, has in self._own_parts(work)
+                name: {"genes_matched": int(work.gene_mask[block].sum()), "rows": int(n)}
+                for (name, block), n in zip(joint.blocks.items(), rows, strict=True)
             }
         return summary
+
+
+def parts_of(
+    joint: MultimodalVAE, work: PreparedAnnData
+) -> Iterator[tuple[str, DomainVAE, PreparedAnnData, NDArray[np.bool_]]]:
+    """Yield for each modality its name, module, columns, and which rows have it."""
+    for i, (name, block) in enumerate(joint.blocks.items()):
+        part = PreparedAnnData(X=work.X[:, block], obs=work.obs[[]])
+        part.manager, part.gene_mask = work.manager, work.gene_mask[block]
+        yield name, joint.parts[name], part, np.asarray(work.obsm[MODALITIES])[:, i] > 0
