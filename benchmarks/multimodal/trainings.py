@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 import mudata
 import numpy as np
 from mudata import MuData
+from scvi import REGISTRY_KEYS
 from torch.nn import functional
 
 import domainvi as dv
+from domainvi.model._codes import codes
 from domainvi.module import MultimodalVAE
 from domainvi.tl._baselines import TransferData, lr_z
+from domainvi.train import source_domains
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,6 +98,22 @@ def joint(mdata: MuData, target: str, seed: int) -> Predictions:
     return {"both": probabilities(model, target), **alone}
 
 
+def members(mdata: MuData, target: str, seed: int) -> Predictions:
+    """Predict by the linear members of ``joint`` alone, which need no training of the network."""
+    hidden = hide(mdata, target)
+    dv.DomainVI.setup_mudata(hidden, "cohort", "label")
+    model = dv.DomainVI(hidden, seed=seed)
+    work = model._validate_anndata()
+    domain, label = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), model._labels(work)
+    model._fit_scaling(work, source_domains(domain, label, len(model.domains)))
+    rows = np.flatnonzero(hidden.obs["cohort"].to_numpy() == target)
+    out = {}
+    for name, visible in {"both": (1, 1), "rna": (1, 0), "mirna": (0, 1)}.items():
+        with model.module.looking_at(visible):
+            out[name] = np.exp(model._forward(work, rows, None).linear.astype(np.float64))
+    return {name: p / p.sum(axis=1, keepdims=True) for name, p in out.items()}
+
+
 def mixture(mdata: MuData, target: str, seed: int) -> Predictions:
     """As ``joint``, with a mixture of experts (Shi et al., NeurIPS 2019) for the product.
 
@@ -163,6 +182,7 @@ def log_cpm(counts: object) -> NDArray[np.float64]:
 
 TRAININGS = {
     "lr_z": logistic,
+    "members": members,
     "joint": joint,
     "rna": single("rna"),
     "mirna": single("mirna"),
