@@ -26,54 +26,73 @@ LINES = {
     ("mixture", "rna"): "mixture of experts, predicting from mRNA",
     ("mixture", "mirna"): "mixture of experts, predicting from miRNA",
 }
-SHORT = {
+COLUMNS = {
+    ("lr_z", "both"): "logistic regression, both",
     ("rna", "rna"): "mRNA",
     ("mirna", "mirna"): "miRNA",
     ("joint", "both"): "both",
-    ("joint", "rna"): "both → mRNA",
-    ("joint", "mirna"): "both → miRNA",
-    ("lr_z", "both"): "logistic regression, both",
+    ("joint", "rna"): "both, from mRNA",
+    ("joint", "mirna"): "both, from miRNA",
 }
+SCORES = ["balanced_accuracy", "auroc", "nll"]
 
 
 def summarise(table: pd.DataFrame) -> str:
-    """Write the means over cancers, and each cancer."""
-    keys = ["training", "input"]
-    n = table.groupby([*keys, "seed"])["target"].nunique()
-    whole = table.set_index([*keys, "seed"])[
-        (n == n.max()).reindex(table.set_index([*keys, "seed"]).index).to_numpy()
-    ]
-    by_seed = whole.groupby(level=[0, 1, 2])[["balanced_accuracy", "auroc", "nll"]].mean()
-    worst = whole.groupby(level=[0, 1, 2])["balanced_accuracy"].min()
-    lines = [
-        "# Tumour and normal by mRNA and miRNA, one cancer left out at a time\n",
-        "Written by `python -m benchmarks.multimodal` from `results.csv`. The left-out cancer is "
-        f"an unlabelled domain; means are over {n.max()} cancers, then over seeds, ± the standard "
-        "deviation over seeds.\n",
-        "| | balanced accuracy | least | AUROC | NLL | seeds |",
-        "|---|---|---|---|---|---|",
-    ]
-    for key, name in LINES.items():
-        if key not in by_seed.index.droplevel(2):
-            continue
-        own, least = by_seed.loc[key], worst.loc[key]
-        accuracy = f"{100 * own['balanced_accuracy'].mean():.1f}"
-        if len(own) > 1:
-            accuracy += f" ± {100 * own['balanced_accuracy'].std():.1f}"
+    """Write the means over cancers, those on some of them, and each cancer."""
+    means = table.groupby(["training", "input", "target"])[SCORES].mean()
+    means["balanced_accuracy"] *= 100
+    n = means.groupby(level=[0, 1]).size()
+    every, some = (
+        [k for k in LINES if k in n.index and (n[k] == n.max()) == whole] for whole in (True, False)
+    )
+    return "\n".join(
+        [
+            "# Tumour and normal by mRNA and miRNA, one cancer left out at a time\n",
+            "Written by `python -m benchmarks.multimodal` from `results.csv`. The left-out cancer "
+            "is an unlabelled domain. Balanced accuracy in percent; the spread is the standard "
+            "deviation, over seeds, of the mean over cancers.\n",
+            f"## Means over {n.max()} cancers\n",
+            "| | balanced accuracy | lowest | AUROC | NLL | seeds |",
+            "|---|---|---|---|---|---|",
+            *[_line(table, means, key) for key in every],
+            *(_partly(means, some) if some else []),
+            "\n## Balanced accuracy by cancer\n",
+            *_cancers(means),
+            "",
+        ]
+    )
+
+
+def _line(table: pd.DataFrame, means: pd.DataFrame, key: tuple[str, str]) -> str:
+    own = means.loc[key]
+    rows = table[(table["training"] == key[0]) & (table["input"] == key[1])]
+    by_seed = 100 * rows.groupby("seed")["balanced_accuracy"].mean()
+    spread = f" ± {by_seed.std():.1f}" if len(by_seed) > 1 else ""
+    accuracy, auroc, nll = own.mean()
+    lowest = own["balanced_accuracy"].min()
+    return (
+        f"| {LINES[key]} | {accuracy:.1f}{spread} | {lowest:.1f} | {auroc:.3f} | {nll:.3f} "
+        f"| {len(by_seed)} |"
+    )
+
+
+def _partly(means: pd.DataFrame, keys: list[tuple[str, str]]) -> list[str]:
+    """Lines that were measured on some cancers, beside the joint model on the same ones."""
+    lines = ["\n## On some cancers\n", "| | cancers | balanced accuracy | DomainVI of both |"]
+    lines.append("|---|---|---|---|")
+    for key in keys:
+        own = means.loc[key]["balanced_accuracy"]
+        joint = means.loc[("joint", key[1])].loc[own.index, "balanced_accuracy"]
         lines.append(
-            f"| {name} | {accuracy} | {100 * least.mean():.1f} | {own['auroc'].mean():.3f} "
-            f"| {own['nll'].mean():.3f} | {len(own)} |"
+            f"| {LINES[key]} | {', '.join(own.index)} | {own.mean():.1f} | {joint.mean():.1f} |"
         )
-    return "\n".join([*lines, "", *_cancers(table), ""])
+    return lines
 
 
-def _cancers(table: pd.DataFrame) -> list[str]:
-    """Balanced accuracy of each cancer, means over seeds."""
-    means = 100 * table.groupby(["training", "input", "target"])["balanced_accuracy"].mean()
-    wide = means.unstack("target")
-    shown = {key: name for key, name in SHORT.items() if key in wide.index}
-    lines = ["## Balanced accuracy by cancer\n", f"| | {' | '.join(shown.values())} |"]
-    lines.append("|---" * (len(shown) + 1) + "|")
+def _cancers(means: pd.DataFrame) -> list[str]:
+    wide = means["balanced_accuracy"].unstack("target")
+    shown = {key: name for key, name in COLUMNS.items() if key in wide.index}
+    lines = [f"| | {' | '.join(shown.values())} |", "|---" * (len(shown) + 1) + "|"]
     for target in wide.columns:
         cells = " | ".join(f"{wide.loc[key, target]:.1f}" for key in shown)
         lines.append(f"| {target} | {cells} |")
