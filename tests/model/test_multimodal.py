@@ -265,6 +265,7 @@ def test_diagnose_and_guard(model: dv.DomainVI) -> None:
         ({"modalities": ["rna", "dna"]}, r"modalities has \['dna'\], but mdata has rna, mirna"),
         ({"size_factor_key": "depth"}, "there are 2 modalities"),
         ({"layer": "counts"}, "name layers as modalities="),
+        ({"target_keys": ["sex"]}, "works on models of one modality, and there are 2"),
         ({"modalities": {"rna": "counts"}}, "layer='counts' is not in adata.layers"),
     ],
 )

@@ -45,7 +45,8 @@ class MuDataMixin(PreparedDataMixin):
             the same as that of an AnnData. A model of several has a latent space in common
             (:class:`~domainvi.module.MultimodalVAE`), and predicts from whichever are there.
         **columns
-            Further arguments of :meth:`setup_anndata`. A size factor needs a single modality.
+            Further arguments of :meth:`setup_anndata`. A size factor and further targets need a
+            single modality.
 
         Raises
         ------
@@ -78,6 +79,12 @@ class MuDataMixin(PreparedDataMixin):
             msg = (
                 f"size_factor_key={columns['size_factor_key']!r} is one library size a row, and "
                 f"there are {len(chosen)} modalities. Leave it out: row sums are taken of each."
+            )
+            raise InputError(msg)
+        if len(chosen) > 1 and columns.get("target_keys"):
+            msg = (
+                f"target_keys={columns['target_keys']!r} works on models of one modality, and "
+                f"there are {len(chosen)}. Use modalities=<one of them>."
             )
             raise InputError(msg)
         if columns.get("layer") is not None:
