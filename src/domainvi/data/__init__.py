@@ -22,7 +22,12 @@ from ._matrix import (
     matrix_kind,
     select_matrix,
 )
-from ._prepare import Columns, PreparedAnnData, prepare, reference_order
+from ._prepare import MODALITIES, Columns, PreparedAnnData, prepare, reference_order
+from ._prepare_mudata import (
+    choose_modalities,
+    flatten,
+    genes_by_modality,
+)
 from ._splits import stratified_split
 from ._synthetic import synthetic_cohorts
 from ._synthetic_factors import synthetic_factors
@@ -35,6 +40,7 @@ __all__ = [
     "LARGEST_LOG_VALUE",
     "ROWS_KEY",
     "RESIDUAL",
+    "MODALITIES",
     "TEACHER_KEY",
     "Audit",
     "Columns",
@@ -50,11 +56,14 @@ __all__ = [
     "audit_arrays",
     "check_likelihood",
     "check_setup",
+    "choose_modalities",
     "cohorts",
     "count_empty_rows",
     "confounded_pairs",
     "describe_matrix",
     "factor_values",
+    "flatten",
+    "genes_by_modality",
     "iter_row_chunks",
     "labelled_weights",
     "matrix_kind",

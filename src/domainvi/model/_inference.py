@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
+    from mudata import MuData
     from numpy.typing import NDArray
     from scvi.dataloaders import AnnDataLoader
 
@@ -64,7 +65,7 @@ class RowOutputs:
 
     def take(self, rows: NDArray[np.int64]) -> RowOutputs:
         """Return some of the rows."""
-        return RowOutputs(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+        return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
 
 class InferenceMixin(RowsMixin):
@@ -77,7 +78,7 @@ class InferenceMixin(RowsMixin):
 
     def _outputs(
         self,
-        adata: AnnData | None,
+        adata: AnnData | MuData | None,
         indices: Sequence | NDArray | None,
         batch_size: int | None,
     ) -> RowOutputs:
@@ -88,10 +89,15 @@ class InferenceMixin(RowsMixin):
         if self.centring_ is None:
             return self._forward(work, rows, batch_size)
         domain = codes(work.manager, REGISTRY_KEYS.BATCH_KEY)
-        if (domain[rows] < len(self.centring_.shift)).all():
+        if (domain[rows] < self._n_centred).all():
             return self._centred(self._forward(work, rows, batch_size), domain[rows])
         # A new cohort is centred by all of its rows, whichever of them are asked for.
         return self._centred(self._forward(work, None, batch_size), domain).take(rows)
+
+    @property
+    def _n_centred(self) -> int:
+        """Domains whose centring is known; later ones are centred by all of their rows."""
+        return 0 if self.centring_ is None else len(self.centring_.shift)
 
     def _centred(self, out: RowOutputs, domain: NDArray[np.int64]) -> RowOutputs:
         if self.centring_ is None:
@@ -156,7 +162,7 @@ class InferenceMixin(RowsMixin):
 
     def get_latent_representation(
         self,
-        adata: AnnData | None = None,
+        adata: AnnData | MuData | None = None,
         indices: Sequence[int] | Sequence[bool] | None = None,
         give_mean: bool = True,
         batch_size: int | None = None,

@@ -4,6 +4,7 @@ from ._adversary import DomainAdversary, balanced_domain_loss, shared_class_weig
 from ._contrastive import byol_loss, follow, info_nce, vime_loss
 from ._corruption import draw_donors, draw_mask, swap_counts, swap_values, uniform_values
 from ._deeplift import Paired
+from ._experts import product_of_experts
 from ._gradient_reversal import reverse_gradient
 from ._independence import (
     JointDiscriminator,
@@ -46,6 +47,7 @@ __all__ = [
     "hsic",
     "log_normalise",
     "one_hot",
+    "product_of_experts",
     "reverse_gradient",
     "shared_class_weight",
     "swap_counts",
