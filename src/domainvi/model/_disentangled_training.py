@@ -16,6 +16,7 @@ from domainvi.train import (
     DisentangledTrainingPlan,
     erasure_map,
     log_rows,
+    seeded,
     set_library,
     start_disentangled,
     subsample,
@@ -114,8 +115,7 @@ class DisentangledTrainingMixin(SubspaceMixin):
             early_stopping_patience=PATIENCE,
             **trainer_kwargs,
         )
-        with torch.random.fork_rng():
-            torch.manual_seed(self.seed)
+        with seeded(self.seed):
             runner()
         if plan.adversary_weight > 0 and self.module.alignment.kind != "none":
             self._fit_erasure(work)

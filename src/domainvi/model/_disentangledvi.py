@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
 from scvi.model.base import BaseModelClass, VAEMixin
 
 from domainvi._compat import SETUP_ARGS_KEY
@@ -20,6 +19,7 @@ from domainvi.data import (
 )
 from domainvi.errors import InputError
 from domainvi.module import INDEPENDENCE, Blocks, DisentangledVAE
+from domainvi.train import seeded
 
 from ._disentangled_annotation import DisentangledAnnotationMixin
 from ._disentangled_readout import DisentangledReadoutMixin
@@ -139,8 +139,7 @@ class DisentangledVI(
             n_levels=tuple(f.n_levels for f in self.factors),
             confounded=tuple((int(a), int(b)) for a, b in self._setup["confounded"]),
         )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed, devices=[]):
             self.module = DisentangledVAE(
                 n_input=len(self.genes),
                 factors=self.factors,
