@@ -60,7 +60,10 @@ SETTINGS = {
         n_rows=1300,
     ),
     "rna_cancer": Setting(
-        "tcga_tumor_normal_11cohorts.h5ad", ("HNSC", "KIRC", "LUAD", "THCA"), ("sex", "age")
+        # Strengths of the linear members were chosen while looking at HNSC and LUAD.
+        "tcga_tumor_normal_11cohorts.h5ad",
+        ("COAD", "KIRP", "LIHC", "LUSC"),
+        ("sex", "age"),
     ),
     "rna_rare_cancer": Setting(
         "tcga_rnaseq_sex_6cancers.h5ad", ("ACC", "CHOL", "STAD", "UVM"), ("age",)
