@@ -42,14 +42,16 @@ class _LogLikelihood(torch.autograd.Function):
     ) -> torch.Tensor:
         log_total = torch.log(theta + mu + EPS)
         exponent = theta * (torch.log(theta + EPS) - log_total)
-        counted = x * (torch.log(mu + EPS) - log_total)
-        counted += torch.lgamma(x + theta) - torch.lgamma(theta) - torch.lgamma(x + 1)
+        if logits is not None:
+            exponent -= logits
+        # In the order of scvi-tools, so that rounding is the same.
+        counted = exponent + x * (torch.log(mu + EPS) - log_total)
+        counted = counted + torch.lgamma(x + theta) - torch.lgamma(theta) - torch.lgamma(x + 1)
         if logits is None:
             ctx.save_for_backward(x, mu, theta, log_total)
-            return exponent + counted
-        exponent = exponent - logits
+            return counted
         ctx.save_for_backward(x, mu, theta, log_total, logits, exponent)
-        inner = torch.where(x < EPS, functional.softplus(exponent), exponent + counted)
+        inner = torch.where(x < EPS, functional.softplus(exponent), counted)
         return inner - functional.softplus(-logits)
 
     @staticmethod
