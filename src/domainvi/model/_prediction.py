@@ -66,7 +66,8 @@ class PredictionMixin(InferenceMixin):
         """
         work = self._validate_anndata(adata)
         rows = self._row_numbers(work, indices)
-        p = self._probabilities(self._outputs(work, rows, batch_size), calibrated)
+        out = self._outputs(work, rows, batch_size, centre=False)
+        p = self._probabilities(out, calibrated)
         if not soft:
             return np.asarray(self.classes)[p.argmax(axis=1)]
         frame = pd.DataFrame(p, index=work.obs_names[rows], columns=self.classes)

@@ -14,7 +14,6 @@ from domainvi.data import (
     TransferDataModule,
     audit_arrays,
     labelled_weights,
-    row_loader,
     stratified_split,
 )
 from domainvi.errors import InputError
@@ -171,13 +170,9 @@ class TrainingMixin(JudgementMixin):
             support = class_support(column.astype(np.int64), label, n, len(self.classes))
             self.module.alignment.set_support(i, torch.from_numpy(support))
 
-    @torch.inference_mode()
     def _teacher(self, work: PreparedAnnData) -> NDArray[np.float32]:
         """Class probabilities of the linear members for all rows, ``(n_rows, n_classes)``."""
-        loader = row_loader(work.manager, None, 2048)
-        self.module.eval()
-        parts = [self.module.embed(**self.module._get_inference_input(t)).linear for t in loader]
-        return torch.exp(torch.cat(parts)).cpu().numpy()
+        return np.exp(self._forward(work, None, None, with_reference=False).linear)
 
 
 def check_training_arguments(

@@ -4,6 +4,7 @@ from ._alignment import DomainAlignment
 from ._domain_vae import EXTRA_DOMAINS_KEY, DomainVAE
 from ._ensemble import Embedding, ScalingTables
 from ._likelihood import CountLikelihood, NormalLikelihood
+from ._reader import RowReader
 
 __all__ = [
     "EXTRA_DOMAINS_KEY",
@@ -12,5 +13,6 @@ __all__ = [
     "DomainVAE",
     "Embedding",
     "NormalLikelihood",
+    "RowReader",
     "ScalingTables",
 ]
