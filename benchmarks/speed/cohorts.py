@@ -59,3 +59,11 @@ def single_cell(n_obs: int, n_genes: int, seed: int = 0) -> ad.AnnData:
         sparse_block(min(10_000, n_obs - start), rate, rng) for start in range(0, n_obs, 10_000)
     ]
     return ad.AnnData(sparse.vstack(blocks, format="csr"), obs=observations(n_obs, rng))
+
+
+def repeated(n_obs: int, n_genes: int, seed: int = 0, unique: int = 20_000) -> ad.AnnData:
+    """As :func:`single_cell`, with at most ``unique`` different rows, quick to make in any number."""
+    part = single_cell(min(n_obs, unique), n_genes, seed).X
+    n_times = -(-n_obs // part.shape[0])
+    x = sparse.vstack([part] * n_times, format="csr")[:n_obs]
+    return ad.AnnData(x, obs=observations(n_obs, np.random.default_rng(seed)))
