@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # A matrix in a file that needs less than this in memory is read whole.
 IN_MEMORY_BYTES = 2**29
 # To read up to this many times the rows asked for in one go beats reading them one by one.
-READ_FACTOR = 8
+READ_FACTOR = 32
 
 
 def stays_on_disk(matrix: Any) -> bool:
@@ -65,22 +65,27 @@ class DiskMatrix:
     def __getitem__(self, rows: Any) -> Any:
         """Read rows, in the order asked for: an ndarray, or CSR where the file is sparse."""
         if isinstance(rows, slice):
-            return self._aligned(self.matrix[rows])
+            return self.aligned(self.matrix[rows])
         index = np.atleast_1d(np.asarray(rows))
         index = np.flatnonzero(index) if index.dtype == bool else index.astype(np.int64)
         if not index.size:
-            return self._aligned(self.matrix[0:0])
+            return self.aligned(self.matrix[0:0])
         # Files want ascending rows, each once.
         wanted, inverse = np.unique(index, return_inverse=True)
         first, last = int(wanted[0]), int(wanted[-1])
         if last - first < READ_FACTOR * len(wanted):
-            block = self._aligned(self.matrix[first : last + 1])
+            block = self.aligned(self.matrix[first : last + 1])
             return block[index - first]
-        block = self._aligned(self.matrix[wanted])
+        block = self.aligned(self.matrix[wanted])
         return block[inverse.ravel()]
 
-    def _aligned(self, block: Any) -> Any:
-        if hasattr(block, "compute"):
-            block = block.compute()
+    def aligned(self, block: Any) -> Any:
+        """Bring rows as they are stored to an ndarray or CSR, with the genes of the model."""
+        block = computed(block)
         block = sparse.csr_matrix(block) if sparse.issparse(block) else np.asarray(block)
         return block if self.alignment is None else self.alignment.take(block)
+
+
+def computed(block: Any) -> Any:
+    """Turn a lazy (dask) array into one in memory, and leave others as they are."""
+    return block.compute() if hasattr(block, "compute") else block

@@ -17,7 +17,7 @@ from scipy import sparse
 
 from domainvi.errors import InputError
 
-from ._disk import DiskMatrix, stays_on_disk
+from ._disk import DiskMatrix, computed, stays_on_disk
 from ._genes import align_genes
 
 if TYPE_CHECKING:
@@ -130,8 +130,7 @@ def prepare(
 
 def _in_memory(matrix: Any) -> Any:
     """Read backed matrices, and bring sparse ones to CSR, which serves rows quickly."""
-    if hasattr(matrix, "to_memory"):
-        matrix = matrix.to_memory()
+    matrix = matrix.to_memory() if hasattr(matrix, "to_memory") else computed(matrix)
     if sparse.issparse(matrix):
         matrix = matrix if matrix.format == "csr" else matrix.tocsr()
         return matrix.astype(np.float32) if matrix.dtype == bool else matrix

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from domainvi.data import audit_arrays
-from domainvi.train import fit_centring
+from domainvi.train import fit_centring, subsample
 from domainvi.trust import Calibrator, UnknownScorer, fit_calibrator
 
 from ._inference import InferenceMixin
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ._inference import RowOutputs
 
 MIN_ROWS = 10
+# More rows than this add nothing to what is fitted to them, and cost time and memory.
+JUDGED_ROWS = 50_000
 
 
 class JudgementMixin(InferenceMixin):
@@ -29,12 +31,13 @@ class JudgementMixin(InferenceMixin):
         self.centring_, self.calibration_, self.unknown_ = None, None, None
         if not (label >= 0).any():
             return
-        out = self._forward(self._validate_anndata(), None, None)
+        rows = subsample(domain, label, self.seed, JUDGED_ROWS)
+        held_out = np.isin(rows, self.validation_indices)
+        domain, label = domain[rows], label[rows]
+        out = self._forward(self._validate_anndata(), rows, None)
         if align:
             p = np.exp(out.logits.astype(np.float64))
             self.centring_ = fit_centring(out.mean, p, domain, len(self.domains))
-        held_out = np.zeros(len(label), dtype=bool)
-        held_out[self.validation_indices] = True
         self.calibration_ = fit_calibration(out.network, label, held_out)
         self.unknown_ = fit_unknown(out, label, domain, self.seed)
         self._record_guard()

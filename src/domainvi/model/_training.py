@@ -105,9 +105,12 @@ class TrainingMixin(JudgementMixin):
             self._fit_scaling(work, is_source)
         self._set_support(work, label)
         teacher = self._teacher(work) if self.module.linear.n_members else None
-        weight = labelled_weights(domain[train_idx], label[train_idx], is_source, TARGET_SHARE)
+
+        def weigh(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+            return labelled_weights(domain[rows], label[rows], is_source, TARGET_SHARE)
+
         data = TransferDataModule(
-            work.manager, train_idx, val_idx, weight, batch_size, self.seed, teacher
+            work.manager, train_idx, val_idx, weigh, batch_size, self.seed, teacher
         )
         max_epochs = DEFAULT_EPOCHS if max_epochs is None else max_epochs
         plan = DomainTrainingPlan(
