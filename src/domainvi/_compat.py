@@ -19,5 +19,6 @@ from scvi.data._constants import (
     _STATE_REGISTRY_KEY as STATE_REGISTRY_KEY,
 )
 from scvi.module._constants import MODULE_KEYS
+from scvi.train._logger import SimpleLogger
 
-__all__ = ["FIELD_REGISTRIES_KEY", "MODULE_KEYS", "SETUP_ARGS_KEY", "STATE_REGISTRY_KEY"]
+__all__ = ["FIELD_REGISTRIES_KEY", "MODULE_KEYS", "SETUP_ARGS_KEY", "SimpleLogger", "STATE_REGISTRY_KEY"]

@@ -27,6 +27,7 @@ from domainvi.train import (
     set_library,
     source_domains,
     subsample,
+    trainer_arguments,
 )
 
 from ._codes import codes
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from domainvi.data import PreparedAnnData
 
 DEFAULT_EPOCHS = 20
-PATIENCE = 10
 TARGET_SHARE = 0.6
 
 
@@ -72,7 +72,7 @@ class TrainingMixin(JudgementMixin):
         train_size
             Share of rows to train on; the others are held out, stratified by domain and class.
         batch_size
-            Rows a step: half of them labelled, with classes and domains balanced.
+            Rows a step on each device: half of them labelled, with classes and domains balanced.
         early_stopping
             Stop when the loss of held-out rows has not improved for 10 epochs.
         force_alignment
@@ -81,7 +81,8 @@ class TrainingMixin(JudgementMixin):
             Arguments of :class:`~domainvi.train.DomainTrainingPlan`: learning rate and weights of
             the terms.
         **trainer_kwargs
-            Arguments of :class:`scvi.train.Trainer`, ``enable_progress_bar`` for instance.
+            Arguments of :class:`scvi.train.Trainer`, ``enable_progress_bar`` for instance, or
+            ``strategy="ddp"`` to train on several devices; ``precision="bf16-mixed"`` is allowed.
 
         Returns
         -------
@@ -113,21 +114,17 @@ class TrainingMixin(JudgementMixin):
             work.manager, train_idx, val_idx, weigh, batch_size, self.seed, teacher
         )
         max_epochs = DEFAULT_EPOCHS if max_epochs is None else max_epochs
-        plan = DomainTrainingPlan(
-            self.module, n_steps=max_epochs * len(data.sampler), **plan_arguments
-        )
+        plan = DomainTrainingPlan(self.module, n_steps=0, **plan_arguments)
+        stopping = early_stopping and len(val_idx) > 0
         runner = TrainRunner(
             self,
             training_plan=plan,
             data_splitter=data,
             max_epochs=max_epochs,
-            accelerator=accelerator,
-            devices=devices,
-            early_stopping=early_stopping and len(val_idx) > 0,
-            early_stopping_monitor="validation_loss",
-            early_stopping_patience=PATIENCE,
-            **trainer_kwargs,
+            **trainer_arguments(accelerator, devices, stopping, trainer_kwargs),
         )
+        data.sampler.share_among(runner.trainer.num_devices * runner.trainer.num_nodes)
+        plan.n_steps = max_epochs * len(data.sampler)
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             runner()

@@ -12,6 +12,7 @@ from ._initialise import (
     subsample,
 )
 from ._plan import DomainTrainingPlan
+from ._processes import is_main_process, trainer_arguments
 from ._schedule import cosine, ramp
 from ._tables import TrainingRows
 
@@ -26,9 +27,11 @@ __all__ = [
     "fit_anchor",
     "fit_centring",
     "initialise",
+    "is_main_process",
     "log_rows",
     "ramp",
     "set_library",
     "source_domains",
     "subsample",
+    "trainer_arguments",
 ]
