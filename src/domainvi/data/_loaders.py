@@ -10,6 +10,7 @@ import torch
 from scvi.dataloaders import AnnDataLoader
 from torch.utils.data import DataLoader, Sampler
 
+from ._device import DeviceRows, fits
 from ._disk import DiskMatrix
 from ._pools import PooledBatches
 
@@ -186,11 +187,16 @@ class TransferDataModule(pl.LightningDataModule):
         if isinstance(rows.matrix, DiskMatrix):
             batches = self._pooled(rows)
             return DataLoader(batches, batch_size=None, collate_fn=to_tensors)
+        device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+        if fits(rows.matrix, device):
+            on_device = DeviceRows(rows, device)
+            return DataLoader(on_device, sampler=self.sampler, batch_size=None)
         return DataLoader(
             rows,
             sampler=self.sampler,
             batch_size=None,
             collate_fn=to_tensors,
+            pin_memory=device.type == "cuda",
         )
 
     def _pooled(self, rows: PreparedRows) -> PooledBatches:

@@ -123,9 +123,6 @@ class PooledBatches(IterableDataset):
         pools = annbatch_pools if reads_with_annbatch(dataset.matrix) else file_pools
         self.batches = self._batches(pools(dataset.matrix, rows, n_pool, self.rng))
 
-    def __len__(self) -> int:
-        return self.n_steps
-
     def __iter__(self) -> Iterator[dict[str, NDArray]]:
         for _ in range(self.n_steps):
             yield next(self.batches)
