@@ -37,11 +37,15 @@ def bulk(n_obs: int, n_genes: int, seed: int = 0) -> ad.AnnData:
     return ad.AnnData(x, obs=observations(n_obs, rng))
 
 
-def sparse_block(n_rows: int, rate: NDArray[np.float64], rng: np.random.Generator) -> sparse.spmatrix:
+def sparse_block(
+    n_rows: int, rate: NDArray[np.float64], rng: np.random.Generator
+) -> sparse.spmatrix:
     """Rows of single-cell-like counts as CSR, float32."""
     depth = rng.gamma(4.0, 0.25, (n_rows, 1)).astype(np.float32)
-    mean = depth * rate.astype(np.float32) * rng.standard_exponential(
-        (n_rows, len(rate)), dtype=np.float32
+    mean = (
+        depth
+        * rate.astype(np.float32)
+        * rng.standard_exponential((n_rows, len(rate)), dtype=np.float32)
     )
     return sparse.csr_matrix(rng.poisson(mean).astype(np.float32))
 
@@ -62,7 +66,7 @@ def single_cell(n_obs: int, n_genes: int, seed: int = 0) -> ad.AnnData:
 
 
 def repeated(n_obs: int, n_genes: int, seed: int = 0, unique: int = 20_000) -> ad.AnnData:
-    """As :func:`single_cell`, with at most ``unique`` different rows, quick to make in any number."""
+    """As :func:`single_cell`, with at most ``unique`` different rows: quick to make."""
     part = single_cell(min(n_obs, unique), n_genes, seed).X
     n_times = -(-n_obs // part.shape[0])
     x = sparse.vstack([part] * n_times, format="csr")[:n_obs]

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from . import models
-from .cohorts import repeated
 from .measures import Row, row
 
 if TYPE_CHECKING:

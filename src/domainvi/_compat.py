@@ -21,4 +21,10 @@ from scvi.data._constants import (
 from scvi.module._constants import MODULE_KEYS
 from scvi.train._logger import SimpleLogger
 
-__all__ = ["FIELD_REGISTRIES_KEY", "MODULE_KEYS", "SETUP_ARGS_KEY", "SimpleLogger", "STATE_REGISTRY_KEY"]
+__all__ = [
+    "FIELD_REGISTRIES_KEY",
+    "MODULE_KEYS",
+    "SETUP_ARGS_KEY",
+    "SimpleLogger",
+    "STATE_REGISTRY_KEY",
+]

@@ -8,8 +8,7 @@ import pytest
 from scipy import sparse
 
 import domainvi as dv
-from domainvi.data import DiskMatrix, PreparedRows, align_genes, n_bytes, row_blocks
-from domainvi.data import _disk, _pools
+from domainvi.data import DiskMatrix, PreparedRows, _disk, _pools, align_genes, n_bytes, row_blocks
 from domainvi.data._disk import stays_on_disk
 from domainvi.errors import InputError
 

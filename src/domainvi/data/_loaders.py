@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
+
     from ._rows import PreparedManager, PreparedRows
 
 MIN_STEPS_PER_EPOCH = 20
@@ -58,7 +59,7 @@ def labelled_weights(
     return weight / max(weight.sum(), 1e-300)
 
 
-def to_tensors(batch: dict[str, NDArray]) -> dict[str, torch.Tensor]:
+def to_tensors(batch: Any) -> dict[str, torch.Tensor]:
     """Turn the arrays of a batch into tensors; those that pandas lends read-only are copied."""
     return {
         key: torch.from_numpy(values if values.flags.writeable else values.copy())

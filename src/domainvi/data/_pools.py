@@ -78,7 +78,9 @@ def reads_with_annbatch(matrix: DiskMatrix) -> bool:
 
 def stacked(parts: list[Any]) -> Any:
     """Put blocks of rows on top of each other."""
-    return sparse.vstack(parts, format="csr") if sparse.issparse(parts[0]) else np.concatenate(parts)
+    return (
+        sparse.vstack(parts, format="csr") if sparse.issparse(parts[0]) else np.concatenate(parts)
+    )
 
 
 class PooledBatches(IterableDataset):
@@ -129,7 +131,7 @@ class PooledBatches(IterableDataset):
 
     def _keep(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         weight = self.weigh(rows)
-        n = min(KEPT_LABELLED, np.count_nonzero(weight))
+        n = min(KEPT_LABELLED, int(np.count_nonzero(weight)))
         return np.sort(self.rng.choice(rows, n, replace=False, p=weight))
 
     def _batches(self, pools: Iterator[Pool]) -> Iterator[dict[str, NDArray]]:

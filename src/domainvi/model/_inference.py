@@ -109,9 +109,7 @@ class InferenceMixin(PreparedDataMixin):
         self._check_trained()
         work = self._validate_anndata(adata)
         rows = self._row_numbers(work, indices)
-        forward = partial(
-            self._forward, work, batch_size=batch_size, with_reference=with_reference
-        )
+        forward = partial(self._forward, work, batch_size=batch_size, with_reference=with_reference)
         if self.centring_ is None or not centre:
             return forward(rows)
         domain = codes(work.manager, REGISTRY_KEYS.BATCH_KEY)
@@ -136,9 +134,7 @@ class InferenceMixin(PreparedDataMixin):
         with_reference: bool = True,
     ) -> RowOutputs:
         rows = np.arange(work.n_obs) if rows is None else rows
-        reader = RowReader(
-            self.module, self._scaling_tables(work), with_reference=with_reference
-        )
+        reader = RowReader(self.module, self._scaling_tables(work), with_reference=with_reference)
         domain, factors = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), self._size_factors(work)
         self.module.eval()
         n, k = self.module.n_latent, len(self.classes)
@@ -152,7 +148,7 @@ class InferenceMixin(PreparedDataMixin):
             parts = (e.mean, e.variance, logits, e.network, e.linear, e.reference)
             for whole, part in zip(out, parts, strict=True):
                 whole[places] = part.cpu().numpy()
-        return RowOutputs(*out, latent=out[0])
+        return RowOutputs(*out, out[0])
 
     def _size_factors(self, work: PreparedAnnData) -> NDArray | None:
         if REGISTRY_KEYS.SIZE_FACTOR_KEY not in work.manager.data_registry:

@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import torch
-from scvi.distributions import Poisson
 from scvi.distributions import Normal as ScviNormal
+from scvi.distributions import Poisson
 from torch import nn
 from torch.nn import functional
 

@@ -56,7 +56,7 @@ class _LogLikelihood(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, g: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, mu, theta, log_total, *inflated = ctx.saved_tensors
         over_total = 1 / (theta + mu + EPS)
         g_zero, g_logits = g, None
@@ -145,9 +145,7 @@ class AnalyticZeroInflatedNegativeBinomial(ZeroInflatedNegativeBinomial):
         zi_logits: torch.Tensor,
         scale: torch.Tensor,
     ) -> None:
-        super().__init__(
-            mu=mu, theta=theta, zi_logits=zi_logits, scale=scale, validate_args=False
-        )
+        super().__init__(mu=mu, theta=theta, zi_logits=zi_logits, scale=scale, validate_args=False)
         self.gene_theta = theta
 
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:

@@ -21,7 +21,7 @@ KEPT_VALUES = 2**25
 
 
 class RowReader:
-    """Embed blocks of rows of one domain, as :meth:`EnsembleModule.embed` does, several times faster.
+    """Embed blocks of rows of one domain, as :meth:`EnsembleModule.embed` does, but faster.
 
     Parameters
     ----------

@@ -36,9 +36,9 @@ class FoldedMaps:
 
     A value :math:`x` within the clipping bounds adds :math:`x W / s` to the scores, on top of a
     constant, which is what a row of zeros gets. So the scores of sparse rows are one sparse
-    product, for all maps together. Values beyond the bounds are corrected one by one, and genes
-    whose zeros are clipped are read densely, so that the result is that of :class:`InputMap` up to
-    rounding.
+    product, for all maps together. Values beyond the bounds are left out of it and added by
+    themselves, and genes whose zeros are clipped are read densely, so that the result is that of
+    :class:`InputMap` up to rounding.
 
     Parameters
     ----------
@@ -89,13 +89,17 @@ class FoldedMaps:
 
     def sparse(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Read log values in CSR, ``(n_rows, n_input)``; one tensor of scores a map."""
-        scores = torch.addmm(self.constant.expand(len(x), -1), x, self.folded)
+        outside = self._outside(x)
+        inside = _with_values(x, x.values().masked_fill(outside, 0.0))
+        scores = torch.addmm(self.constant.expand(len(x), -1), inside, self.folded)
         parts = torch.split(scores, [w.shape[1] for w in self.weights], dim=1)
-        excess = _entries(x, self._outside(x))
-        columns = excess.col_indices()
+        clipped = _entries(x, outside.nonzero().squeeze(1))
+        genes = clipped.col_indices()
         for k, (part, weight) in enumerate(zip(parts, self.weights, strict=True)):
-            s = (excess.values() - self.centre[k][columns]) / self.scale[k][columns]
-            part += _with_values(excess, s.clamp(-CLIP, CLIP) - s) @ weight
+            centre, scale = self.centre[k][genes], self.scale[k][genes]
+            s = ((clipped.values() - centre) / scale).clamp_(-CLIP, CLIP)
+            # The constant holds what these genes would add if they were zero.
+            part += _with_values(clipped, s + centre / scale) @ weight
         if len(self.clipped_genes):
             genes = self.clipped_genes
             rows = _columns(x, genes)
@@ -104,12 +108,12 @@ class FoldedMaps:
         return self._by_map(scores)
 
     def _outside(self, x: torch.Tensor) -> torch.Tensor:
-        """Places of the stored values that some map clips."""
+        """Whether some map clips each stored value."""
         values, genes = x.values(), x.col_indices()
         outside = values > self.high.index_select(0, genes)
         if len(values) and values.min() < 0:
             outside |= values < self.low.index_select(0, genes)
-        return outside.nonzero().squeeze(1)
+        return outside
 
     def _standardised(self, x: torch.Tensor, k: int, genes: slice | torch.Tensor) -> torch.Tensor:
         return ((x - self.centre[k][genes]).div_(self.scale[k][genes])).clamp_(-CLIP, CLIP)
@@ -144,9 +148,7 @@ def _entries(x: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     """Keep some stored entries of a CSR tensor, given by their sorted places."""
     starts = torch.searchsorted(places, x.crow_indices().to(places.dtype))
     kind = x.col_indices().dtype
-    return csr_tensor(
-        starts.to(kind), x.col_indices()[places], x.values()[places], x.shape[1]
-    )
+    return csr_tensor(starts.to(kind), x.col_indices()[places], x.values()[places], x.shape[1])
 
 
 def _with_values(x: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
