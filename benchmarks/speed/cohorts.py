@@ -29,7 +29,7 @@ def observations(n_obs: int, rng: np.random.Generator) -> pd.DataFrame:
 def bulk(n_obs: int, n_genes: int, seed: int = 0) -> ad.AnnData:
     """Dense counts as of bulk RNA-seq: mean about 1,000, 1 % zeros."""
     rng = np.random.default_rng(seed)
-    mean = np.exp(rng.normal(5.5, 1.7, n_genes)).astype(np.float32)
+    mean = np.exp(rng.normal(6.2, 1.0, n_genes)).astype(np.float32)
     x = np.empty((n_obs, n_genes), dtype=np.float32)
     for start in range(0, n_obs, 1000):
         part = x[start : start + 1000]
