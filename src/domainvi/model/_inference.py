@@ -148,8 +148,8 @@ class InferenceMixin(PreparedDataMixin):
             parts = (e.mean, e.variance, logits, e.network, e.linear, e.reference)
             for whole, part in zip(out, parts, strict=True):
                 whole[places] = part.cpu().numpy()
-        mean, variance, *others = out
-        return RowOutputs(mean, variance, *others, latent=mean)
+        names = [f.name for f in fields(RowOutputs) if f.name != "latent"]
+        return RowOutputs(**dict(zip(names, out, strict=True)), latent=out[0])
 
     def _size_factors(self, work: PreparedAnnData) -> NDArray | None:
         if REGISTRY_KEYS.SIZE_FACTOR_KEY not in work.manager.data_registry:
