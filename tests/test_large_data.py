@@ -27,11 +27,12 @@ def test_chunks_of_a_file_are_predicted_as_the_whole(tmp_path):
     dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
     model = dv.DomainVI(adata, n_latent=4, n_hidden=8)
     model.train(max_epochs=1, enable_progress_bar=False)
-    adata.obs["domain"] = "new"
-    adata.write_h5ad(tmp_path / "query.h5ad")
+    query = adata.copy()
+    query.obs["domain"] = "new"
+    query.write_h5ad(tmp_path / "query.h5ad")
     chunks = list(function("predict_in_chunks")(model, tmp_path / "query.h5ad", n_rows=90))
     assert [len(c) for c in chunks] == [90, 90, 20]
-    expected = model.predict(adata, soft=True)
+    expected = model.predict(query, soft=True)
     pd.testing.assert_frame_equal(pd.concat(chunks), expected, atol=1e-5)
 
 

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from ._device import DeviceRows, fits
 from ._disk import DiskMatrix
-from ._pools import PooledBatches
+from ._pools import PooledBatches, cumulative, draw
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,7 +113,8 @@ class TransferSampler(Sampler[list[int]]):
         min_steps: int = MIN_STEPS_PER_EPOCH,
     ) -> None:
         self.rows = rows
-        self.weight = weight
+        # Summed once: to draw with weights, numpy would sum over all rows at every step.
+        self.cumulative = cumulative(weight)
         self.batch_size, self.min_steps = batch_size, min_steps
         self.generator = np.random.default_rng(seed)
         self.share_among(1)
@@ -122,7 +123,7 @@ class TransferSampler(Sampler[list[int]]):
         """Set the number of processes that train together."""
         self.n_processes = n_processes
         size = self.batch_size * n_processes
-        self.n_labelled = size // 2 if self.weight.any() else 0
+        self.n_labelled = size // 2 if self.cumulative[-1:].any() else 0
         self.n_any = min(size - self.n_labelled, len(self.rows))
         self.n_steps = max(self.min_steps, -(-len(self.rows) // max(self.n_any, 1)))
 
@@ -136,7 +137,7 @@ class TransferSampler(Sampler[list[int]]):
                 order = np.concatenate([order, self.generator.permutation(self.rows)])
             batch, order = order[: self.n_any], order[self.n_any :]
             if self.n_labelled:
-                drawn = self.generator.choice(self.rows, self.n_labelled, p=self.weight)
+                drawn = self.rows[draw(self.cumulative, self.n_labelled, self.generator)]
                 batch = np.concatenate([drawn, batch])
             yield batch[process_number() % self.n_processes :: self.n_processes].tolist()
 

@@ -31,6 +31,17 @@ POOL_VALUES = 2**26
 KEPT_LABELLED = 4_096
 
 
+def cumulative(weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Running sum of weights, up to 1; all zero without any."""
+    total = weight.cumsum()
+    return total / total[-1] if len(total) and total[-1] else total
+
+
+def draw(total: NDArray[np.float64], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw ``n`` places with weights whose running sum is ``total``, as ``rng.choice`` does."""
+    return total.searchsorted(rng.random(n), side="right")
+
+
 def file_pools(
     matrix: DiskMatrix, rows: NDArray[np.int64], n_pool: int, rng: np.random.Generator
 ) -> Iterator[Pool]:
@@ -138,13 +149,13 @@ class PooledBatches(IterableDataset):
         for numbers, values in pools:
             rows = np.concatenate([self.kept, numbers])
             x = stacked([self.kept_values, values]) if len(self.kept) else values
-            weight = self.weigh(rows) if self.n_labelled else None
+            weight = cumulative(self.weigh(rows)) if self.n_labelled else np.empty(0)
             order = len(self.kept) + self.rng.permutation(len(numbers))
             # What is left over of a pool, less than a batch, is skipped in this pass.
             for i in range(max(1, len(order) // self.n_any)):
                 places = order[i * self.n_any : (i + 1) * self.n_any]
                 if self.n_labelled:
-                    drawn = self.rng.choice(len(rows), self.n_labelled, p=weight)
+                    drawn = draw(weight, self.n_labelled, self.rng)
                     places = np.concatenate([drawn, places])
                 yield {
                     REGISTRY_KEYS.X_KEY: dense_rows(x, places),
