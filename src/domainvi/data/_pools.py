@@ -32,7 +32,7 @@ KEPT_LABELLED = 4_096
 
 
 def cumulative(weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Running sum of weights, up to 1; all zero without any."""
+    """Sum weights up, to 1 in the end; all zero without any."""
     total = weight.cumsum()
     return total / total[-1] if len(total) and total[-1] else total
 
