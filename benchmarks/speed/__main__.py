@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from . import accuracy, measures, memory
+from . import accuracy, loading, measures, memory
 from .tables import write_tables
 
 HERE = Path(__file__).parent
@@ -20,6 +20,7 @@ MEASURES = {
     "step-cells": partial(measures.step, "cells 50,000 x 2,000 CSR"),
     "inference": measures.inference,
     "scaling": measures.scaling,
+    "loading": loading.loading,
     "memory": memory.peaks,
     "accuracy": accuracy.times,
 }
