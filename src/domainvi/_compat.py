@@ -20,11 +20,13 @@ from scvi.data._constants import (
 )
 from scvi.model._utils import parse_device_args
 from scvi.module._constants import MODULE_KEYS
+from scvi.train._logger import SimpleLogger
 
 __all__ = [
     "FIELD_REGISTRIES_KEY",
     "MODULE_KEYS",
     "SETUP_ARGS_KEY",
     "STATE_REGISTRY_KEY",
+    "SimpleLogger",
     "parse_device_args",
 ]

@@ -2,6 +2,7 @@
 
 from ._audit import Audit, audit_arrays
 from ._cohorts import cohorts
+from ._disk import DiskMatrix, n_bytes
 from ._factors import FACTORS_KEY, RESIDUAL, Factor, confounded_pairs, factor_values, read_factors
 from ._genes import GeneAlignment, align_genes
 from ._loaders import (
@@ -23,6 +24,7 @@ from ._matrix import (
     select_matrix,
 )
 from ._prepare import Columns, PreparedAnnData, prepare, reference_order
+from ._rows import PreparedManager, PreparedRows, dense_rows, row_blocks
 from ._splits import stratified_split
 from ._synthetic import synthetic_cohorts
 from ._synthetic_factors import synthetic_factors
@@ -33,16 +35,19 @@ from ._values import LARGEST_LOG_VALUE, check_likelihood
 __all__ = [
     "FACTORS_KEY",
     "LARGEST_LOG_VALUE",
-    "ROWS_KEY",
     "RESIDUAL",
+    "ROWS_KEY",
     "TEACHER_KEY",
     "Audit",
     "Columns",
+    "DiskMatrix",
     "Factor",
     "GeneAlignment",
     "MatrixKind",
     "MatrixSummary",
     "PreparedAnnData",
+    "PreparedManager",
+    "PreparedRows",
     "Target",
     "TransferDataModule",
     "TransferSampler",
@@ -51,16 +56,19 @@ __all__ = [
     "check_likelihood",
     "check_setup",
     "cohorts",
-    "count_empty_rows",
     "confounded_pairs",
+    "count_empty_rows",
+    "dense_rows",
     "describe_matrix",
     "factor_values",
     "iter_row_chunks",
     "labelled_weights",
     "matrix_kind",
+    "n_bytes",
     "prepare",
     "read_factors",
     "reference_order",
+    "row_blocks",
     "row_loader",
     "select_matrix",
     "stratified_split",

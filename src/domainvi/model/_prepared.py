@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from scvi import REGISTRY_KEYS
-from scvi.data import AnnDataManager
 from scvi.data.fields import (
     CategoricalJointObsField,
     CategoricalObsField,
@@ -23,6 +22,7 @@ from domainvi.data import (
     LARGEST_LOG_VALUE,
     Columns,
     PreparedAnnData,
+    PreparedManager,
     check_likelihood,
     check_setup,
     describe_matrix,
@@ -37,6 +37,7 @@ from ._targets import registered_targets, target_field
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from scvi.data import AnnDataManager
 
     from domainvi.data import Target
 
@@ -82,7 +83,7 @@ def register(
         ),
     ]
     fields += [target_field(work, key, columns.unlabeled_category) for key in columns.target_keys]
-    manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
+    manager = PreparedManager(fields=fields, setup_method_args=setup_method_args)
     with warnings.catch_warnings():
         # What small classes and domains mean was said when the user's object was checked.
         warnings.filterwarnings("ignore", message="Category .* has fewer than 3 cells")
