@@ -16,6 +16,9 @@ from scvi.data._constants import (
     _SETUP_ARGS_KEY as SETUP_ARGS_KEY,
 )
 from scvi.data._constants import (
+    _SETUP_METHOD_NAME as SETUP_METHOD_KEY,
+)
+from scvi.data._constants import (
     _STATE_REGISTRY_KEY as STATE_REGISTRY_KEY,
 )
 from scvi.model._utils import parse_device_args
@@ -26,6 +29,7 @@ __all__ = [
     "FIELD_REGISTRIES_KEY",
     "MODULE_KEYS",
     "SETUP_ARGS_KEY",
+    "SETUP_METHOD_KEY",
     "STATE_REGISTRY_KEY",
     "SimpleLogger",
     "parse_device_args",

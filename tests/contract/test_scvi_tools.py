@@ -155,6 +155,7 @@ def test_private_constants():
     assert _compat.FIELD_REGISTRIES_KEY == "field_registries"
     assert _compat.STATE_REGISTRY_KEY == "state_registry"
     assert _compat.SETUP_ARGS_KEY == "setup_args"
+    assert _compat.SETUP_METHOD_KEY == "setup_method_name"
 
 
 def test_a_device_is_found_by_name():

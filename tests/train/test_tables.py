@@ -185,3 +185,11 @@ def test_gene_weights_without_classes_to_compare_are_ones():
 def test_gene_weights_of_constant_genes_are_finite():
     rows = build(np.zeros((8, 2)), np.zeros(8, dtype=int), [0, 1] * 4, (True,))
     assert np.isfinite(gene_weights(rows)).all()
+
+
+def test_a_domain_without_a_row_is_standardised_by_all_rows():
+    rows = build([1.0, 3, 1, 3], [0, 0, 2, 2], [0, 1, -1, -1], is_source=(True, False, False))
+    soft = np.full((4, 2), 0.5)
+    for centre, scale in (domain_table(rows), mix_table(rows, soft, np.array([0.5, 0.5]))):
+        np.testing.assert_allclose(centre, [[2], [2], [2]])
+        np.testing.assert_allclose(scale, [[1], [1], [1]])

@@ -69,6 +69,8 @@ def check(adata: "AnnData", model: "DomainVI") -> None:
     """Refuse data that cannot be annotated: their labels do not matter, nor need they a cohort."""
     from domainvi.data import check_likelihood, check_setup, describe_matrix
 
+    if len(model.modalities) > 1:
+        return  # The model finds out which of them these are, and checks them.
     setup = model.registry_["setup_args"]
     batch, layer = setup["batch_key"], setup["layer"]
     keys = [batch] if isinstance(batch, str) else list(batch)

@@ -23,7 +23,12 @@ from ._matrix import (
     matrix_kind,
     select_matrix,
 )
-from ._prepare import Columns, PreparedAnnData, prepare, reference_order
+from ._prepare import MODALITIES, Columns, PreparedAnnData, prepare, reference_order
+from ._prepare_mudata import (
+    choose_modalities,
+    flatten,
+    genes_by_modality,
+)
 from ._rows import PreparedManager, PreparedRows, dense_rows, row_blocks
 from ._splits import stratified_split
 from ._synthetic import synthetic_cohorts
@@ -35,6 +40,7 @@ from ._values import LARGEST_LOG_VALUE, check_likelihood
 __all__ = [
     "FACTORS_KEY",
     "LARGEST_LOG_VALUE",
+    "MODALITIES",
     "RESIDUAL",
     "ROWS_KEY",
     "TEACHER_KEY",
@@ -55,12 +61,15 @@ __all__ = [
     "audit_arrays",
     "check_likelihood",
     "check_setup",
+    "choose_modalities",
     "cohorts",
     "confounded_pairs",
     "count_empty_rows",
     "dense_rows",
     "describe_matrix",
     "factor_values",
+    "flatten",
+    "genes_by_modality",
     "iter_row_chunks",
     "labelled_weights",
     "matrix_kind",

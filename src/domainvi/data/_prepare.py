@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 UNSEEN_DOMAIN = "unseen"
+# Which modalities a row has: an obsm array of flat and prepared objects, and its registry key.
+MODALITIES = "modalities"
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,12 @@ class Columns:
         """Columns that the decoder needs as they are."""
         size_factor = (self.size_factor_key,) if self.size_factor_key else ()
         return (*self.categorical_covariate_keys, *self.continuous_covariate_keys, *size_factor)
+
+
+class FlatAnnData(AnnData):
+    """Several modalities side by side, ``obsm["modalities"]`` says which of them a row has."""
+
+    gene_mask: NDArray[np.bool_]
 
 
 class PreparedAnnData(AnnData):
@@ -146,6 +154,8 @@ def prepare(
         work.on_disk = DiskMatrix(matrix, None if is_same else alignment)
     work.gene_mask = mask
     work.scaling_notes = {}
+    if isinstance(adata, FlatAnnData):
+        work.obsm[MODALITIES], work.gene_mask = adata.obsm[MODALITIES], adata.gene_mask
     return work
 
 

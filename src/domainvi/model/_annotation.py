@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
+    from mudata import MuData
+    from numpy.typing import NDArray
 
     from domainvi.data import PreparedAnnData
 
@@ -36,7 +38,7 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
 
     def annotate(
         self,
-        adata: AnnData | None = None,
+        adata: AnnData | MuData | None = None,
         unknown_alpha: float | None = None,
         targets: Sequence[str] | None = None,
     ) -> None:
@@ -45,7 +47,8 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
         Parameters
         ----------
         adata
-            Object to annotate; the one that the model was made with if ``None``.
+            Object to annotate; the one that the model was made with if ``None``. In a MuData,
+            rows that have none of the modalities get missing values.
         unknown_alpha
             Rows whose p-value of belonging to any known class is at most this are labelled with
             the unlabelled category (``"Unknown"``) in the prediction column. ``None`` keeps the
@@ -100,11 +103,12 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
                 UserWarning,
                 stacklevel=2,
             )
+        names = target.obs_names
         for name, values in columns.items():
-            target.obs[name] = pd.Series(values, index=target.obs_names)
-        target.obsm[_keys.LATENT] = out.latent
-        for name, array in arrays.items():
-            target.obsm[name] = array
+            target.obs[name] = pd.Series(values, index=work.obs_names).reindex(names)
+        inside = names.isin(work.obs_names)
+        for name, array in {_keys.LATENT: out.latent, **arrays}.items():
+            target.obsm[name] = at_rows(inside, array)
         target.uns.update({_keys.RESULTS: summary, **colors})
 
     def _unknown_p_values(self, work: PreparedAnnData, out: RowOutputs) -> np.ndarray:
@@ -137,7 +141,7 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
             }
         return summary
 
-    def _remember_reference(self, adata: AnnData) -> None:
+    def _remember_reference(self, adata: AnnData | MuData) -> None:
         """Keep the order and the colours of the classes as the user's object has them."""
         key = self.registry_[SETUP_ARGS_KEY]["labels_key"]
         self.class_order_, self.class_colors_ = order_and_colors(adata, key, self.classes)
@@ -146,7 +150,9 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
             self.target_order_[target.key], self.target_colors_[target.key] = order, colors
 
 
-def order_and_colors(adata: AnnData, key: str, classes: list[str]) -> tuple[list[str], list[str]]:
+def order_and_colors(
+    adata: AnnData | MuData, key: str, classes: list[str]
+) -> tuple[list[str], list[str]]:
     """Order of the classes in the user's column, and their colours; none where one has none."""
     order = reference_order(adata.obs, key, classes)
     colors = list(adata.uns.get(_keys.colors(key), []))
@@ -156,3 +162,18 @@ def order_and_colors(adata: AnnData, key: str, classes: list[str]) -> tuple[list
         if all(c in named for c in order):
             return order, [str(named[c]) for c in order]
     return order, []
+
+
+def at_rows(inside: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give rows outside of the model's data missing values.
+
+    Examples
+    --------
+    >>> at_rows(np.array([True, False]), np.array([[0.5]], dtype=np.float32)).tolist()
+    [[0.5], [nan]]
+    """
+    if inside.all():
+        return values
+    out = np.full((len(inside), values.shape[1]), np.nan, dtype=np.float32)
+    out[inside] = values
+    return out

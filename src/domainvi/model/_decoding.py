@@ -78,6 +78,7 @@ class DecodingMixin(InferenceMixin):
         (300, 100)
         """
         self._check_trained()
+        self._refuse_several("get_normalized_expression")
         domains = self._domain_codes(transform_batch)
         genes = self._gene_numbers(gene_list)
         work = self._validate_anndata(adata)

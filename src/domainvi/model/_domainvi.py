@@ -8,15 +8,16 @@ from scvi import REGISTRY_KEYS
 from scvi.model.base import ArchesMixin, BaseModelClass, VAEMixin
 
 from domainvi._compat import SETUP_ARGS_KEY
-from domainvi.data import check_likelihood, check_setup, describe_matrix, prepare
+from domainvi.data import check_setup, prepare
 from domainvi.errors import InputError
-from domainvi.module import EXTRA_DOMAINS_KEY, DomainVAE
+from domainvi.module import EXTRA_DOMAINS_KEY
 from domainvi.train import seeded
 
 from ._annotation import AnnotationMixin
 from ._decoding import DecodingMixin
 from ._diagnosis import DiagnosisMixin
 from ._explanation import ExplanationMixin
+from ._multimodal import MultimodalMixin
 from ._prepared import columns_of, register
 from ._pretraining import PretrainingMixin
 from ._query import QueryMixin
@@ -27,9 +28,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
+    from mudata import MuData
+
+Likelihood = Literal["auto", "normal", "nb", "zinb", "poisson"]
 
 
 class DomainVI(
+    MultimodalMixin,
     QueryMixin,
     AnnotationMixin,
     DecodingMixin,
@@ -50,7 +55,7 @@ class DomainVI(
     Parameters
     ----------
     adata
-        Object that was passed to :meth:`setup_anndata`.
+        Object that was passed to :meth:`setup_anndata` or :meth:`setup_mudata`.
     registry
         Registry of a saved model, for loading without data.
     n_latent
@@ -63,7 +68,8 @@ class DomainVI(
         Dropout rate of the encoder.
     likelihood
         ``"nb"``, ``"zinb"`` or ``"poisson"`` for counts, ``"normal"`` for values on a log scale;
-        ``"auto"`` takes ``"nb"`` for whole numbers and ``"normal"`` otherwise.
+        ``"auto"`` takes ``"nb"`` for whole numbers and ``"normal"`` otherwise. Of several
+        modalities a dict by name, or one for all.
     scaling
         How rows are standardised before they are encoded. ``"mix"``: each domain by its own mean
         and standard deviation, as they would be if it had the class mix of the labelled domains,
@@ -101,14 +107,14 @@ class DomainVI(
 
     def __init__(
         self,
-        adata: AnnData | None = None,
+        adata: AnnData | MuData | None = None,
         registry: dict[str, Any] | None = None,
         n_latent: int = 32,
         n_hidden: int = 128,
         n_layers: int = 1,
         n_components: int = 100,
         dropout_rate: float = 0.1,
-        likelihood: Literal["auto", "normal", "nb", "zinb", "poisson"] = "auto",
+        likelihood: Likelihood | dict[str, Likelihood] = "auto",
         scaling: Literal["mix", "domain", "global"] = "mix",
         adversary: Literal["conditional", "marginal", "wasserstein", "none"] = "conditional",
         seed: int = 0,
@@ -121,7 +127,7 @@ class DomainVI(
         super().__init__(adata, registry)
         self.target_order_, self.target_colors_ = {}, {}
         if adata is not None:
-            likelihood = check_likelihood(describe_matrix(self._validate_anndata().X), likelihood)
+            likelihood = self._resolve_likelihood(self._validate_anndata().X, likelihood)
             self._remember_reference(adata)
         self.likelihood, self.scaling, self.seed = likelihood, scaling, seed
         self.is_scaled_ = False
@@ -131,8 +137,9 @@ class DomainVI(
         self.audit_: dict[str, Any] = {}
         self.guard_: dict[str, Any] = {}
         self.pretraining_: dict[str, Any] = {}
+        self.partial_: dict[str, Any] = {}
         with seeded(seed, devices=[]):
-            self.module = DomainVAE(
+            self.module = self._build_module(
                 n_input=len(self.genes),
                 n_domains=[len(self.domains), *self._levels(EXTRA_DOMAINS_KEY)],
                 n_classes=len(self.classes),

@@ -20,14 +20,17 @@ from ._codes import codes
 from ._rows import RowsMixin
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from anndata import AnnData
+    from mudata import MuData
     from numpy.typing import NDArray
     from scvi.dataloaders import AnnDataLoader
 
     from domainvi.data import PreparedAnnData
-    from domainvi.module import ScalingTables
+    from domainvi.module import Embedding, ScalingTables
+
+    Embedded = tuple[NDArray[np.int64], torch.Tensor, Embedding, list[torch.Tensor]]
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +70,7 @@ class RowOutputs:
 
     def take(self, rows: NDArray[np.int64]) -> RowOutputs:
         """Return some of the rows."""
-        return RowOutputs(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+        return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
 
 class InferenceMixin(RowsMixin):
@@ -80,7 +83,7 @@ class InferenceMixin(RowsMixin):
 
     def _outputs(
         self,
-        adata: AnnData | None,
+        adata: AnnData | MuData | None,
         indices: Sequence | NDArray | None,
         batch_size: int | None,
         *,
@@ -95,10 +98,15 @@ class InferenceMixin(RowsMixin):
         if self.centring_ is None or not centre:
             return forward(rows)
         domain = codes(work.manager, REGISTRY_KEYS.BATCH_KEY)
-        if (domain[rows] < len(self.centring_.shift)).all():
+        if (domain[rows] < self._n_centred).all():
             return self._centred(forward(rows), domain[rows])
         # A new cohort is centred by all of its rows, whichever of them are asked for.
         return self._centred(forward(None), domain).take(rows)
+
+    @property
+    def _n_centred(self) -> int:
+        """Domains whose centring is known; later ones are centred by all of their rows."""
+        return 0 if self.centring_ is None else len(self.centring_.shift)
 
     def _centred(self, out: RowOutputs, domain: NDArray[np.int64]) -> RowOutputs:
         if self.centring_ is None:
@@ -116,28 +124,37 @@ class InferenceMixin(RowsMixin):
         with_reference: bool = True,
     ) -> RowOutputs:
         rows = np.arange(work.n_obs) if rows is None else rows
-        reader = RowReader(self.module, self._scaling_tables(work), with_reference=with_reference)
-        domain, factors = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), self._size_factors(work)
-        self.module.eval()
         n, k = self.module.n_latent, len(self.classes)
         n_reference = len(self.module.reference_origin) if with_reference else 0
         n_scores = sum(t.n_outputs for t in self.targets)
         widths = (n, n, k, k, k, n_reference, n_scores, n_scores)
         out = [np.empty((len(rows), width), dtype=np.float32) for width in widths]
-        size = batch_size or max(256, INFERENCE_VALUES // work.n_vars)
-        for places, d, block in row_blocks(work.X, rows, domain, size):
-            factor = None if factors is None else factors[rows[places]]
-            e = reader.embed(block, d, factor)
-            code = torch.full((len(places),), d, device=e.mean.device)
-            logits = self.module.ensemble(e.network, e.linear, code)
-            parts = [e.mean, e.variance, logits, e.network, e.linear, e.reference]
-            if self.targets:
-                parts += reader.score_targets(e.mean, block, d, factor)
-            # Without targets nothing is to be written to their arrays.
+        self.module.eval()
+        for places, domain, e, scores in self._embedded(work, rows, batch_size, with_reference):
+            logits = self.module.ensemble(e.network, e.linear, domain)
+            parts = (e.mean, e.variance, logits, e.network, e.linear, e.reference, *scores)
+            # Without targets there are no scores to write.
             for whole, part in zip(out, parts, strict=False):
                 whole[places] = part.cpu().numpy()
         names = [f.name for f in fields(RowOutputs) if f.name != "latent"]
         return RowOutputs(**dict(zip(names, out, strict=True)), latent=out[0])
+
+    def _embedded(
+        self,
+        work: PreparedAnnData,
+        rows: NDArray[np.int64],
+        batch_size: int | None,
+        with_reference: bool,
+    ) -> Iterator[Embedded]:
+        """Yield embeddings of some rows at a time: places in ``rows``, domain codes, outputs."""
+        reader = RowReader(self.module, self._scaling_tables(work), with_reference=with_reference)
+        domain, factors = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), self._size_factors(work)
+        size = batch_size or max(256, INFERENCE_VALUES // work.n_vars)
+        for places, d, block in row_blocks(work.X, rows, domain, size):
+            factor = None if factors is None else factors[rows[places]]
+            e = reader.embed(block, d, factor)
+            scores = reader.score_targets(e.mean, block, d, factor) if self.targets else []
+            yield places, torch.full((len(places),), d, device=e.mean.device), e, scores
 
     def _size_factors(self, work: PreparedAnnData) -> NDArray | None:
         if REGISTRY_KEYS.SIZE_FACTOR_KEY not in work.manager.data_registry:
@@ -171,7 +188,7 @@ class InferenceMixin(RowsMixin):
 
     def get_latent_representation(
         self,
-        adata: AnnData | None = None,
+        adata: AnnData | MuData | None = None,
         indices: Sequence[int] | Sequence[bool] | None = None,
         give_mean: bool = True,
         batch_size: int | None = None,

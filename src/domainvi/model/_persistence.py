@@ -23,7 +23,7 @@ from domainvi.io import read_model, write_model
 from domainvi.train import Centring, is_main_process
 from domainvi.trust import Calibrator, UnknownScorer
 
-from ._prepared import PreparedDataMixin, columns_of, register
+from ._prepared import PreparedDataMixin, as_rows, columns_of, register
 from ._targets import registered_targets
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from anndata import AnnData
+    from mudata import MuData
 
 MODULE_PREFIX = "module."
 UNKNOWN_PREFIX = "unknown."
@@ -48,9 +49,10 @@ PLAIN = (
     "audit_",
     "guard_",
     "pretraining_",
+    "partial_",
 )
 # Files of earlier versions lack these; what the constructor made stays.
-LATER = frozenset({"target_order_", "target_colors_", "pretraining_"})
+LATER = frozenset({"target_order_", "target_colors_", "pretraining_", "partial_"})
 # What a description may raise that is valid JSON and was never written by `save`.
 FORGED = (
     DomainVIError, ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError,
@@ -110,7 +112,7 @@ class PersistenceMixin(PreparedDataMixin):
     def load(
         cls,
         dir_path: str | os.PathLike[str],
-        adata: AnnData | None = None,
+        adata: AnnData | MuData | None = None,
         accelerator: str = "cpu",
         device: int | str = "auto",
     ) -> Self:
@@ -122,6 +124,7 @@ class PersistenceMixin(PreparedDataMixin):
             Directory written by :meth:`save`.
         adata
             Data to attach, with the columns of the original setup; its genes are matched by name.
+            For a model of several modalities a MuData with any of them, or an AnnData of one.
             Without it the model predicts for data that are passed to its methods.
         accelerator, device
             Where the model is put, as in scvi-tools; ``model.to_device`` moves it later.
@@ -164,20 +167,21 @@ class PersistenceMixin(PreparedDataMixin):
             raise ValueError(msg)
         with torch.device("meta"):
             model = cls(registry=registry, **parameters)
-            model._make_room(metadata)
+            model._make_room(metadata, tensors)
         described = {MODULE_PREFIX + k: v.shape for k, v in model.module.state_dict().items()}
         found = {k: v.shape for k, v in tensors.items() if k.startswith(MODULE_PREFIX)}
         if wrong := sorted(k for k in described | found if described.get(k) != found.get(k)):
             msg = f"{len(wrong)} tensors are missing, too many or of another size ({wrong[0]:.80})"
             raise ValueError(msg)
 
-    def _make_room(self, metadata: dict[str, Any]) -> None:
+    def _make_room(self, metadata: dict[str, Any], tensors: dict[str, Any]) -> None:
         """Add the parts of the module that training adds."""
         self.module.set_linear_members(metadata["n_members"])
 
     @classmethod
-    def _attach(cls, adata: AnnData, registry: dict[str, Any]) -> None:
+    def _attach(cls, data: AnnData | MuData, registry: dict[str, Any]) -> None:
         """Set data up as a model's own, by the registry of the model."""
+        adata = as_rows(data, registry)
         columns = columns_of(registry[SETUP_ARGS_KEY])
         fields = {k: v[STATE_REGISTRY_KEY] for k, v in registry[FIELD_REGISTRIES_KEY].items()}
         genes = fields[REGISTRY_KEYS.X_KEY]["column_names"]
@@ -201,10 +205,10 @@ class PersistenceMixin(PreparedDataMixin):
             raise InputError(msg)
         arguments = {k: v for k, v in registry.items() if k != FIELD_REGISTRIES_KEY}
         register(work, columns, arguments, registry)
-        cls._remember(adata, work)
+        cls._remember(data, work)
 
     def _restore(self, tensors: dict[str, Any], metadata: dict[str, Any]) -> None:
-        self._make_room(metadata)
+        self._make_room(metadata, tensors)
         state = {
             k.removeprefix(MODULE_PREFIX): v
             for k, v in tensors.items()

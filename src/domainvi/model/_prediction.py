@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
+    from mudata import MuData
     from numpy.typing import NDArray
 
     from ._inference import RowOutputs
@@ -34,7 +35,7 @@ class PredictionMixin(TargetPredictionMixin):
 
     def predict(
         self,
-        adata: AnnData | None = None,
+        adata: AnnData | MuData | None = None,
         indices: Sequence[int] | Sequence[bool] | None = None,
         soft: bool = False,
         batch_size: int | None = None,
@@ -48,6 +49,8 @@ class PredictionMixin(TargetPredictionMixin):
         adata
             Rows to predict; the model's own data if ``None``. Genes are matched by name. A cohort
             that was not in training is standardised by its own rows when it has enough of them.
+            A model of several modalities takes a MuData with any of them, or an AnnData of one;
+            rows that have none of them are left out.
         indices
             Row numbers or a mask; all rows if ``None``.
         soft

@@ -7,6 +7,8 @@ import weakref
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from anndata import AnnData
+from mudata import MuData
 from scvi import REGISTRY_KEYS
 from scvi.data.fields import (
     CategoricalJointObsField,
@@ -15,17 +17,21 @@ from scvi.data.fields import (
     LayerField,
     NumericalJointObsField,
     NumericalObsField,
+    ObsmField,
 )
 
 from domainvi._compat import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY, STATE_REGISTRY_KEY
 from domainvi.data import (
     LARGEST_LOG_VALUE,
+    MODALITIES,
     Columns,
     PreparedAnnData,
     PreparedManager,
     check_likelihood,
     check_setup,
     describe_matrix,
+    flatten,
+    genes_by_modality,
     prepare,
     select_matrix,
 )
@@ -36,10 +42,10 @@ from ._state import ModelState
 from ._targets import registered_targets, target_field
 
 if TYPE_CHECKING:
-    from anndata import AnnData
     from scvi.data import AnnDataManager
 
-    from domainvi.data import Target
+    from domainvi.data import MatrixSummary, Target
+    from domainvi.module import DomainVAE
 
 
 def columns_of(setup_args: dict[str, Any]) -> Columns:
@@ -56,6 +62,13 @@ def columns_of(setup_args: dict[str, Any]) -> Columns:
         # Models that were saved before there were targets have no such entry.
         target_keys=tuple(setup_args.get("target_keys") or ()),
     )
+
+
+class MaskField(ObsmField):
+    """Which modalities a row has; without a line in the log for each object."""
+
+    def _setup_column_names(self, adata: AnnData) -> list[str]:
+        return list(adata.obsm[self.attr_key].columns)
 
 
 def register(
@@ -83,6 +96,8 @@ def register(
         ),
     ]
     fields += [target_field(work, key, columns.unlabeled_category) for key in columns.target_keys]
+    if MODALITIES in work.obsm:
+        fields.append(MaskField(MODALITIES, MODALITIES))
     manager = PreparedManager(fields=fields, setup_method_args=setup_method_args)
     with warnings.catch_warnings():
         # What small classes and domains mean was said when the user's object was checked.
@@ -90,6 +105,34 @@ def register(
         manager.register_fields(work, source_registry, **transfer)
     work.manager = manager
     return manager
+
+
+def as_rows(data: AnnData | MuData, registry: dict[str, Any], min_overlap: float = 0.5) -> AnnData:
+    """Bring data to one table: an AnnData as it is, a MuData by the modalities of the setup."""
+    modalities = registry[SETUP_ARGS_KEY].get(MODALITIES)
+    if isinstance(data, AnnData) and (modalities is None or len(modalities) == 1):
+        return data
+    if modalities is None:
+        if isinstance(data, MuData):
+            msg = "The model was set up with an AnnData; pass one modality, such as mdata['rna']."
+            raise InputError(msg)
+        return data
+    if len(modalities) == 1:
+        return flatten(data, modalities)
+    names = registry[FIELD_REGISTRIES_KEY][REGISTRY_KEYS.X_KEY][STATE_REGISTRY_KEY]["column_names"]
+    return flatten(data, modalities, genes_by_modality(names, list(modalities)), min_overlap)
+
+
+def check_scale(summary: MatrixSummary, likelihood: str, module: DomainVAE) -> None:
+    """Refuse values on another scale than those of training."""
+    typical = float(module.standardiser.loc.max())
+    if likelihood == "normal" and typical <= LARGEST_LOG_VALUE < summary.maximum:
+        msg = (
+            f"The model was trained on log values, typically up to {typical:.3g}, and the "
+            f"largest value of adata is {summary.maximum:g}. Log-transform as in training."
+        )
+        raise InputError(msg)
+    check_likelihood(summary, likelihood)
 
 
 class PreparedDataMixin(ModelState):
@@ -103,7 +146,7 @@ class PreparedDataMixin(ModelState):
     _setups: ClassVar[dict[tuple[type, int], PreparedAnnData]] = {}
 
     @classmethod
-    def _remember(cls, adata: AnnData, work: PreparedAnnData) -> None:
+    def _remember(cls, adata: AnnData | MuData, work: PreparedAnnData) -> None:
         key = (cls, id(adata))
         if key not in cls._setups:
             weakref.finalize(adata, cls._setups.pop, key, None)
@@ -133,7 +176,7 @@ class PreparedDataMixin(ModelState):
         return self._get_most_recent_anndata_manager(adata, required=required)
 
     def _validate_anndata(
-        self, adata: AnnData | None = None, copy_if_view: bool = True
+        self, adata: AnnData | MuData | None = None, copy_if_view: bool = True
     ) -> PreparedAnnData:
         """Return the prepared form of ``adata``, of the model's own data if ``None``."""
         if isinstance(adata, PreparedAnnData):
@@ -142,7 +185,7 @@ class PreparedDataMixin(ModelState):
             return self._require_manager().adata
         return self._prepare_query(adata)
 
-    def _own_data(self) -> AnnData:
+    def _own_data(self) -> AnnData | MuData:
         if self._adata is None:
             msg = "The model was loaded without data. Pass adata=..."
             raise InputError(msg)
@@ -152,9 +195,10 @@ class PreparedDataMixin(ModelState):
         self._own_data()
         return self._adata_manager
 
-    def _prepare_query(self, adata: AnnData, min_overlap: float = 0.5) -> PreparedAnnData:
+    def _prepare_query(self, adata: AnnData | MuData, min_overlap: float = 0.5) -> PreparedAnnData:
         """Prepare rows that the model was not set up with: genes by name, new domains allowed."""
         columns = columns_of(self.registry_[SETUP_ARGS_KEY])
+        adata = as_rows(adata, self.registry_, min_overlap)
         self._check_query(adata, columns)
         work = prepare(
             adata,
@@ -181,18 +225,27 @@ class PreparedDataMixin(ModelState):
             require_labels=False,
             require_domains=False,
         )
-        summary = describe_matrix(select_matrix(adata, columns.layer))
-        typical = float(self.module.standardiser.loc.max())
-        if self.likelihood == "normal" and typical <= LARGEST_LOG_VALUE < summary.maximum:
-            msg = (
-                f"The model was trained on log values, typically up to {typical:.3g}, and the "
-                f"largest value of adata is {summary.maximum:g}. Log-transform as in training."
-            )
-            raise InputError(msg)
-        check_likelihood(summary, self.likelihood)
+        self._check_query_values(select_matrix(adata, columns.layer))
+
+    def _check_query_values(self, matrix: Any) -> None:
+        check_scale(describe_matrix(matrix), self.likelihood, self.module)
 
     def _state(self, key: str) -> dict[str, Any]:
         return self.registry_[FIELD_REGISTRIES_KEY][key][STATE_REGISTRY_KEY]
+
+    @property
+    def modalities(self) -> list[str]:
+        """Modalities of the model; empty if it was set up with an AnnData."""
+        return list(self.registry_[SETUP_ARGS_KEY].get(MODALITIES) or ())
+
+    def _refuse_several(self, method: str) -> None:
+        """Refuse what is made for one modality."""
+        if len(self.modalities) > 1:
+            msg = (
+                f"{method} works on models of one modality, and this one has "
+                f"{', '.join(self.modalities)}. Use setup_mudata(..., modalities=<one of them>)."
+            )
+            raise InputError(msg)
 
     @property
     def classes(self) -> list[str]:

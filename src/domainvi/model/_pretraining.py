@@ -127,6 +127,7 @@ class PretrainingMixin(TrainingMixin):
         2
         >>> model.train(max_epochs=2, enable_progress_bar=False)
         """
+        self._refuse_several("pretrain")
         named = {"max_epochs": max_epochs, "batch_size": batch_size}
         changes = (plan_kwargs or {}) | {k: v for k, v in named.items() if v is not None}
         settings = pretraining_settings(method, preset, **changes)

@@ -71,6 +71,7 @@ class QueryMixin(InferenceMixin, PersistenceMixin):
         else:
             reference = cls.load(str(reference_model))
         reference._check_trained()
+        reference._refuse_several("load_query_data")
         work = reference._prepare_query(adata, min_overlap)
         if not work.gene_mask.all():
             missing = int((~work.gene_mask).sum())

@@ -62,6 +62,7 @@ class ReadoutMixin(TrainingMixin, PersistenceMixin):
 
     def _readout(self, work: PreparedAnnData, target: str | None) -> Readout:
         """Return the head that ``target`` names; ``None`` is the main phenotype."""
+        self._refuse_several("explain")
         key = self.registry_[SETUP_ARGS_KEY]["labels_key"]
         tables, module = self._scaling_tables(work), self.module
         domain = codes(work.manager, REGISTRY_KEYS.BATCH_KEY)

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from anndata import AnnData
+    from mudata import MuData
     from numpy.typing import NDArray
     from scvi.data import AnnDataManager
 
@@ -21,7 +22,7 @@ class ModelState:
 
     module: DomainVAE
     scaling: str
-    likelihood: str
+    likelihood: Any  # A name, or a dict of them by modality.
     seed: int
     is_trained_: bool
     is_scaled_: bool
@@ -33,6 +34,7 @@ class ModelState:
     calibration_: Calibrator | None
     unknown_: UnknownScorer | None
     centring_: Centring | None
+    partial_: dict[str, Any]
     agreement_: float | None
     n_reference_domains_: int | None
     audit_: dict[str, Any]
@@ -43,7 +45,7 @@ class ModelState:
     registry_: dict[str, Any]
     train_indices: NDArray[np.int64]
     validation_indices: NDArray[np.int64]
-    _adata: AnnData | None
+    _adata: AnnData | MuData | None
     _model_summary_string: str
     _adata_manager: AnnDataManager | None
 
@@ -51,7 +53,7 @@ class ModelState:
 
         def __init__(
             self,
-            adata: AnnData | None = None,
+            adata: AnnData | MuData | None = None,
             registry: dict[str, Any] | None = None,
             **parameters: Any,
         ) -> None: ...

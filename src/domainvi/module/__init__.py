@@ -6,6 +6,7 @@ from ._domain_vae import EXTRA_DOMAINS_KEY, DomainVAE
 from ._ensemble import Embedding, ScalingTables
 from ._independence import INDEPENDENCE, Blocks, IndependenceTerms
 from ._likelihood import CountLikelihood, Likelihood, NormalLikelihood
+from ._multimodal_vae import MultimodalVAE
 from ._reader import RowReader
 from ._target_heads import TargetHeads, TargetScores
 
@@ -20,6 +21,7 @@ __all__ = [
     "Embedding",
     "IndependenceTerms",
     "Likelihood",
+    "MultimodalVAE",
     "NormalLikelihood",
     "RowReader",
     "ScalingTables",

@@ -4,6 +4,7 @@ from ._adversary import DomainAdversary, balanced_domain_loss, shared_class_weig
 from ._contrastive import byol_loss, follow, info_nce, vime_loss
 from ._corruption import draw_donors, draw_mask, swap_counts, swap_values, uniform_values
 from ._deeplift import Paired
+from ._experts import product_of_experts
 from ._folded import FoldedMaps, InputMap, csr_tensor
 from ._gradient_reversal import reverse_gradient
 from ._independence import (
@@ -51,6 +52,7 @@ __all__ = [
     "info_nce",
     "log_normalise",
     "one_hot",
+    "product_of_experts",
     "reverse_gradient",
     "shared_class_weight",
     "shuffle_blocks",

@@ -90,8 +90,9 @@ def standardise(
 
 
 def domain_table(rows: TrainingRows) -> Table:
-    """Each domain by its own rows."""
-    pairs = [moments(rows.x[rows.domain == d]) for d in range(rows.n_domains)]
+    """Each domain by its own rows; one that has none by those of all."""
+    inside = [rows.domain == d for d in range(rows.n_domains)]
+    pairs = [moments(rows.x[own] if own.any() else rows.x) for own in inside]
     return np.stack([p[0] for p in pairs]), safe_scale(np.stack([p[1] for p in pairs]))
 
 
@@ -124,7 +125,7 @@ def mix_table(
     """
     centre, scale = domain_table(rows)
     q = np.where(rows.labelled[:, None], rows.one_hot, soft)
-    for d in range(rows.n_domains):
+    for d in np.unique(rows.domain):
         inside = rows.domain == d
         ratio = np.clip(mix / np.maximum(q[inside].mean(axis=0), 1e-4), 1 / limit, limit)
         weight = q[inside] @ np.where(mix > 0, ratio, 1.0)

@@ -84,6 +84,7 @@ def report(
     ...     dv.tl.report(model, path=f"{folder}/report.html", n_genes=0).name
     'report.html'
     """
+    model._refuse_several("report")
     target = Path(path)
     _check(target, overwrite)
     work = model._own_data() if adata is None else adata

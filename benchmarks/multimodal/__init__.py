@@ -1,0 +1,1 @@
+"""mRNA and miRNA of the same samples: together, apart, and with one of them missing."""

@@ -1,0 +1,252 @@
+"""A MuData object as one table: the modalities side by side, with a mask of what was measured."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+from scipy import sparse
+
+from domainvi.errors import GeneMatchError, InputError
+
+from ._genes import align_genes
+from ._matrix import select_matrix
+from ._prepare import MODALITIES, FlatAnnData, _in_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
+
+MAX_MODALITIES = 4
+SEPARATOR = ":"
+Modalities = dict[str, str | None]
+Genes = dict[str, list[str]]
+
+
+def choose_modalities(
+    mdata: MuData, modalities: str | Sequence[str] | Mapping[str, str | None] | None
+) -> Modalities:
+    """Resolve the argument ``modalities`` to names and their layers.
+
+    Raises
+    ------
+    InputError
+        If ``mdata`` is no MuData by rows, or a modality does not exist.
+
+    Examples
+    --------
+    >>> parts = {"rna": ["TP53", "MYC"], "mirna": ["hsa-mir-21", "hsa-let-7a-1"]}
+    >>> var = {name: pd.DataFrame(index=genes) for name, genes in parts.items()}
+    >>> mdata = MuData({name: AnnData(np.ones((2, 2)), var=var[name]) for name in parts})
+    >>> choose_modalities(mdata, None), choose_modalities(mdata, "rna")
+    ({'rna': None, 'mirna': None}, {'rna': None})
+    """
+    if not isinstance(mdata, MuData):
+        msg = f"mdata is a {type(mdata).__name__}; expected a mudata.MuData."
+        raise InputError(msg)
+    if mdata.axis != 0:
+        msg = f"mdata has axis={mdata.axis}; expected 0, modalities that share rows."
+        raise InputError(msg)
+    if modalities is None:
+        modalities = list(mdata.mod)
+    names = [modalities] if isinstance(modalities, str) else list(modalities)
+    if not names or len(names) > MAX_MODALITIES or len(set(names)) < len(names):
+        msg = f"modalities={names} must be 1 to {MAX_MODALITIES} different names."
+        raise InputError(msg)
+    if unknown := [name for name in names if name not in mdata.mod]:
+        msg = f"modalities has {unknown}, but mdata has {', '.join(mdata.mod)}."
+        raise InputError(msg)
+    if several := [name for name in names if SEPARATOR in name]:
+        msg = f"modalities has {several}; names must not hold {SEPARATOR!r}. Rename them."
+        raise InputError(msg)
+    layers = modalities if hasattr(modalities, "keys") else {}
+    return {name: layers.get(name) for name in names}  # type: ignore[union-attr]
+
+
+def genes_by_modality(names: Sequence[str], modalities: Sequence[str]) -> Genes:
+    """Undo the joining of modality and gene names.
+
+    Examples
+    --------
+    >>> genes_by_modality(["rna:TP53", "mirna:hsa-mir-21"], ["rna", "mirna"])
+    {'rna': ['TP53'], 'mirna': ['hsa-mir-21']}
+    """
+    pairs = [str(name).split(SEPARATOR, 1) for name in names]
+    return {m: [gene for modality, gene in pairs if modality == m] for m in modalities}
+
+
+def flatten(
+    data: MuData | AnnData,
+    modalities: Modalities,
+    genes: Genes | None = None,
+    min_overlap: float = 0.5,
+) -> AnnData:
+    """Put the modalities of rows side by side; nothing is written to ``data``.
+
+    Rows that have none of the modalities are left out.
+
+    Parameters
+    ----------
+    data
+        A MuData object; or an AnnData of one of the modalities, found by its genes.
+    modalities
+        Names and their layers. A single one comes back under its own gene names, and several with
+        the name of the modality before that of the gene, ``"rna:TP53"``.
+    genes
+        Genes of a trained model in its order, by modality; whole modalities may then be missing.
+    min_overlap
+        Least share of a modality's ``genes`` that must be present, where it is.
+
+    Returns
+    -------
+    The rows with ``obs`` of ``data``; of several modalities a :class:`FlatAnnData`.
+
+    Raises
+    ------
+    InputError
+        If no modality is there, or their rows do not fit ``obs``.
+    GeneMatchError
+        If too few genes of a modality match.
+    """
+    parts = find_parts(data, modalities, genes)
+    obs = data.obs
+    source = {name: _rows_in(part, obs, name) for name, part in parts.items()}
+    absent = np.full(len(obs), -1)
+    present = np.stack([source.get(name, absent) >= 0 for name in modalities], axis=1)
+    kept = np.flatnonzero(present.any(axis=1))
+    blocks, names, masks = [], [], []
+    for name, layer in modalities.items():
+        part = parts.get(name)
+        matrix, own, mask = _block(part, name, layer, genes, min_overlap)
+        blocks.append(spread_rows(matrix, source.get(name, absent)[kept]))
+        names.append(own if len(modalities) == 1 else [f"{name}{SEPARATOR}{g}" for g in own])
+        masks.append(mask)
+    var = pd.DataFrame(index=pd.Index(np.concatenate(names)).astype(str))
+    x, obs = side_by_side(blocks), used_categories(obs.iloc[kept])
+    if len(modalities) == 1:
+        return AnnData(X=x, obs=obs, var=var)
+    flat = FlatAnnData(X=x, obs=obs, var=var)
+    flat.obsm[MODALITIES] = pd.DataFrame(
+        present[kept].astype(np.float32), flat.obs_names, list(modalities)
+    )
+    flat.gene_mask = np.concatenate(masks)
+    return flat
+
+
+def find_parts(
+    data: MuData | AnnData, modalities: Modalities, genes: Genes | None
+) -> dict[str, AnnData]:
+    """Take the modalities that there are; an AnnData is the one whose genes it has most of.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    GeneMatchError
+        If an AnnData has no gene of any modality.
+    """
+    if isinstance(data, MuData):
+        found = {name: data.mod[name] for name in modalities if name in data.mod}
+        if not found:
+            msg = (
+                f"mdata has {', '.join(data.mod)}, and the model was set up with "
+                f"{', '.join(modalities)}: none of them is there."
+            )
+            raise InputError(msg)
+        return found
+    if not isinstance(data, AnnData):
+        msg = f"Expected a MuData or an AnnData of one modality; got a {type(data).__name__}."
+        raise InputError(msg)
+    shared = {m: float(data.var_names.isin(g).sum()) / len(g) for m, g in (genes or {}).items()}
+    best = max(shared, key=lambda m: shared[m], default="")
+    if not best or not shared[best]:
+        msg = (
+            "adata is an AnnData without a gene of any modality of the model "
+            f"({', '.join(modalities)}). Pass a MuData, or one modality under the same gene names."
+        )
+        raise GeneMatchError(msg)
+    return {best: data}
+
+
+def spread_rows(matrix: Any, source: NDArray[np.int64]) -> Any:
+    """Take rows of a matrix by number; -1 gives a row of zeros.
+
+    Examples
+    --------
+    >>> spread_rows(np.array([[1, 2], [3, 4]]), np.array([1, -1])).tolist()
+    [[3, 4], [0, 0]]
+    """
+    if np.array_equal(source, np.arange(matrix.shape[0])):
+        return matrix
+    there = source >= 0
+    if sparse.issparse(matrix):
+        rows, columns = np.flatnonzero(there), source[there]
+        shape = (len(source), matrix.shape[0])
+        ones = np.ones(len(rows), dtype=matrix.dtype)
+        return sparse.csr_matrix((ones, (rows, columns)), shape=shape) @ matrix
+    out = np.zeros((len(source), matrix.shape[1]), dtype=matrix.dtype)
+    out[there] = matrix[source[there]]
+    return out
+
+
+def used_categories(obs: pd.DataFrame) -> pd.DataFrame:
+    """Drop categories without a row: AnnData does so when rows are taken, and MuData does not."""
+    categorical = obs.select_dtypes("category")
+    return obs.assign(**{str(k): c.cat.remove_unused_categories() for k, c in categorical.items()})
+
+
+def side_by_side(blocks: list[Any]) -> Any:
+    """Join matrices by columns: as CSR if the widest is sparse, otherwise dense."""
+    if len(blocks) == 1:
+        return blocks[0]
+    if sparse.issparse(max(blocks, key=lambda block: block.shape[1])):
+        return sparse.hstack([sparse.csr_matrix(block) for block in blocks], format="csr")
+    return np.hstack([b.toarray() if sparse.issparse(b) else b for b in blocks])
+
+
+def _rows_in(part: AnnData, obs: pd.DataFrame, name: str) -> NDArray[np.int64]:
+    """Row numbers of a modality for the rows of ``obs``, -1 where it lacks them."""
+    if not part.obs_names.is_unique:
+        msg = f"mdata[{name!r}].obs_names holds names more than once; rows are matched by name."
+        raise InputError(msg)
+    source = part.obs_names.get_indexer(obs.index)
+    if (source >= 0).sum() < part.n_obs:
+        msg = (
+            f"mdata[{name!r}] has {part.n_obs} rows, {(source >= 0).sum()} of them in mdata.obs. "
+            "Call mdata.update() after changing a modality."
+        )
+        raise InputError(msg)
+    return source.astype(np.int64)
+
+
+def _block(
+    part: AnnData | None, name: str, layer: str | None, genes: Genes | None, min_overlap: float
+) -> tuple[Any, Sequence[str], NDArray[np.bool_]]:
+    """Matrix, genes and mask of the genes that are there, of one modality."""
+    if part is None:
+        own = [] if genes is None else genes[name]
+        return sparse.csr_matrix((0, len(own)), dtype=np.float32), own, np.zeros(len(own), bool)
+    matrix = _in_memory(select_matrix(part, layer))
+    if genes is None:
+        return matrix, list(part.var_names.astype(str)), np.ones(part.n_vars, dtype=bool)
+    try:
+        alignment = align_genes(part.var_names.astype(str), genes[name], min_overlap)
+    except GeneMatchError as error:
+        msg = f"Modality {name!r}: {error}"
+        raise GeneMatchError(msg) from error
+    if alignment.n_missing:
+        logger.warning(
+            "%d of %d genes of modality %r are missing, for instance %s; they are masked.",
+            alignment.n_missing,
+            len(genes[name]),
+            name,
+            ", ".join(alignment.missing_examples),
+        )
+    return alignment.take(matrix), genes[name], alignment.mask
