@@ -5,10 +5,21 @@ import sys
 import anndata as ad
 import numpy as np
 import pytest
+from lightning.pytorch.callbacks import Callback
 from scipy import sparse
 
 import domainvi as dv
-from domainvi.data import DiskMatrix, PreparedRows, _disk, _pools, align_genes, n_bytes, row_blocks
+from domainvi.data import (
+    ROWS_KEY,
+    DiskMatrix,
+    PreparedRows,
+    TransferDataModule,
+    _disk,
+    _pools,
+    align_genes,
+    n_bytes,
+    row_blocks,
+)
 from domainvi.data._disk import stays_on_disk
 from domainvi.errors import InputError
 
@@ -132,6 +143,13 @@ def fit(adata):
     return model
 
 
+class Breaks(Callback):
+    """Break in the second epoch."""
+
+    def on_train_batch_end(self, trainer, *_):
+        return 1 / (trainer.current_epoch - 1)
+
+
 def test_training_and_inference_from_a_backed_file(cohorts, tmp_path, large):
     cohorts.write_h5ad(tmp_path / "a.h5ad")
     backed = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")
@@ -147,6 +165,30 @@ def test_training_and_inference_from_a_backed_file(cohorts, tmp_path, large):
     model.save(tmp_path / "model")
     loaded = dv.DomainVI.load(tmp_path / "model", backed)
     np.testing.assert_array_equal(loaded.predict(), model.predict())
+
+
+def test_a_training_from_a_file_can_be_resumed(cohorts, tmp_path, large):
+    cohorts.write_h5ad(tmp_path / "a.h5ad")
+    backed = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")
+    dv.DomainVI.setup_anndata(backed, batch_key="domain", labels_key="label")
+    arguments = {"max_epochs": 4, "enable_progress_bar": False, "checkpoint_dir": tmp_path / "c"}
+    with pytest.raises(ZeroDivisionError):
+        dv.DomainVI(backed).train(**arguments, callbacks=[Breaks()])
+    model = dv.DomainVI(backed)
+    model.train(**arguments, resume=True)
+    assert len(model.history["train_loss"]) == 4
+    assert (model.predict() == cohorts.obs["label_true"].astype(str)).mean() > 0.95
+
+
+def test_rows_from_a_file_are_numbered_in_batches(backed, large):
+    on_disk, adata = backed(csr=True)
+    dv.DomainVI.setup_anndata(on_disk, batch_key="cohort", labels_key="label")
+    work = dv.DomainVI(on_disk)._validate_anndata()
+    every = np.arange(120)
+    data = TransferDataModule(work.manager, every, every[:0], lambda rows: rows / rows.sum(), 16, 0)
+    data.trainer = None
+    batch = next(iter(data.train_dataloader()))
+    np.testing.assert_array_equal(batch["X"], dense(adata.X)[batch[ROWS_KEY]])
 
 
 def test_a_new_cohort_in_a_file_is_predicted_as_in_memory(cohorts, tmp_path, large):

@@ -11,6 +11,8 @@ import pytest
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.strategies import DDPStrategy
 
+import domainvi as dv
+from domainvi.errors import InputError
 from domainvi.train import is_main_process, trainer_arguments
 
 SCRIPT = Path(__file__).with_name("ddp_process.py")
@@ -49,6 +51,16 @@ def test_both_processes_stop_at_the_same_epoch(tmp_path):
     outcomes = run(tmp_path / "two", 2, 0.5)
     assert outcomes[0]["epochs"] == outcomes[1]["epochs"] < 60
     assert len(outcomes[0]["history"]["validation_loss"]) == outcomes[0]["epochs"]
+
+
+def test_further_phenotypes_are_trained_in_one_process():
+    adata = dv.data.synthetic_cohorts(n_obs=60, n_genes=40, seed=1)
+    adata.obs["sex"] = ["f", "m"] * 30
+    dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label", target_keys=["sex"])
+    model = dv.DomainVI(adata)
+    with pytest.raises(InputError, match="one process"):
+        model.train(devices=2, strategy="ddp")
+    assert not model.is_scaled_
 
 
 def test_one_process_leaves_early_stopping_to_scvi_tools():

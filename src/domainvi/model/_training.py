@@ -24,6 +24,7 @@ from domainvi.train import (
     TrainingRows,
     class_support,
     initialise,
+    is_distributed,
     log_rows,
     set_library,
     source_domains,
@@ -126,6 +127,13 @@ class TrainingMixin(RunMixin, TargetTrainingMixin):
         """
         check_training_arguments(max_epochs, train_size, batch_size, plan_kwargs or {})
         check_checkpoint_arguments(checkpoint_dir, checkpoint_every, resume)
+        if self.targets and is_distributed(trainer_kwargs):
+            # Processes wait for each other's figures, and a batch may have no value of a target.
+            msg = (
+                "Models with target_keys are trained in one process. Leave strategy="
+                f"{trainer_kwargs['strategy']!r} out, or the targets."
+            )
+            raise InputError(msg)
         work = self._validate_anndata()
         domain, label = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), self._labels(work)
         is_source = source_domains(domain, label, len(self.domains))

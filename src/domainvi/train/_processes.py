@@ -19,6 +19,12 @@ def is_main_process() -> bool:
     return not distributed or torch.distributed.get_rank() == 0
 
 
+def is_distributed(arguments: dict[str, Any]) -> bool:
+    """Whether arguments of the trainer ask for several processes."""
+    strategy = arguments.get("strategy")
+    return "ddp" in str(getattr(strategy, "strategy_name", strategy))
+
+
 def trainer_arguments(
     accelerator: str, devices: int | list[int] | str, early_stopping: bool, others: dict[str, Any]
 ) -> dict[str, Any]:
@@ -29,7 +35,7 @@ def trainer_arguments(
     at the same epoch, and nothing is written. Our sampler shares the rows out itself.
     """
     arguments = {"accelerator": accelerator, "devices": devices, **others}
-    if "ddp" not in str(getattr(others.get("strategy"), "strategy_name", others.get("strategy"))):
+    if not is_distributed(others):
         return arguments | {
             "early_stopping": early_stopping,
             "early_stopping_monitor": MONITOR,
