@@ -23,6 +23,7 @@ from scvi.data._constants import (
 )
 from scvi.model._utils import parse_device_args
 from scvi.module._constants import MODULE_KEYS
+from scvi.train._logger import SimpleLogger
 
 __all__ = [
     "FIELD_REGISTRIES_KEY",
@@ -30,5 +31,6 @@ __all__ = [
     "SETUP_ARGS_KEY",
     "SETUP_METHOD_KEY",
     "STATE_REGISTRY_KEY",
+    "SimpleLogger",
     "parse_device_args",
 ]

@@ -67,7 +67,7 @@ def test_a_broken_training_goes_on_as_if_nothing_had_been(cohorts, tmp_path, adv
 
 @pytest.mark.slow
 def test_early_stopping_stays_stopped_and_counts_on(cohorts, tmp_path, monkeypatch):
-    monkeypatch.setattr("domainvi.model._training.PATIENCE", 2)
+    monkeypatch.setattr("domainvi.train._processes.PATIENCE", 2)
     fit = {**FIT, "max_epochs": 40, "plan_kwargs": {"lr": 0.1}}
     whole = fresh(cohorts)
     whole.train(**fit)

@@ -2,6 +2,7 @@
 
 from ._audit import Audit, audit_arrays
 from ._cohorts import cohorts
+from ._disk import DiskMatrix, n_bytes
 from ._factors import FACTORS_KEY, RESIDUAL, Factor, confounded_pairs, factor_values, read_factors
 from ._genes import GeneAlignment, align_genes
 from ._loaders import (
@@ -28,6 +29,7 @@ from ._prepare_mudata import (
     flatten,
     genes_by_modality,
 )
+from ._rows import PreparedManager, PreparedRows, dense_rows, row_blocks
 from ._splits import stratified_split
 from ._synthetic import synthetic_cohorts
 from ._synthetic_factors import synthetic_factors
@@ -38,17 +40,20 @@ from ._values import LARGEST_LOG_VALUE, check_likelihood
 __all__ = [
     "FACTORS_KEY",
     "LARGEST_LOG_VALUE",
-    "ROWS_KEY",
-    "RESIDUAL",
     "MODALITIES",
+    "RESIDUAL",
+    "ROWS_KEY",
     "TEACHER_KEY",
     "Audit",
     "Columns",
+    "DiskMatrix",
     "Factor",
     "GeneAlignment",
     "MatrixKind",
     "MatrixSummary",
     "PreparedAnnData",
+    "PreparedManager",
+    "PreparedRows",
     "Target",
     "TransferDataModule",
     "TransferSampler",
@@ -58,8 +63,9 @@ __all__ = [
     "check_setup",
     "choose_modalities",
     "cohorts",
-    "count_empty_rows",
     "confounded_pairs",
+    "count_empty_rows",
+    "dense_rows",
     "describe_matrix",
     "factor_values",
     "flatten",
@@ -67,9 +73,11 @@ __all__ = [
     "iter_row_chunks",
     "labelled_weights",
     "matrix_kind",
+    "n_bytes",
     "prepare",
     "read_factors",
     "reference_order",
+    "row_blocks",
     "row_loader",
     "select_matrix",
     "stratified_split",

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
 from scvi.dataloaders import AnnDataLoader
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
+
+from ._device import DeviceRows, fits
+from ._disk import DiskMatrix
+from ._pools import PooledBatches, cumulative, draw
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
-    from scvi.data import AnnDataManager
+
+    from ._rows import PreparedManager, PreparedRows
 
 MIN_STEPS_PER_EPOCH = 20
 TEACHER_KEY = "teacher"
@@ -55,7 +60,7 @@ def labelled_weights(
     return weight / max(weight.sum(), 1e-300)
 
 
-def to_tensors(batch: dict[str, NDArray]) -> dict[str, torch.Tensor]:
+def to_tensors(batch: Any) -> dict[str, torch.Tensor]:
     """Turn the arrays of a batch into tensors; those that pandas lends read-only are copied."""
     return {
         key: torch.from_numpy(values if values.flags.writeable else values.copy())
@@ -64,13 +69,20 @@ def to_tensors(batch: dict[str, NDArray]) -> dict[str, torch.Tensor]:
 
 
 def row_loader(
-    manager: AnnDataManager, rows: NDArray[np.int64] | None, batch_size: int
+    manager: PreparedManager, rows: NDArray[np.int64] | None, batch_size: int
 ) -> AnnDataLoader:
     """Load rows in order, all of them if ``None``."""
     # A loader draws a seed for workers whenever it starts, from torch's own numbers if not told.
     return AnnDataLoader(
         manager, rows, batch_size=batch_size, collate_fn=to_tensors, generator=torch.Generator()
     )
+
+
+def process_number() -> int:
+    """Rank of this process among those that train together, 0 if it is alone."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank()
+    return 0
 
 
 class TransferSampler(Sampler[list[int]]):
@@ -91,6 +103,9 @@ class TransferSampler(Sampler[list[int]]):
         Of the draws.
     min_steps
         Least number of batches an epoch.
+
+    With several processes, each takes its part of batches that are ``n_processes`` times as large
+    and the same for all of them.
     """
 
     def __init__(
@@ -102,11 +117,19 @@ class TransferSampler(Sampler[list[int]]):
         min_steps: int = MIN_STEPS_PER_EPOCH,
     ) -> None:
         self.rows = rows
-        self.weight = weight
-        self.n_labelled = batch_size // 2 if weight.any() else 0
-        self.n_any = min(batch_size - self.n_labelled, len(rows))
-        self.n_steps = max(min_steps, -(-len(rows) // max(self.n_any, 1)))
+        # Summed once: to draw with weights, numpy would sum over all rows at every step.
+        self.cumulative = cumulative(weight)
+        self.batch_size, self.min_steps = batch_size, min_steps
         self.generator = np.random.default_rng(seed)
+        self.share_among(1)
+
+    def share_among(self, n_processes: int) -> None:
+        """Set the number of processes that train together."""
+        self.n_processes = n_processes
+        size = self.batch_size * n_processes
+        self.n_labelled = size // 2 if self.cumulative[-1:].any() else 0
+        self.n_any = min(size - self.n_labelled, len(self.rows))
+        self.n_steps = max(self.min_steps, -(-len(self.rows) // max(self.n_any, 1)))
 
     def __len__(self) -> int:
         return self.n_steps
@@ -118,31 +141,9 @@ class TransferSampler(Sampler[list[int]]):
                 order = np.concatenate([order, self.generator.permutation(self.rows)])
             batch, order = order[: self.n_any], order[self.n_any :]
             if self.n_labelled:
-                drawn = self.generator.choice(self.rows, self.n_labelled, p=self.weight)
+                drawn = self.rows[draw(self.cumulative, self.n_labelled, self.generator)]
                 batch = np.concatenate([drawn, batch])
-            yield batch.tolist()
-
-
-class NumberedRows(Dataset):
-    """Rows of a dataset with their numbers and the teacher's probabilities beside them.
-
-    Parameters
-    ----------
-    rows
-        Dataset that is indexed by lists of row numbers.
-    teacher
-        Class probabilities of all rows, shape ``(n_rows, n_classes)``, or ``None``.
-    """
-
-    def __init__(self, rows: Dataset, teacher: NDArray[np.float32] | None) -> None:
-        self.rows, self.teacher = rows, teacher
-
-    def __len__(self) -> int:
-        return len(self.rows)  # type: ignore[arg-type]
-
-    def __getitem__(self, index: list[int]) -> dict[str, NDArray]:
-        batch = {**self.rows[index], ROWS_KEY: np.asarray(index, dtype=np.int64)}
-        return batch if self.teacher is None else {**batch, TEACHER_KEY: self.teacher[index]}
+            yield batch[process_number() % self.n_processes :: self.n_processes].tolist()
 
 
 class TransferDataModule(pl.LightningDataModule):
@@ -154,8 +155,8 @@ class TransferDataModule(pl.LightningDataModule):
         Manager of the prepared object.
     train_idx, val_idx
         Row numbers of the two parts.
-    weight
-        Weight of the training rows in the labelled half.
+    weigh
+        Gives the weights of row numbers in the labelled half.
     batch_size
         Rows a batch.
     seed
@@ -166,10 +167,10 @@ class TransferDataModule(pl.LightningDataModule):
 
     def __init__(
         self,
-        manager: AnnDataManager,
+        manager: PreparedManager,
         train_idx: NDArray[np.int64],
         val_idx: NDArray[np.int64],
-        weight: NDArray[np.float64],
+        weigh: Callable[[NDArray[np.int64]], NDArray[np.float64]],
         batch_size: int,
         seed: int,
         teacher: NDArray[np.float32] | None = None,
@@ -181,16 +182,41 @@ class TransferDataModule(pl.LightningDataModule):
         self.test_idx = np.empty(0, dtype=np.int64)
         self.n_train, self.n_val = len(train_idx), len(val_idx)
         self.batch_size = batch_size
-        self.sampler = TransferSampler(train_idx, weight, batch_size, seed)
+        self.weigh, self.seed = weigh, seed
+        self.sampler = TransferSampler(train_idx, weigh(train_idx), batch_size, seed)
 
     def train_dataloader(self) -> DataLoader:
-        """Batches of :class:`TransferSampler`."""
+        """Batches of :class:`TransferSampler`; from pools of rows when they stay on disk."""
+        rows = self.manager.create_torch_dataset()
+        rows.columns[ROWS_KEY] = np.arange(len(rows))
+        if self.teacher is not None:
+            rows.columns[TEACHER_KEY] = self.teacher
+        # A loader draws from torch's own numbers if it is not given others.
+        others: dict[str, Any] = {"batch_size": None, "generator": torch.Generator()}
+        if isinstance(rows.matrix, DiskMatrix):
+            return DataLoader(self._pooled(rows), collate_fn=to_tensors, **others)
+        device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+        if fits(rows.matrix, device):
+            return DataLoader(DeviceRows(rows, device), sampler=self.sampler, **others)
         return DataLoader(
-            NumberedRows(self.manager.create_torch_dataset(), self.teacher),
+            rows,
             sampler=self.sampler,
-            batch_size=None,
-            collate_fn=to_tensors,  # type: ignore[arg-type]
-            generator=torch.Generator(),
+            collate_fn=to_tensors,
+            pin_memory=device.type == "cuda",
+            **others,
+        )
+
+    def _pooled(self, rows: PreparedRows) -> PooledBatches:
+        """Each process reads rows of its own."""
+        n, rank = self.sampler.n_processes, process_number()
+        return PooledBatches(
+            rows,
+            self.train_idx[rank::n],
+            self.weigh,
+            self.sampler.n_labelled // n,
+            max(1, self.sampler.n_any // n),
+            self.sampler.n_steps,
+            self.seed + rank,
         )
 
     def val_dataloader(self) -> AnnDataLoader | list:

@@ -11,6 +11,8 @@ from scipy import sparse
 
 from domainvi.errors import InputError
 
+from ._disk import computed
+
 MatrixKind = Literal["counts", "nonnegative", "real"]
 
 # Values held at once: 32 MB in double precision.
@@ -112,7 +114,7 @@ def iter_row_chunks(matrix: Any, n_rows: int | None = None) -> Iterator[tuple[in
     if sparse.issparse(matrix):
         matrix = matrix.tocsr()
     for start in range(0, matrix.shape[0], step):
-        block = matrix[start : start + step]
+        block = computed(matrix[start : start + step])
         yield start, block if sparse.issparse(block) else np.asarray(block)
 
 

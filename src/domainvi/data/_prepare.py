@@ -18,6 +18,7 @@ from scipy import sparse
 
 from domainvi.errors import InputError
 
+from ._disk import DiskMatrix, computed, stays_on_disk
 from ._genes import align_genes
 from ._targets import Target, find_targets, target_column
 
@@ -65,6 +66,8 @@ class PreparedAnnData(AnnData):
 
     gene_mask: NDArray[np.bool_]
     manager: AnnDataManager
+    # The expression values, where they stay in their file.
+    on_disk: DiskMatrix | None = None
     # How each cohort that was not in training is standardised, in words.
     scaling_notes: dict[str, str]
 
@@ -78,6 +81,11 @@ class PreparedAnnData(AnnData):
         names = self.obs_names.to_numpy(dtype=str)
         return np.lexsort((names, np.char.str_len(names)))
 
+    def _expression(self) -> Any:
+        return AnnData.X.fget(self) if self.on_disk is None else self.on_disk
+
+    X = property(_expression, AnnData.X.fset)
+
 
 def prepare(
     adata: AnnData,
@@ -89,6 +97,9 @@ def prepare(
     min_overlap: float = 0.5,
 ) -> PreparedAnnData:
     """Gather what a model needs from an AnnData object, without touching it.
+
+    A matrix in a file (backed h5ad, zarr store, dask array) that would need more than 512 MB stays
+    there, and its rows are read when they are needed.
 
     Parameters
     ----------
@@ -113,7 +124,10 @@ def prepare(
     GeneMatchError
         If too few genes match.
     """
-    matrix = _in_memory(adata.X if columns.layer is None else adata.layers[columns.layer])
+    matrix = adata.X if columns.layer is None else adata.layers[columns.layer]
+    on_disk = stays_on_disk(matrix)
+    matrix = matrix if on_disk else _in_memory(matrix)
+    alignment = None
     mask = np.ones(adata.n_vars, dtype=bool)
     genes = pd.Index(adata.var_names.astype(str))
     if reference_genes is not None:
@@ -125,14 +139,19 @@ def prepare(
                 len(reference_genes),
                 ", ".join(alignment.missing_examples),
             )
-        matrix, mask, genes = alignment.take(matrix), alignment.mask, pd.Index(reference_genes)
+        matrix = matrix if on_disk else alignment.take(matrix)
+        mask, genes = alignment.mask, pd.Index(reference_genes)
     obs = _observations(adata.obs, columns, classes, is_query=reference_genes is not None)
     unlabeled = columns.unlabeled_category
     if targets is None:
         targets = find_targets(adata.obs, columns.target_keys, unlabeled)
     for target in targets:
         obs[target.key] = target_column(adata.obs, target, unlabeled)
-    work = PreparedAnnData(X=matrix, obs=obs, var=pd.DataFrame(index=genes))
+    var = pd.DataFrame(index=genes)
+    work = PreparedAnnData(X=None if on_disk else matrix, obs=obs, var=var)
+    if on_disk:
+        is_same = alignment is None or alignment.is_identity
+        work.on_disk = DiskMatrix(matrix, None if is_same else alignment)
     work.gene_mask = mask
     work.scaling_notes = {}
     if isinstance(adata, FlatAnnData):
@@ -142,8 +161,7 @@ def prepare(
 
 def _in_memory(matrix: Any) -> Any:
     """Read backed matrices, and bring sparse ones to CSR, which serves rows quickly."""
-    if hasattr(matrix, "to_memory"):
-        matrix = matrix.to_memory()
+    matrix = matrix.to_memory() if hasattr(matrix, "to_memory") else computed(matrix)
     if sparse.issparse(matrix):
         matrix = matrix if matrix.format == "csr" else matrix.tocsr()
         return matrix.astype(np.float32) if matrix.dtype == bool else matrix

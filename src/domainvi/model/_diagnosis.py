@@ -47,7 +47,7 @@ class DiagnosisMixin(InferenceMixin):
             Before :meth:`train`.
         """
         work = self._validate_anndata()
-        out = self._outputs(work, None, None)
+        out = self._outputs(work, None, None, with_reference=True)
         domain, label = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), self._labels(work)
         label = np.where(label >= 0, label, out.logits.argmax(axis=1))
         spaces = {"input": out.reference, "latent": out.latent}

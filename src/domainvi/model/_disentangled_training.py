@@ -97,7 +97,7 @@ class DisentangledTrainingMixin(SubspaceMixin):
             start_disentangled(self.module, log_rows(self.module, work, drawn))
             self.is_scaled_ = True
         data = TransferDataModule(
-            work.manager, train_idx, val_idx, np.zeros(len(train_idx)), batch_size, self.seed
+            work.manager, train_idx, val_idx, unweighted, batch_size, self.seed
         )
         max_epochs = DEFAULT_EPOCHS if max_epochs is None else max_epochs
         plan = DisentangledTrainingPlan(
@@ -171,3 +171,8 @@ class DisentangledTrainingMixin(SubspaceMixin):
             if factor.is_numeric:
                 error = (out.scores[k][:, 0] - values[:, k])[np.isfinite(values[:, k])]
                 self.errors_[factor.name] = float(np.sqrt(np.mean(error**2))) * factor.scale
+
+
+def unweighted(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Weights of rows for batches without a labelled half."""
+    return np.zeros(len(rows))

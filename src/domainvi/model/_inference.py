@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from scvi import REGISTRY_KEYS
 
-from domainvi.data import row_loader, to_tensors
+from domainvi.data import row_blocks, to_tensors
 from domainvi.errors import InputError
+from domainvi.module import RowReader
 from domainvi.train import extended_tables
 
 from ._codes import codes
 from ._rows import RowsMixin
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from anndata import AnnData
     from mudata import MuData
@@ -26,11 +28,14 @@ if TYPE_CHECKING:
     from scvi.dataloaders import AnnDataLoader
 
     from domainvi.data import PreparedAnnData
-    from domainvi.module import ScalingTables
+    from domainvi.module import Embedding, ScalingTables
+
+    Embedded = tuple[NDArray[np.int64], torch.Tensor, Embedding, list[torch.Tensor]]
 
 logger = logging.getLogger(__name__)
 
-INFERENCE_BATCH = 2048
+# Values of the rows that are read at once.
+INFERENCE_VALUES = 2**25
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class RowOutputs:
     network, linear
         Those of the network and of the linear members alone.
     reference
-        Un-adapted components, shape ``(n_rows, 30)``.
+        Un-adapted components, shape ``(n_rows, 30)``; ``(n_rows, 0)`` where they are not needed.
     latent
         The mean, centred by class and domain where the model centres.
     target_network, target_linear
@@ -81,18 +86,22 @@ class InferenceMixin(RowsMixin):
         adata: AnnData | MuData | None,
         indices: Sequence | NDArray | None,
         batch_size: int | None,
+        *,
+        with_reference: bool = False,
+        centre: bool = True,
     ) -> RowOutputs:
         """Run encoder and classifiers; rows come back in the order asked for."""
         self._check_trained()
         work = self._validate_anndata(adata)
         rows = self._row_numbers(work, indices)
-        if self.centring_ is None:
-            return self._forward(work, rows, batch_size)
+        forward = partial(self._forward, work, batch_size=batch_size, with_reference=with_reference)
+        if self.centring_ is None or not centre:
+            return forward(rows)
         domain = codes(work.manager, REGISTRY_KEYS.BATCH_KEY)
         if (domain[rows] < self._n_centred).all():
-            return self._centred(self._forward(work, rows, batch_size), domain[rows])
+            return self._centred(forward(rows), domain[rows])
         # A new cohort is centred by all of its rows, whichever of them are asked for.
-        return self._centred(self._forward(work, None, batch_size), domain).take(rows)
+        return self._centred(forward(None), domain).take(rows)
 
     @property
     def _n_centred(self) -> int:
@@ -107,33 +116,50 @@ class InferenceMixin(RowsMixin):
 
     @torch.inference_mode()
     def _forward(
-        self, work: PreparedAnnData, rows: NDArray[np.int64] | None, batch_size: int | None
+        self,
+        work: PreparedAnnData,
+        rows: NDArray[np.int64] | None,
+        batch_size: int | None,
+        *,
+        with_reference: bool = True,
     ) -> RowOutputs:
-        tables = self._scaling_tables(work)
-        loader = row_loader(work.manager, rows, batch_size or INFERENCE_BATCH)
+        rows = np.arange(work.n_obs) if rows is None else rows
+        n, k = self.module.n_latent, len(self.classes)
+        n_reference = len(self.module.reference_origin) if with_reference else 0
+        n_scores = sum(t.n_outputs for t in self.targets)
+        widths = (n, n, k, k, k, n_reference, n_scores, n_scores)
+        out = [np.empty((len(rows), width), dtype=np.float32) for width in widths]
         self.module.eval()
-        parts = []
-        for tensors in loader:
-            inputs = self.module._get_inference_input(tensors)
-            out = self.module.embed(**inputs, tables=tables)
-            domain = inputs["batch_index"].squeeze(-1).long().to(out.mean.device)
-            logits = self.module.ensemble(out.network, out.linear, domain)
-            row = [out.mean, out.variance, logits, out.network, out.linear, out.reference]
-            row += (
-                self.module.score_targets(out.mean, **inputs, tables=tables)
-                if self.targets
-                else [out.mean[:, :0]] * 2
-            )
-            parts.append([t.cpu() for t in row])
-        if not parts:
-            n, k = self.module.n_latent, len(self.classes)
-            w = sum(t.n_outputs for t in self.targets)
-            widths = (n, n, k, k, k, len(self.module.reference_origin), n, w, w)
-            return RowOutputs(*(np.empty((0, size), dtype=np.float32) for size in widths))
-        arrays = [torch.cat(p).numpy() for p in zip(*parts, strict=True)]
-        names = ["mean", "variance", "logits", "network", "linear", "reference"]
-        names += ["target_network", "target_linear"]
-        return RowOutputs(**dict(zip(names, arrays, strict=True)), latent=arrays[0])
+        for places, domain, e, scores in self._embedded(work, rows, batch_size, with_reference):
+            logits = self.module.ensemble(e.network, e.linear, domain)
+            parts = (e.mean, e.variance, logits, e.network, e.linear, e.reference, *scores)
+            # Without targets there are no scores to write.
+            for whole, part in zip(out, parts, strict=False):
+                whole[places] = part.cpu().numpy()
+        names = [f.name for f in fields(RowOutputs) if f.name != "latent"]
+        return RowOutputs(**dict(zip(names, out, strict=True)), latent=out[0])
+
+    def _embedded(
+        self,
+        work: PreparedAnnData,
+        rows: NDArray[np.int64],
+        batch_size: int | None,
+        with_reference: bool,
+    ) -> Iterator[Embedded]:
+        """Yield embeddings of some rows at a time: places in ``rows``, domain codes, outputs."""
+        reader = RowReader(self.module, self._scaling_tables(work), with_reference=with_reference)
+        domain, factors = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), self._size_factors(work)
+        size = batch_size or max(256, INFERENCE_VALUES // work.n_vars)
+        for places, d, block in row_blocks(work.X, rows, domain, size):
+            factor = None if factors is None else factors[rows[places]]
+            e = reader.embed(block, d, factor)
+            scores = reader.score_targets(e.mean, block, d, factor) if self.targets else []
+            yield places, torch.full((len(places),), d, device=e.mean.device), e, scores
+
+    def _size_factors(self, work: PreparedAnnData) -> NDArray | None:
+        if REGISTRY_KEYS.SIZE_FACTOR_KEY not in work.manager.data_registry:
+            return None
+        return np.asarray(work.manager.get_from_registry(REGISTRY_KEYS.SIZE_FACTOR_KEY))
 
     def _scaling_tables(self, work: PreparedAnnData) -> ScalingTables | None:
         """Tables for rows that the stored ones do not serve: new domains, missing genes."""

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from domainvi.data import audit_arrays
-from domainvi.train import fit_centring
+from domainvi.train import fit_centring, subsample
 from domainvi.trust import Calibrator, UnknownScorer, fit_calibrator
 
 from ._inference import InferenceMixin
@@ -16,9 +16,13 @@ from ._inference import InferenceMixin
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from domainvi.data import PreparedAnnData
+
     from ._inference import RowOutputs
 
 MIN_ROWS = 10
+# More rows than this add nothing to what is fitted to them, and cost time and memory.
+JUDGED_ROWS = 50_000
 
 
 class JudgementMixin(InferenceMixin):
@@ -30,16 +34,24 @@ class JudgementMixin(InferenceMixin):
         if not (label >= 0).any():
             return
         work = self._validate_anndata()
-        out = self._forward(work, work.order, None)
-        domain, label = domain[work.order], label[work.order]
+        rows = self._judged_rows(work, domain, label)
+        held_out = np.isin(rows, self.validation_indices)
+        domain, label = domain[rows], label[rows]
+        out = self._forward(work, rows, None)
         if align:
             p = np.exp(out.logits.astype(np.float64))
             self.centring_ = fit_centring(out.mean, p, domain, len(self.domains))
-        held_out = np.isin(work.order, self.validation_indices)
         self.calibration_ = fit_calibration(out.network, label, held_out)
         self.unknown_ = fit_unknown(out, label, domain, self.seed)
         self._record_guard()
         self._audit_again(domain, label, out.logits.argmax(axis=1))
+
+    def _judged_rows(
+        self, work: PreparedAnnData, domain: NDArray[np.int64], label: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Row numbers to judge by, in an order that does not change with that of the rows."""
+        order = work.order
+        return order[subsample(domain[order], label[order], self.seed, JUDGED_ROWS)]
 
     def _record_guard(self) -> None:
         """Say what the guard decided, and on what evidence."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scvi import REGISTRY_KEYS
 
-from domainvi.data import MODALITIES
+from domainvi.data import MODALITIES, row_loader
 from domainvi.module import MultimodalVAE
 from domainvi.train import fit_centring
 from domainvi.trust import Calibrator, UnknownScorer
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from domainvi.data import PreparedAnnData
+
+    from ._inference import Embedded
+
+INFERENCE_BATCH = 2048
 
 
 @dataclass(frozen=True)
@@ -114,10 +118,35 @@ class PatternMixin(AnnotationMixin, TrainingMixin):
         widths = [len(part.reference_origin) for part in joint.parts.values()]
         return replace(out, reference=out.reference[:, np.repeat(visible, widths)])
 
+    def _embedded(
+        self,
+        work: PreparedAnnData,
+        rows: NDArray[np.int64],
+        batch_size: int | None,
+        with_reference: bool,
+    ) -> Iterator[Embedded]:
+        joint = self._joint
+        if joint is None:
+            yield from super()._embedded(work, rows, batch_size, with_reference)
+            return
+        tables, start = self._scaling_tables(work), 0
+        for tensors in row_loader(work.manager, rows, batch_size or INFERENCE_BATCH):
+            inputs = joint._get_inference_input(tensors)
+            e = joint.embed(**inputs, tables=tables)
+            e = e if with_reference else e._replace(reference=e.mean[:, :0])
+            domain = inputs["batch_index"].squeeze(-1).long().to(e.mean.device)
+            yield np.arange(start, start + len(domain)), domain, e, []
+            start += len(domain)
+
     def _forward(
-        self, work: PreparedAnnData, rows: NDArray[np.int64] | None, batch_size: int | None
+        self,
+        work: PreparedAnnData,
+        rows: NDArray[np.int64] | None,
+        batch_size: int | None,
+        *,
+        with_reference: bool = True,
     ) -> RowOutputs:
-        out = super()._forward(work, rows, batch_size)
+        out = super()._forward(work, rows, batch_size, with_reference=with_reference)
         if self._joint is None:
             return out
         has = np.asarray(work.obsm[MODALITIES])[slice(None) if rows is None else rows] > 0

@@ -20,7 +20,7 @@ from domainvi._compat import (
 from domainvi.data import check_setup, prepare
 from domainvi.errors import DomainVIError, InputError, ModelFileError
 from domainvi.io import read_model, write_model
-from domainvi.train import Centring
+from domainvi.train import Centring, is_main_process
 from domainvi.trust import Calibrator, UnknownScorer
 
 from ._prepared import PreparedDataMixin, as_rows, columns_of, register
@@ -71,7 +71,7 @@ class PersistenceMixin(PreparedDataMixin):
         ----------
         dir_path
             Directory to write: ``model.json`` and one safetensors file. A crash leaves the old
-            model or the new one.
+            model or the new one. Of processes that train together only the first writes.
         overwrite
             Replace a DomainVI model in this directory.
 
@@ -80,6 +80,8 @@ class PersistenceMixin(PreparedDataMixin):
         ModelFileError
             If the directory exists already, or cannot be written.
         """
+        if not is_main_process():
+            return
         tensors = {MODULE_PREFIX + k: v for k, v in self.module.state_dict().items()}
         if self.unknown_ is not None:
             arrays = self.unknown_.to_arrays()

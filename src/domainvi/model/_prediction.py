@@ -80,17 +80,17 @@ class PredictionMixin(TargetPredictionMixin):
         """
         work = self._validate_anndata(adata)
         rows = self._row_numbers(work, indices)
-        if target is not None and target != self.registry_[SETUP_ARGS_KEY]["labels_key"]:
+        main = self.registry_[SETUP_ARGS_KEY]["labels_key"]
+        target = main if target is None else target
+        if target != main:
             self.module.target_heads.index(target)
-            out, domain = (
-                self._outputs(work, rows, batch_size),
-                codes(work.manager, REGISTRY_KEYS.BATCH_KEY),
-            )
-            names = work.obs_names[rows]
+        out = self._outputs(work, rows, batch_size, centre=False)
+        if target != main:
+            domain, names = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), work.obs_names[rows]
             return self._predict_target(
                 target, out, domain[rows], names, soft=soft, calibrated=calibrated
             )
-        p = self._probabilities(self._outputs(work, rows, batch_size), calibrated)
+        p = self._probabilities(out, calibrated)
         if not soft:
             return np.asarray(self.classes)[p.argmax(axis=1)]
         frame = pd.DataFrame(p, index=work.obs_names[rows], columns=self.classes)

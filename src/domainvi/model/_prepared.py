@@ -10,7 +10,6 @@ import numpy as np
 from anndata import AnnData
 from mudata import MuData
 from scvi import REGISTRY_KEYS
-from scvi.data import AnnDataManager
 from scvi.data.fields import (
     CategoricalJointObsField,
     CategoricalObsField,
@@ -27,6 +26,7 @@ from domainvi.data import (
     MODALITIES,
     Columns,
     PreparedAnnData,
+    PreparedManager,
     check_likelihood,
     check_setup,
     describe_matrix,
@@ -42,6 +42,8 @@ from ._state import ModelState
 from ._targets import registered_targets, target_field
 
 if TYPE_CHECKING:
+    from scvi.data import AnnDataManager
+
     from domainvi.data import MatrixSummary, Target
     from domainvi.module import DomainVAE
 
@@ -96,7 +98,7 @@ def register(
     fields += [target_field(work, key, columns.unlabeled_category) for key in columns.target_keys]
     if MODALITIES in work.obsm:
         fields.append(MaskField(MODALITIES, MODALITIES))
-    manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
+    manager = PreparedManager(fields=fields, setup_method_args=setup_method_args)
     with warnings.catch_warnings():
         # What small classes and domains mean was said when the user's object was checked.
         warnings.filterwarnings("ignore", message="Category .* has fewer than 3 cells")

@@ -209,7 +209,7 @@ class PretrainingMixin(TrainingMixin):
 
     def _means(self, work: PreparedAnnData, rows: NDArray[np.int64] | None) -> NDArray[np.float32]:
         """Latent means as the encoder gives them."""
-        return self._forward(work, rows, None).mean
+        return self._forward(work, rows, None, with_reference=False).mean
 
     def get_pretrained_representation(
         self,

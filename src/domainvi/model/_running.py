@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scvi import REGISTRY_KEYS
 
+from domainvi.data import iter_row_chunks
 from domainvi.errors import InputError, ModelFileError, TrainingError
 from domainvi.train import (
     CheckpointFiles,
@@ -89,7 +90,7 @@ class RunMixin(JudgementMixin):
             "genes": digest(np.asarray(self.genes)),
             "cohorts": digest(codes(work.manager, REGISTRY_KEYS.BATCH_KEY)),
             "labels": digest(self._labels(work)),
-            "values": f"a sum of {float(work.X.sum(dtype=np.float64)):.6g}",
+            "values": f"a sum of {total(work.X):.6g}",
         }
         if not has_checkpoint(directory):
             return CheckpointFiles(identity)
@@ -124,6 +125,11 @@ def check_checkpoint_arguments(directory: object, every: int, resume: bool) -> N
     if resume and directory is None:
         msg = "resume=True needs checkpoint_dir, the folder of the checkpoint to go on from."
         raise InputError(msg)
+
+
+def total(matrix: Any) -> float:
+    """Sum of all values, also of a matrix in a file."""
+    return float(sum(rows.sum(dtype=np.float64) for _, rows in iter_row_chunks(matrix)))
 
 
 def digest(values: np.ndarray) -> str:

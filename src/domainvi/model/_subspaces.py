@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import torch
 from scvi import REGISTRY_KEYS
-from scvi.data import AnnDataManager
 from scvi.data.fields import LayerField, NumericalJointObsField, NumericalObsField
 
 from domainvi._compat import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY
@@ -17,6 +16,7 @@ from domainvi.data import (
     FACTORS_KEY,
     Columns,
     Factor,
+    PreparedManager,
     check_likelihood,
     check_setup,
     describe_matrix,
@@ -78,7 +78,7 @@ def register_factors(
         NumericalObsField(REGISTRY_KEYS.SIZE_FACTOR_KEY, setup["size_factor_key"], required=False),
         NumericalJointObsField(FACTORS_KEY, [f["name"] for f in setup["factors"]]),
     ]
-    manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
+    manager = PreparedManager(fields=fields, setup_method_args=setup_method_args)
     manager.register_fields(work, source)
     work.manager = manager
 

@@ -83,12 +83,12 @@ class TargetTrainingMixin(JudgementMixin):
         self.target_unknown_ = {}
         if self.module.targets is None:
             return
-        out = self._forward(work, None, None)
         domain = codes(work.manager, REGISTRY_KEYS.BATCH_KEY)
-        held_out = np.zeros(len(domain), dtype=bool)
-        held_out[self.validation_indices] = True
+        rows = self._judged_rows(work, domain, self._labels(work))
+        out, domain = self._forward(work, rows, None), domain[rows]
+        held_out = np.isin(rows, self.validation_indices)
         for i, target in enumerate(self.targets):
-            values = self._target_values(work, target)
+            values = self._target_values(work, target)[rows]
             if target.is_numeric:
                 self._judge_numbers(i, out, values, domain, held_out)
                 continue

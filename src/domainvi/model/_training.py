@@ -14,7 +14,6 @@ from domainvi.data import (
     TransferDataModule,
     audit_arrays,
     labelled_weights,
-    row_loader,
     stratified_split,
 )
 from domainvi.errors import InputError
@@ -25,10 +24,12 @@ from domainvi.train import (
     TrainingRows,
     class_support,
     initialise,
+    is_distributed,
     log_rows,
     set_library,
     source_domains,
     subsample,
+    trainer_arguments,
 )
 
 from ._codes import codes
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from domainvi.data import PreparedAnnData
 
 DEFAULT_EPOCHS = 20
-PATIENCE = 10
 TARGET_SHARE = 0.6
 PRETRAINED_LR_FACTOR = 0.1
 
@@ -81,7 +81,7 @@ class TrainingMixin(RunMixin, TargetTrainingMixin):
         train_size
             Share of rows to train on; the others are held out, stratified by domain and class.
         batch_size
-            Rows a step: half of them labelled, with classes and domains balanced.
+            Rows a step on each device: half of them labelled, with classes and domains balanced.
         early_stopping
             Stop when the loss of held-out rows has not improved for 10 epochs.
         force_alignment
@@ -96,9 +96,11 @@ class TrainingMixin(RunMixin, TargetTrainingMixin):
         resume
             Go on from the checkpoint in ``checkpoint_dir``, with the same data and arguments; from
             the start if there is none yet. On one CPU thread the weights become those of a
-            training that was never interrupted, bit for bit.
+            training that was never interrupted, bit for bit, unless rows are read from a file
+            as they are needed, since these are drawn anew.
         **trainer_kwargs
-            Arguments of :class:`scvi.train.Trainer`, ``enable_progress_bar`` for instance.
+            Arguments of :class:`scvi.train.Trainer`, ``enable_progress_bar`` for instance, or
+            ``strategy="ddp"`` to train on several devices; ``precision="bf16-mixed"`` is allowed.
 
         Returns
         -------
@@ -125,6 +127,13 @@ class TrainingMixin(RunMixin, TargetTrainingMixin):
         """
         check_training_arguments(max_epochs, train_size, batch_size, plan_kwargs or {})
         check_checkpoint_arguments(checkpoint_dir, checkpoint_every, resume)
+        if self.targets and is_distributed(trainer_kwargs):
+            # Processes wait for each other's figures, and a batch may have no value of a target.
+            msg = (
+                "Models with target_keys are trained in one process. Leave strategy="
+                f"{trainer_kwargs['strategy']!r} out, or the targets."
+            )
+            raise InputError(msg)
         work = self._validate_anndata()
         domain, label = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), self._labels(work)
         is_source = source_domains(domain, label, len(self.domains))
@@ -139,26 +148,27 @@ class TrainingMixin(RunMixin, TargetTrainingMixin):
             self._fit_scaling(work, is_source)
         self._set_support(work, label)
         teacher = self._teacher(work) if self.module.linear.n_members else None
-        weight = labelled_weights(domain[train_idx], label[train_idx], is_source, TARGET_SHARE)
+
+        def weigh(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+            return labelled_weights(domain[rows], label[rows], is_source, TARGET_SHARE)
+
         data = TransferDataModule(
-            work.manager, train_idx, val_idx, weight, batch_size, self.seed, teacher
+            work.manager, train_idx, val_idx, weigh, batch_size, self.seed, teacher
         )
-        plan = DomainTrainingPlan(
-            self.module, n_steps=max_epochs * len(data.sampler), **plan_arguments
-        )
+        plan = DomainTrainingPlan(self.module, n_steps=0, **plan_arguments)
         keeper = Keeper(data, checkpoint_dir, checkpoint_every)
+        stopping = early_stopping and len(val_idx) > 0
+        others = with_keeper(trainer_kwargs, keeper, files)
         runner = TrainRunner(
             self,
             training_plan=plan,
             data_splitter=data,
             max_epochs=max_epochs,
-            accelerator=accelerator,
-            devices=devices,
-            early_stopping=early_stopping and len(val_idx) > 0,
-            early_stopping_monitor="validation_loss",
-            early_stopping_patience=PATIENCE,
-            **with_keeper(trainer_kwargs, keeper, files),
+            **trainer_arguments(accelerator, devices, stopping, others),
         )
+        # The trainer knows how many processes there are, and so how many steps.
+        data.sampler.share_among(runner.trainer.num_devices * runner.trainer.num_nodes)
+        plan.n_steps = max_epochs * len(data.sampler)
         align = self.module.alignment.kind == "conditional" and plan.adversary_weight > 0
 
         def judge() -> None:
@@ -215,13 +225,12 @@ class TrainingMixin(RunMixin, TargetTrainingMixin):
             support = class_support(column.astype(np.int64), label, n, len(self.classes))
             self.module.alignment.set_support(i, torch.from_numpy(support))
 
-    @torch.inference_mode()
     def _teacher(self, work: PreparedAnnData) -> NDArray[np.float32]:
         """Class probabilities of the linear members for all rows, ``(n_rows, n_classes)``."""
-        loader = row_loader(work.manager, work.order, 2048)
-        self.module.eval()
-        parts = [self.module.embed(**self.module._get_inference_input(t)).linear for t in loader]
-        return torch.exp(torch.cat(parts)).cpu().numpy()[np.argsort(work.order)]
+        teacher = np.empty((work.n_obs, len(self.classes)), dtype=np.float32)
+        out = self._forward(work, work.order, None, with_reference=False)
+        teacher[work.order] = np.exp(out.linear)
+        return teacher
 
 
 def check_training_arguments(

@@ -7,6 +7,7 @@ from ._ensemble import Embedding, ScalingTables
 from ._independence import INDEPENDENCE, Blocks, IndependenceTerms
 from ._likelihood import CountLikelihood, Likelihood, NormalLikelihood
 from ._multimodal_vae import MultimodalVAE
+from ._reader import RowReader
 from ._target_heads import TargetHeads, TargetScores
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Likelihood",
     "MultimodalVAE",
     "NormalLikelihood",
+    "RowReader",
     "ScalingTables",
     "TargetHeads",
     "TargetScores",

@@ -213,22 +213,25 @@ class DomainVAE(EnsembleModule):
 
     def classification_loss(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         """Mean cross-entropy of the labelled rows; 0 when the batch has none."""
-        known = label >= 0
-        if not known.any():
-            return logits.new_zeros(())
-        return functional.cross_entropy(
-            logits[known], label[known], label_smoothing=self.label_smoothing
+        # Sums over all rows, since to pick the labelled ones would wait for the device.
+        total = functional.cross_entropy(
+            logits,
+            label,
+            ignore_index=-1,
+            reduction="sum",
+            label_smoothing=self.label_smoothing,
         )
+        return total / (label >= 0).sum().clamp_min(1)
 
     def teaching_loss(
         self, logits: torch.Tensor, label: torch.Tensor, teacher: torch.Tensor | None
     ) -> torch.Tensor:
         """Mean cross-entropy of unlabelled rows to the linear members' probabilities."""
-        unknown = label < 0
-        if teacher is None or not unknown.any():
+        if teacher is None:
             return logits.new_zeros(())
-        log_p = functional.log_softmax(logits[unknown], dim=1)
-        return -(teacher[unknown] * log_p).sum(dim=1).mean()
+        unknown = label < 0
+        cross_entropy = -(teacher * functional.log_softmax(logits, dim=1)).sum(dim=1)
+        return (cross_entropy * unknown).sum() / unknown.sum().clamp_min(1)
 
     def loss(
         self,

@@ -10,7 +10,14 @@ from scvi.module.base import auto_move_data
 from torch.nn import functional
 
 from domainvi.errors import InputError
-from domainvi.nn import Classifier, GaussianEncoder, LinearEnsemble, Standardiser
+from domainvi.nn import (
+    Classifier,
+    GaussianEncoder,
+    InputMap,
+    LinearEnsemble,
+    Standardiser,
+    class_log_softmax,
+)
 
 from ._scaled import ExpressionModule
 
@@ -121,6 +128,34 @@ class EnsembleModule(ExpressionModule):
         reference = unadapted @ self.reference_basis - self.reference_origin
         return Embedding(mean, variance, network, linear, reference)
 
+    def input_maps(self, tables: ScalingTables | None = None) -> list[InputMap]:
+        """List the linear maps that :meth:`embed` begins with: projection, members, components."""
+        projection = self.z_encoder.projection
+        own = (self.standardiser.loc, self.standardiser.scale)
+        centre, scale = self.linear.centre, self.linear.scale
+        if tables is not None:
+            own, (centre, scale) = tables.network, tables.linear
+        members = zip(centre, scale, self.linear.coef, self.linear.intercept, strict=True)
+        maps = [InputMap(*own, projection.weight.T, projection.bias)]
+        maps += [InputMap(*parts) for parts in members]
+        reference = InputMap(
+            maps[-1].centre, maps[-1].scale, self.reference_basis, -self.reference_origin
+        )
+        return [*maps, reference]
+
+    def embed_scores(self, scores: list[torch.Tensor]) -> Embedding:
+        """Do the rest of :meth:`embed`, from the scores of :meth:`input_maps`.
+
+        Without those of the components, the last ones, the embedding's are empty.
+        """
+        n = self.linear.n_members
+        projected, members, rest = scores[0], scores[1 : n + 1], scores[n + 1 :]
+        mean, variance = self.z_encoder.encode(projected)
+        network = class_log_softmax(self.classifier(mean))
+        linear = self.linear.combine(members) if n else network
+        reference = rest[0] if rest else mean[:, :0]
+        return Embedding(mean, variance, network, linear, reference)
+
     @auto_move_data
     def score_targets(
         self,
@@ -211,4 +246,4 @@ class EnsembleModule(ExpressionModule):
         prior = self.log_prior[torch.where(known, domain, 0)] * known[:, None]
         share = self.network_share
         p = (1 - share) * torch.exp(linear) + share * torch.exp(network)
-        return functional.log_softmax(torch.log(p.clamp_min(1e-12)) + prior, dim=1)
+        return class_log_softmax(torch.log(p.clamp_min(1e-12)) + prior)

@@ -6,13 +6,15 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import torch
-from scvi.distributions import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
 from scvi.distributions import Normal as ScviNormal
+from scvi.distributions import Poisson
 from torch import nn
 from torch.nn import functional
 
 from domainvi.errors import InputError
 from domainvi.nn import NO_DECAY
+
+from ._negative_binomial import AnalyticNegativeBinomial, AnalyticZeroInflatedNegativeBinomial
 
 if TYPE_CHECKING:
     from torch.distributions import Distribution
@@ -120,14 +122,9 @@ class CountLikelihood(Likelihood):
             return Poisson(rate=mean, scale=share, validate_args=False)
         theta = torch.exp(self.log_theta[every])
         if self.kind == "nb":
-            return NegativeBinomial(mu=mean, theta=theta, scale=share, validate_args=False)
-        return ZeroInflatedNegativeBinomial(
-            mu=mean,
-            theta=theta,
-            zi_logits=self.dropout_logit[:, every][domain],
-            scale=share,
-            validate_args=False,
-        )
+            return AnalyticNegativeBinomial(mean, theta, share)
+        logits = self.dropout_logit[:, every][domain]
+        return AnalyticZeroInflatedNegativeBinomial(mean, theta, logits.expand_as(mean), share)
 
 
 def build_likelihood(kind: str, n_domains: int, n_output: int) -> Likelihood:

@@ -5,6 +5,7 @@ from ._contrastive import byol_loss, follow, info_nce, vime_loss
 from ._corruption import draw_donors, draw_mask, swap_counts, swap_values, uniform_values
 from ._deeplift import Paired
 from ._experts import product_of_experts
+from ._folded import FoldedMaps, InputMap, csr_tensor
 from ._gradient_reversal import reverse_gradient
 from ._independence import (
     JointDiscriminator,
@@ -13,7 +14,7 @@ from ._independence import (
     shuffle_blocks,
     standardise_columns,
 )
-from ._linear import LinearEnsemble
+from ._linear import LinearEnsemble, class_log_softmax
 from ._loadings import ModulatedLoadings
 from ._networks import NO_DECAY, Classifier, Decoder, GaussianEncoder, one_hot
 from ._representation import alignment, effective_rank, uniformity
@@ -26,7 +27,9 @@ __all__ = [
     "Critic",
     "Decoder",
     "DomainAdversary",
+    "FoldedMaps",
     "GaussianEncoder",
+    "InputMap",
     "JointDiscriminator",
     "LinearEnsemble",
     "ModulatedLoadings",
@@ -35,26 +38,28 @@ __all__ = [
     "alignment",
     "balanced_domain_loss",
     "byol_loss",
+    "class_log_softmax",
     "critic_loss",
+    "cross_covariance",
+    "csr_tensor",
     "draw_donors",
     "draw_mask",
     "effective_rank",
-    "cross_covariance",
     "encoder_loss",
     "follow",
     "gradient_penalty",
-    "info_nce",
     "hsic",
+    "info_nce",
     "log_normalise",
     "one_hot",
     "product_of_experts",
     "reverse_gradient",
     "shared_class_weight",
+    "shuffle_blocks",
+    "standardise_columns",
     "swap_counts",
     "swap_values",
     "uniform_values",
     "uniformity",
     "vime_loss",
-    "shuffle_blocks",
-    "standardise_columns",
 ]

@@ -22,6 +22,7 @@ from ._pretrained import adopt_encoder, settle_latents, start_classifier
 from ._pretraining_plan import PretrainingPlan, is_collapsed
 from ._pretraining_rows import pooled_loader
 from ._pretraining_settings import PretrainingSettings, pretraining_settings
+from ._processes import is_distributed, is_main_process, trainer_arguments
 from ._randomness import seeded
 from ._schedule import cosine, ramp
 from ._tables import TrainingRows
@@ -52,6 +53,8 @@ __all__ = [
     "initialise",
     "interruptible",
     "is_collapsed",
+    "is_distributed",
+    "is_main_process",
     "leading_genes",
     "log_rows",
     "pooled_loader",
@@ -65,4 +68,5 @@ __all__ = [
     "start_classifier",
     "start_disentangled",
     "subsample",
+    "trainer_arguments",
 ]

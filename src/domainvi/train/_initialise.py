@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from scvi import REGISTRY_KEYS
 
+from domainvi.data import dense_rows
+
 from ._anchor import Anchor, fit_anchor
 from ._tables import (
     TrainingRows,
@@ -38,12 +40,6 @@ def size_factors(work: PreparedAnnData, rows: NDArray[np.int64]) -> torch.Tensor
     return torch.from_numpy(factors.astype(np.float32).reshape(-1, 1))
 
 
-def dense_rows(work: PreparedAnnData, rows: NDArray[np.int64]) -> torch.Tensor:
-    """Read rows of the matrix as they are, dense float32."""
-    x = work.X[rows]
-    return torch.from_numpy(np.array(x.toarray() if hasattr(x, "toarray") else x, np.float32))
-
-
 def set_library(module: DomainVAE, work: PreparedAnnData, rows: NDArray[np.int64]) -> None:
     """Set the scale of size factors and the library size that counts are brought to.
 
@@ -62,7 +58,8 @@ def log_rows(
     module: DomainVAE, work: PreparedAnnData, rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """Read rows on the log scale on which the input scaling works, dense float32."""
-    x, factors = dense_rows(work, rows).to(module.device), size_factors(work, rows)
+    x = torch.from_numpy(dense_rows(work.X, rows)).to(module.device)
+    factors = size_factors(work, rows)
     library = module.library_size(x, None if factors is None else factors.to(module.device))
     return module.log_values(x, library).cpu().numpy()
 

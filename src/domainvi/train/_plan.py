@@ -76,7 +76,7 @@ class DomainTrainingPlan(pl.LightningModule):
         self.genes_per_step = genes_per_step
         self.encoder_lr_factor = encoder_lr_factor
         self.sums: dict[str, torch.Tensor] = {}
-        self.counts: dict[str, int] = {}
+        self.counts: dict[str, torch.Tensor | float] = {}
         self.faults = FaultFinder(
             f"Use a smaller learning rate (lr={lr} now), or look for extreme values in these rows."
         )
@@ -130,10 +130,9 @@ class DomainTrainingPlan(pl.LightningModule):
         )
         self._gather(output, "validation")
         label = self.module.labels(batch)
-        if (label >= 0).any():
-            logits = self.module.classifier(inference["qz"].loc)
-            hit = (logits.argmax(dim=1) == label)[label >= 0].float().mean()
-            self._add("accuracy_validation", hit)
+        hit = self.module.classifier(inference["qz"].loc).argmax(dim=1) == label
+        n_known = (label >= 0).sum()
+        self._add("accuracy_validation", hit.sum() / n_known.clamp_min(1), n_known > 0)
 
     def _gather(self, output: LossOutput, stage: str) -> None:
         n = output.n_obs_minibatch
@@ -150,15 +149,21 @@ class DomainTrainingPlan(pl.LightningModule):
         game = 0.0 if stage == "train" else terms.get("adversary_loss", 0.0)
         self._add(f"{stage}_loss", output.loss - game)
 
-    def _add(self, name: str, value: torch.Tensor) -> None:
-        value = value.detach()
+    def _add(self, name: str, value: torch.Tensor, count: torch.Tensor | float = 1.0) -> None:
+        value = value.detach() * count
         self.sums[name] = self.sums[name] + value if name in self.sums else value
-        self.counts[name] = self.counts.get(name, 0) + 1
+        self.counts[name] = self.counts.get(name, 0.0) + count
 
     def _log_epoch(self, names: list[str]) -> None:
         for name in names:
-            mean = self.sums.pop(name) / self.counts.pop(name)
-            self.log(name, mean, prog_bar=name == "train_loss", on_step=False, on_epoch=True)
+            total, count = self.sums.pop(name), self.counts.pop(name)
+            if not count:
+                continue
+            shown = name == "train_loss"
+            # Processes that train together stop together: they see the mean over all of them.
+            self.log(
+                name, total / count, prog_bar=shown, on_step=False, on_epoch=True, sync_dist=True
+            )
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's means, and the adversary's weight at its end."""

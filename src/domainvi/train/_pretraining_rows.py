@@ -85,11 +85,6 @@ def pooled_loader(
         tables.append(extended.network)
     rows = PooledRows(works, [len(centre) for centre, _ in tables])
     sampler = TransferSampler(np.arange(len(rows)), np.zeros(len(rows)), batch_size, seed)
-    loader = DataLoader(
-        rows,
-        sampler=sampler,
-        batch_size=None,
-        collate_fn=to_tensors,  # type: ignore[arg-type]
-    )
+    loader = DataLoader(rows, sampler=sampler, batch_size=None, collate_fn=to_tensors)
     centre, scale = (torch.cat(pair).clone() for pair in zip(*tables, strict=True))
     return loader, (centre, scale)

@@ -38,7 +38,8 @@ def components(
     """
     k = min(rank, s.shape[0] - 1, s.shape[1])
     solver = "randomized" if min(s.shape) > 400 else "full"
-    pca = PCA(k, svd_solver=solver, random_state=0).fit(s.astype(np.float64))
+    # The copy in double precision is PCA's to overwrite.
+    pca = PCA(k, svd_solver=solver, copy=False, random_state=0).fit(s.astype(np.float64))
     spread = max(float(np.sqrt(pca.explained_variance_[0])), 1e-12)
     basis = pca.components_.T / spread
     return (s - pca.mean_) @ basis, basis, pca.mean_
