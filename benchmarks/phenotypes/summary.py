@@ -43,6 +43,8 @@ def lines(table: pd.DataFrame) -> Iterator[str]:
         yield from ["", "### Mean over targets", "", *_mean_over_targets(part)]
         yield from ["", "### By setting", "", *_by_setting(part)]
     main = table[table["target"] == "main"]
+    # Only trials that both have.
+    main = main[main.groupby(TRIAL)["method"].transform("nunique") == 2]
     if len(main):
         yield from ["", "## Macro-F1 of the main phenotype, with and without targets", ""]
         yield from _main(main)
