@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 # Notebooks stand at the top of the repository; sphinx reads only below its own folder.
 shutil.rmtree(HERE / "tutorials", ignore_errors=True)
 shutil.copytree(
-    HERE.parent / "tutorials", HERE / "tutorials", ignore=shutil.ignore_patterns(".*", "*.h5ad")
+    HERE.parent / "tutorials", HERE / "tutorials", ignore=shutil.ignore_patterns(".*", "data")
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -37,6 +38,7 @@ def test_outputs_hold_no_path_of_a_machine(path: Path) -> None:
 @each_notebook
 def test_it_runs_from_a_clean_kernel(path: Path, tmp_path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
+    shutil.copytree(FOLDER / "data", tmp_path / "data")
     resources = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources).execute()
     assert all(c.execution_count for c in notebook.cells if c.cell_type == "code")
