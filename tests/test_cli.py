@@ -312,7 +312,7 @@ def test_report_is_written_for_a_saved_model_and_for_a_transfer(folder: Path, ca
     train(folder)
     page = folder / "report.html"
     files = [str(folder / "model"), str(folder / "both.h5ad"), "-o", str(page), "--genes", "0"]
-    assert main(["report", *files, "--truth", "truth"]) == SUCCESS
+    assert main(["report", *files, "--truth", "label"]) == SUCCESS
     text = page.read_text(encoding="utf-8")
     assert "macro-F1" in text
     assert main(["report", *files]) == BAD_INPUT
