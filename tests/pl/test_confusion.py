@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from matplotlib import rc_context
 
 import domainvi as dv
 from domainvi.errors import InputError
@@ -67,3 +68,11 @@ def test_what_is_missing_is_named(annotated: ad.AnnData, keys: tuple[str, ...], 
     annotated.obs["nobody"] = "Unknown"
     with pytest.raises(InputError, match=match):
         dv.pl.confusion(annotated, *keys)
+
+
+def test_a_grid_that_the_style_asks_for_is_not_drawn_over_the_table(annotated: ad.AnnData) -> None:
+    with rc_context({"axes.grid": True}):
+        axes = dv.pl.confusion(annotated, "truth", "kind_pred")
+    lines = [*axes.get_xgridlines(), *axes.get_ygridlines()]
+    assert lines
+    assert not any(line.get_visible() for line in lines)

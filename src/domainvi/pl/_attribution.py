@@ -120,5 +120,6 @@ def _draw_table(axes: Axes, frame: pd.DataFrame) -> None:
     axes.set_xticks(range(len(columns)), columns, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(frame)), [str(gene) for gene in frame.index])
     axes.tick_params(length=0, labelsize="small")
+    axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     axes.figure.colorbar(image, ax=axes, label="attribution, share of the largest", shrink=0.7)

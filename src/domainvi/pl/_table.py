@@ -56,6 +56,7 @@ def draw_table(
     )
     axes.set_yticks(range(len(rows)), rows)
     axes.tick_params(length=0)
+    axes.grid(visible=False)  # scanpy.set_figure_params turns it on, over the text.
     axes.spines[:].set_visible(False)
     if max(shade.shape) > _MOST_TEXT:
         return
