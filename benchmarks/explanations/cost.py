@@ -47,7 +47,7 @@ def measure(n_rows: int, n_genes: int, method: str) -> dict[str, Any]:
     model.train(max_epochs=1, enable_progress_bar=False)
     adata = repeated(small, n_rows)
     before, start = resident(), time.process_time()
-    genes = model.explain(method, adata)
+    genes = model.explain(adata, method=method)
     return {
         "rows": n_rows,
         "genes": n_genes,

@@ -28,7 +28,7 @@ def rows(data: Path, hidden: tuple[str, ...] = ("", "ACC", "STAD")) -> Iterator[
         model = dv.DomainVI(adata)
         model.train(enable_progress_bar=False)
         for method in METHODS:
-            genes = model.explain(method)
+            genes = model.explain(method=method)
             ranks = genes.rank(ascending=False)
             for name in genes:
                 yield {

@@ -53,7 +53,7 @@ def precision(genes: pd.DataFrame, adata: AnnData) -> dict[str, float]:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_planted_markers_come_first(method: str, model: dv.DomainVI, adata: AnnData) -> None:
-    found = precision(model.explain(method, n_steps=16), adata)
+    found = precision(model.explain(method=method, n_steps=16), adata)
     assert list(found) == model.class_order_
     assert min(found.values()) >= 0.9
 
@@ -76,23 +76,23 @@ def test_sums_are_differences_of_what_predict_says(model: dv.DomainVI) -> None:
     first, second = after.nlargest(2).index
     expected = (after[first] - after[second]) - (before[first] - before[second])
     for method in METHODS[:2]:
-        genes = model.explain(method, indices=[0], baseline="zero")
+        genes = model.explain(method=method, indices=[0], baseline="zero")
         assert genes[first].sum() == pytest.approx(expected, abs=1e-3)
         assert genes.drop(columns=first).isna().all(axis=None)
 
 
 def test_integrated_gradients_is_complete_where_the_path_has_kinks(model: dv.DomainVI) -> None:
-    genes = model.explain("integrated_gradients", indices=range(3), baseline="zero")
+    genes = model.explain(method="integrated_gradients", indices=range(3), baseline="zero")
     assert genes.attrs["incompleteness"] < 1e-3
 
 
 def test_gradient_shap_agrees_and_repeats(model: dv.DomainVI) -> None:
     state = np.random.get_state()[1].copy()  # noqa: NPY002
     rows = range(0, 240, 4)
-    first, second = (model.explain("gradient_shap", indices=rows, n_steps=16) for _ in "ab")
+    first, second = (model.explain(method="gradient_shap", indices=rows, n_steps=16) for _ in "ab")
     assert first.equals(second)
     assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
-    exact = model.explain("integrated_gradients", indices=rows, n_steps=16)
+    exact = model.explain(method="integrated_gradients", indices=rows, n_steps=16)
     assert first.corrwith(exact, method="pearson").min() > 0.9
 
 

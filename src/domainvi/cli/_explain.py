@@ -51,7 +51,7 @@ def explain(
         adata = read(data)
         with naming(data):
             genes = trained.explain(
-                method, adata, target=target, groupby=groupby, baseline=baseline
+                adata, method=method, target=target, groupby=groupby, baseline=baseline
             )
         with whole(output) as beside:
             genes.to_csv(beside, index_label="gene")

@@ -25,8 +25,9 @@ class ExplanationMixin:
 
     def explain(
         self: Explainable,
-        method: Method = "deeplift",
         adata: AnnData | None = None,
+        *,
+        method: Method = "deeplift",
         indices: Sequence[int] | Sequence[bool] | None = None,
         classes: Sequence[str] | None = None,
         groupby: str | None = None,
@@ -47,6 +48,9 @@ class ExplanationMixin:
 
         Parameters
         ----------
+        adata
+            Rows to explain; the model's own if ``None``. New cohorts and missing genes are treated
+            as in :meth:`predict`; missing genes get 0.
         method
             ``"deeplift"`` (Shrikumar et al., ICML 2017), one backward pass, complete up to rounding
             (:class:`~domainvi.nn.Paired` has the rules). ``"integrated_gradients"`` (Sundararajan
@@ -54,9 +58,6 @@ class ExplanationMixin:
             ``"gradient_shap"`` (Erion et al., Nature Machine Intelligence 2021): gradients at
             random points between the row and random rows of the baseline's kind; complete on
             average.
-        adata
-            Rows to explain; the model's own if ``None``. New cohorts and missing genes are treated
-            as in :meth:`predict`; missing genes get 0.
         indices
             Row numbers or a mask; all rows if ``None``.
         classes
