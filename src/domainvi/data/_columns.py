@@ -1,5 +1,6 @@
 """Checks of one obs column; the messages name the argument that chose it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,13 +44,15 @@ def column_levels(column: pd.Series, argument: str) -> Levels:
     Raises
     ------
     InputError
-        If a value cannot be compared, such as a list.
+        If a value cannot be compared, such as a list, or is no valid text.
     """
     try:
         values = column.astype("category").cat
     except TypeError as error:
         msg = f"{argument}: the column holds values that are not names ({error})."
         raise InputError(msg) from error
+    except UnicodeEncodeError as error:  # where strings are arrow's
+        raise _unstorable(column.unique(), argument) from error
     codes = values.codes.to_numpy()
     tally = np.bincount(codes[codes >= 0], minlength=len(values.categories)).tolist()
     pairs = list(zip(values.categories.tolist(), tally, strict=True))
@@ -76,13 +79,16 @@ def check_names(levels: Levels, argument: str) -> None:
             ".map(str, na_action='ignore').astype('category')."
         )
         raise InputError(msg)
-    broken = [level for level in levels.counts if isinstance(level, str) and not _storable(level)]
-    if broken:
-        msg = (
-            f"{argument} holds names with a NUL or surrogate character, which h5ad cannot "
-            f"store: {shorten(map(ascii, broken), quote=False)}. Rename them."
-        )
-        raise InputError(msg)
+    if any(isinstance(level, str) and not _storable(level) for level in levels.counts):
+        raise _unstorable(levels.counts, argument)
+
+
+def _unstorable(names: Iterable[object], argument: str) -> InputError:
+    broken = [name for name in names if isinstance(name, str) and not _storable(name)]
+    return InputError(
+        f"{argument} holds names with a NUL or surrogate character, which h5ad cannot "
+        f"store: {shorten(map(ascii, broken), quote=False)}. Rename them."
+    )
 
 
 def check_domains(column: pd.Series, argument: str, *, several: bool) -> Levels:
