@@ -16,6 +16,9 @@ shutil.rmtree(HERE / "tutorials", ignore_errors=True)
 shutil.copytree(
     HERE.parent / "tutorials", HERE / "tutorials", ignore=shutil.ignore_patterns(".*", "data")
 )
+for notebook in (HERE / "tutorials").glob("*.ipynb"):  # links to pages are right in both places
+    text = notebook.read_text(encoding="utf-8").replace("](../docs/", "](../")
+    notebook.write_text(text, encoding="utf-8")
 
 
 def rooms() -> list[str]:
