@@ -14,6 +14,8 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 if not DOCS.is_dir():
     pytest.skip("the documentation stands in the repository only", allow_module_level=True)
+# These blocks are run by test_large_data.py, on files that it makes.
+RUN_ELSEWHERE = {"large_data.md"}
 OURS = [p for p in sorted(DOCS.rglob("*.md")) if not {"generated", "_build"} & set(p.parts)]
 
 
@@ -31,7 +33,9 @@ def named(page: Path) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", pages_with("python"), ids=named)
+@pytest.mark.parametrize(
+    "page", [p for p in pages_with("python") if named(p) not in RUN_ELSEWHERE], ids=named
+)
 def test_python_blocks_run_from_top_to_bottom(page: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
