@@ -144,10 +144,20 @@ model.train(max_epochs=4, batch_size=32, enable_progress_bar=False, checkpoint_d
 """
 
 
+@pytest.fixture
+def one_thread():
+    """As in the other process: sums to the last bit, whatever earlier tests made of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.slow
-def test_a_terminated_process_says_so_and_can_be_resumed(cohorts, tmp_path):
+def test_a_terminated_process_says_so_and_can_be_resumed(cohorts, tmp_path, one_thread):
     command = [sys.executable, "-W", "ignore", "-c", TERMINATED, str(tmp_path / "c")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    path = os.pathsep.join(filter(None, sys.path))
+    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, check=False, capture_output=True, env=environment)
     assert done.returncode == -signal.SIGTERM
     resumed, whole = fresh(cohorts), fresh(cohorts)
