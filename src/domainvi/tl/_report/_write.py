@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import jinja2
 from domainvi import _keys as keys
 from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.errors import InputError
+from domainvi.io import put_file
 
 from ._facts import Facts, gather
 from ._figures import figures
@@ -98,7 +98,7 @@ def report(
         model.annotate(work)
     facts = gather(model, work, own=own, truth=truth, n_genes=n_genes)
     html = render(facts, figures(model, work, facts), title or f"Label transfer: {key}")
-    _write_whole(target, html)
+    put_file(target, html.encode("utf-8"))
     return target
 
 
@@ -126,12 +126,3 @@ def _check(path: Path, overwrite: bool) -> None:
     if path.is_dir() or (path.exists() and not overwrite):
         msg = f"{path} exists already. Pass overwrite=True to replace it, or write elsewhere."
         raise InputError(msg)
-
-
-def _write_whole(path: Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
