@@ -24,8 +24,8 @@ from domainvi.train import seeded
 from ._disentangled_annotation import DisentangledAnnotationMixin
 from ._disentangled_readout import DisentangledReadoutMixin
 from ._domainvi import check_choice, check_sizes
+from ._factor_rows import prepare_factors, register_factors
 from ._leakage import LeakageMixin
-from ._subspaces import prepare_factors, register_factors
 from ._swap import SwapMixin
 
 if TYPE_CHECKING:

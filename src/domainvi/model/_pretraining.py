@@ -28,7 +28,7 @@ from domainvi.train import (
 )
 
 from ._codes import codes
-from ._persistence import MODULE_PREFIX, history_columns, history_frame
+from ._stored import MODULE_PREFIX, history_columns, history_frame
 from ._training import TrainingMixin
 
 if TYPE_CHECKING:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import torch
 from scvi import REGISTRY_KEYS
 
 from domainvi._compat import SETUP_ARGS_KEY
@@ -13,6 +14,7 @@ from domainvi.errors import InputError
 
 from ._codes import codes
 from ._persistence import PersistenceMixin
+from ._stored import StoredMixin
 from ._training import TrainingMixin
 
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from typing import Self
 
     import numpy as np
-    import torch
     from numpy.typing import NDArray
 
     from domainvi.data import PreparedAnnData
@@ -57,7 +58,36 @@ class Readout:
     order: list[str]
 
 
-class ReadoutMixin(TrainingMixin, PersistenceMixin):
+class LogRowsMixin(StoredMixin):
+    """Log values of rows, and the same model from another seed."""
+
+    def _log_batches(
+        self, work: PreparedAnnData, rows: NDArray[np.int64], batch_size: int
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield log values and domain codes of rows, in order, on the module's device.
+
+        To an encoder without input scaling by domain, all rows are of one domain.
+        """
+        module = self.module
+        for tensors in row_loader(work.manager, rows, batch_size):
+            inputs = module._get_inference_input(tensors)
+            x, factor = inputs["x"].float().to(module.device), inputs["size_factor"]
+            factor = None if factor is None else factor.to(module.device)
+            u = module.log_values(x, module.library_size(x, factor))
+            domain = inputs.get("batch_index", torch.zeros(len(u), 1))
+            yield u, domain.squeeze(-1).long().to(module.device)
+
+    def _retrained(self, seed: int) -> Self:
+        """Train a model with the same parameters on the same rows from another seed."""
+        work = self._require_manager().adata
+        model: Any = type(self)(work, **(self._parameters() | {"seed": seed}))
+        epochs = 1 if self.history_ is None else len(self.history_["train_loss"])
+        accelerator = "cpu" if self.module.device.type == "cpu" else "auto"
+        model.train(max_epochs=epochs, accelerator=accelerator, enable_progress_bar=False)
+        return model
+
+
+class ReadoutMixin(LogRowsMixin, TrainingMixin, PersistenceMixin):
     """The heads of a model with an encoder, a classifier and linear members."""
 
     def _readout(self, work: PreparedAnnData, target: str | None) -> Readout:
@@ -92,24 +122,3 @@ class ReadoutMixin(TrainingMixin, PersistenceMixin):
         names = [found.key] if found.is_numeric else list(found.classes)
         order = names if found.is_numeric else self.target_order_[found.key]
         return Readout(found.key, names, phenotype, not found.is_numeric, n_domains, order)
-
-    def _log_batches(
-        self, work: PreparedAnnData, rows: NDArray[np.int64], batch_size: int
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield log values and domain codes of rows, in order, on the module's device."""
-        module = self.module
-        for tensors in row_loader(work.manager, rows, batch_size):
-            inputs = module._get_inference_input(tensors)
-            x, factor = inputs["x"].float().to(module.device), inputs["size_factor"]
-            factor = None if factor is None else factor.to(module.device)
-            u = module.log_values(x, module.library_size(x, factor))
-            yield u, inputs["batch_index"].squeeze(-1).long().to(module.device)
-
-    def _retrained(self, seed: int) -> Self:
-        """Train a model with the same parameters on the same rows from another seed."""
-        work = self._require_manager().adata
-        model = type(self)(work, **(self._parameters() | {"seed": seed}))
-        epochs = 1 if self.history_ is None else len(self.history_["train_loss"])
-        accelerator = "cpu" if self.module.device.type == "cpu" else "auto"
-        model.train(max_epochs=epochs, accelerator=accelerator, enable_progress_bar=False)
-        return model

@@ -8,26 +8,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
-from scvi import REGISTRY_KEYS
-from scvi.data.fields import LayerField, NumericalJointObsField, NumericalObsField
 
 from domainvi._compat import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY
 from domainvi.data import (
     FACTORS_KEY,
-    Columns,
     Factor,
-    PreparedManager,
     check_likelihood,
-    check_setup,
     describe_matrix,
-    factor_values,
-    prepare,
     row_loader,
     select_matrix,
     to_tensors,
 )
 from domainvi.errors import InputError
 
+from ._factor_rows import check_rows, prepare_factors, register_factors
 from ._rows import RowsMixin
 
 if TYPE_CHECKING:
@@ -41,46 +35,6 @@ if TYPE_CHECKING:
     from domainvi.module import DisentangledVAE
 
 INFERENCE_BATCH = 2048
-# Name of a label column that no user has: factors are registered beside it.
-NO_LABELS = "_no_labels"
-
-
-def prepare_factors(
-    adata: AnnData, setup: dict[str, Any], genes: Sequence[str] | None = None
-) -> PreparedAnnData:
-    """Gather matrix, size factors and factor values from an AnnData object, without touching it.
-
-    Parameters
-    ----------
-    adata
-        The user's object. Columns of factors may be missing: their values then are.
-    setup
-        Arguments of ``setup_anndata``.
-    genes
-        Genes of a trained model, matched by name.
-    """
-    columns = Columns((), NO_LABELS, layer=setup["layer"], size_factor_key=setup["size_factor_key"])
-    work = prepare(adata, columns, reference_genes=genes)
-    factors = [Factor.from_dict(f) for f in setup["factors"]]
-    values = factor_values(adata.obs, factors, setup["unlabeled_category"])
-    for factor, column in zip(factors, values.T, strict=True):
-        work.obs[factor.name] = column
-    return work
-
-
-def register_factors(
-    work: PreparedAnnData, setup_method_args: dict[str, Any], source: dict[str, Any] | None = None
-) -> None:
-    """Register a prepared object with scvi-tools and remember the manager on it."""
-    setup = setup_method_args[SETUP_ARGS_KEY]
-    fields = [
-        LayerField(REGISTRY_KEYS.X_KEY, None, is_count_data=False),
-        NumericalObsField(REGISTRY_KEYS.SIZE_FACTOR_KEY, setup["size_factor_key"], required=False),
-        NumericalJointObsField(FACTORS_KEY, [f["name"] for f in setup["factors"]]),
-    ]
-    manager = PreparedManager(fields=fields, setup_method_args=setup_method_args)
-    manager.register_fields(work, source)
-    work.manager = manager
 
 
 @dataclass(frozen=True)
@@ -152,15 +106,7 @@ class SubspaceMixin(RowsMixin):
     def _prepare_query(self, adata: AnnData, min_overlap: float = 0.5) -> PreparedAnnData:
         """Prepare rows that the model was not set up with; they need no metadata."""
         setup = self._setup
-        check_setup(
-            adata,
-            batch_keys=[],
-            labels_key=None,
-            layer=setup["layer"],
-            size_factor_key=setup["size_factor_key"],
-            require_labels=False,
-            require_domains=False,
-        )
+        check_rows(adata, setup)
         check_likelihood(describe_matrix(select_matrix(adata, setup["layer"])), self.likelihood)
         work = prepare_factors(adata, setup, self.genes)
         arguments = {k: v for k, v in self.registry_.items() if k != FIELD_REGISTRIES_KEY}
