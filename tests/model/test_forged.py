@@ -30,13 +30,26 @@ HOSTILE = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def of_domains() -> dv.DomainVI:
     adata = small_cohorts(n_obs=80, n_genes=60)
     dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
-    model = dv.DomainVI(adata, n_latent=4, n_hidden=8, n_components=8)
+    return dv.DomainVI(adata, n_latent=4, n_hidden=8, n_components=8)
+
+
+def of_factors() -> dv.DisentangledVI:
+    adata = dv.data.synthetic_factors(80, 60, seed=1)
+    dv.DisentangledVI.setup_anndata(adata, factor_groups=adata.uns["factor_groups"])
+    return dv.DisentangledVI(adata, n_hidden=8, n_components=8)
+
+
+MODELS = {"DomainVI": of_domains, "DisentangledVI": of_factors}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    model = MODELS[request.param]()
     model.train(max_epochs=1, batch_size=32, **QUIET)
-    path = tmp_path_factory.mktemp("forged") / "model"
+    path = tmp_path_factory.mktemp("forged") / request.param
     model.save(path)
     return path
 
@@ -52,12 +65,12 @@ def forged(saved: Path, target: Path, content: dict[str, Any]) -> Path:
     return target
 
 
-def load(path: Path) -> bool:
+def load(path: Path, kind: str) -> bool:
     """Load; tell whether that was refused, in time and without much memory."""
     start, message = time.process_time(), ""
     tracemalloc.start()
     try:
-        dv.DomainVI.load(path)
+        getattr(dv, kind).load(path)
     except ModelFileError as error:
         message = str(error)
     assert tracemalloc.get_traced_memory()[1] < MAX_BYTES
@@ -72,9 +85,10 @@ def test_hostile_parameters(saved: Path, tmp_path: Path, name: str, value: Any) 
     content = json.loads((saved / "model.json").read_text())
     content["metadata"]["parameters"][name] = value
     with pytest.raises(ModelFileError, match="do not fit together"):
-        dv.DomainVI.load(forged(saved, tmp_path / "m", content))
+        getattr(dv, saved.name).load(forged(saved, tmp_path / "m", content))
 
 
+@pytest.mark.parametrize("saved", ["DomainVI"], indirect=True)
 @pytest.mark.parametrize("n_members", [10**9, -1, 1, None, "five"])
 def test_hostile_numbers_of_members(saved: Path, tmp_path: Path, n_members: Any) -> None:
     content = json.loads((saved / "model.json").read_text())
@@ -115,7 +129,7 @@ def forge(saved: Path, tmp_path: Path, seed: int, n: int) -> int:
     for _ in range(n):
         content = json.loads((saved / "model.json").read_text())
         edit(rng, content["metadata"])
-        n_refused += load(forged(saved, tmp_path / "m", content))
+        n_refused += load(forged(saved, tmp_path / "m", content), saved.name)
     return n_refused
 
 
