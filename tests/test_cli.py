@@ -298,6 +298,10 @@ def test_benchmark_takes_numbers_and_budgets(folder: Path, capsys) -> None:
     out = capsys.readouterr().out
     assert out.startswith("R2, mean over held-out parts and seeds:\n")
     assert re.search(r"label_budget 3 +0\.\d{3} +-\d\.\d{3}", out)
+    arguments = ["--target", "age", "--methods", "domainvi", "ridge_z", "--max-epochs", "2"]
+    assert benchmark(folder, *arguments, *budgets, "--force") == SUCCESS
+    table = pd.read_csv(folder / "table.csv")
+    assert table["method"].value_counts().to_dict() == {"domainvi": 4, "ridge_z": 4, "mean": 4}
 
 
 def test_benchmark_trains_the_model(folder: Path) -> None:

@@ -33,6 +33,10 @@ def benchmark(
     *,
     batch: Batch,
     labels: Labels,
+    target: Annotated[
+        str | None,
+        Parameter("--target", help="Column to score in place of --labels, DomainVI's main one."),
+    ] = None,
     output: Annotated[Path, Parameter(("--output", "-o"), help="The CSV table to write.")],
     protocol: Annotated[
         tuple[str, ...],
@@ -102,6 +106,7 @@ def benchmark(
                 adata,
                 batch_key=batch,
                 labels_key=labels,
+                target_key=target,
                 unlabeled_category=unlabeled,
                 protocol=cast("tuple[Protocol, ...]", protocol),
                 methods=methods,
