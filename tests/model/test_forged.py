@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import shutil
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from tests.documents import edit
 
 import domainvi as dv
 from domainvi.errors import ModelFileError
@@ -97,38 +97,12 @@ def test_hostile_numbers_of_members(saved: Path, tmp_path: Path, n_members: Any)
         dv.DomainVI.load(forged(saved, tmp_path / "m", content))
 
 
-def places(value: Any, path: tuple = ()) -> list[tuple]:
-    """Every place in a JSON document."""
-    items = value.items() if isinstance(value, dict) else ()
-    items = enumerate(value) if isinstance(value, list) else items
-    return [path] + [place for key, child in items for place in places(child, (*path, key))]
-
-
-def edit(rng: np.random.Generator, document: Any) -> None:
-    """Replace, delete or double one place."""
-    found = places(document)[1:]
-    *path, last = found[rng.integers(len(found))]
-    holder = document
-    for key in path:
-        holder = holder[key]
-    action = rng.integers(3)
-    if action == 0:
-        holder[last] = copy.deepcopy(JUNK[rng.integers(len(JUNK))])
-    elif action == 1:
-        del holder[last]
-    else:
-        value = document
-        for key in found[rng.integers(len(found))]:
-            value = value[key]
-        holder[last] = copy.deepcopy(value)
-
-
 def forge(saved: Path, tmp_path: Path, seed: int, n: int) -> int:
     rng = np.random.default_rng(seed)
     n_refused = 0
     for _ in range(n):
         content = json.loads((saved / "model.json").read_text())
-        edit(rng, content["metadata"])
+        edit(rng, content["metadata"], JUNK)
         n_refused += load(forged(saved, tmp_path / "m", content), saved.name)
     return n_refused
 
