@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scvi.train import TrainRunner
 
 from domainvi.data import TransferDataModule, stratified_split
-from domainvi.errors import InputError
 from domainvi.train import (
     Concept,
     DisentangledTrainingPlan,
+    Keeper,
     erasure_map,
     log_rows,
-    seeded,
     set_library,
     start_disentangled,
     subsample,
 )
 
+from ._running import RunMixin, check_checkpoint_arguments
 from ._subspaces import SubspaceMixin
 from ._training import check_training_arguments
 
 if TYPE_CHECKING:
+    import os
+
     from numpy.typing import NDArray
 
     from domainvi.data import PreparedAnnData
 
 DEFAULT_EPOCHS = 40
-PATIENCE = 10
 
 
-class DisentangledTrainingMixin(SubspaceMixin):
+class DisentangledTrainingMixin(SubspaceMixin, RunMixin):
     """``train`` for models with subspaces."""
 
     def train(
@@ -46,6 +45,9 @@ class DisentangledTrainingMixin(SubspaceMixin):
         batch_size: int = 128,
         early_stopping: bool = False,
         plan_kwargs: dict[str, Any] | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        checkpoint_every: int = 1,
+        resume: bool = False,
         **trainer_kwargs: Any,
     ) -> None:
         """Train the model.
@@ -68,6 +70,8 @@ class DisentangledTrainingMixin(SubspaceMixin):
         plan_kwargs
             Arguments of :class:`~domainvi.train.DisentangledTrainingPlan`: learning rate and
             weights of the terms.
+        checkpoint_dir, checkpoint_every, resume
+            As for :meth:`domainvi.DomainVI.train`.
         **trainer_kwargs
             Arguments of :class:`scvi.train.Trainer`.
 
@@ -81,46 +85,54 @@ class DisentangledTrainingMixin(SubspaceMixin):
             If an argument is out of range, before anything is changed.
         TrainingError
             If a loss becomes NaN or infinite.
+        ModelFileError
+            If a checkpoint cannot be written, or is damaged.
+        KeyboardInterrupt
+            After Ctrl-C, which ends training after the current step; the model has the weights of
+            its best epoch and can be used.
         """
-        check_training_arguments(max_epochs, train_size, batch_size, {})
         arguments = {**(plan_kwargs or {})}
-        known = set(inspect.signature(DisentangledTrainingPlan).parameters) - {"module", "n_steps"}
-        if unknown := sorted(set(arguments) - known):
-            msg = f"plan_kwargs has {', '.join(unknown)}; it takes {', '.join(sorted(known))}."
-            raise InputError(msg)
+        check_training_arguments(
+            DisentangledTrainingPlan, max_epochs, train_size, batch_size, arguments
+        )
+        check_checkpoint_arguments(checkpoint_dir, checkpoint_every, resume)
         work = self._validate_anndata()
-        strata = self._strata(work)
-        train_idx, val_idx = stratified_split(*strata, 1 - train_size, self.seed)
+        order = work.order
+        domain, label = (codes[order] for codes in self._strata(work))
+        split = stratified_split(domain, label, 1 - train_size, self.seed)
+        train_idx, val_idx = order[split[0]], order[split[1]]
+        max_epochs = DEFAULT_EPOCHS if max_epochs is None else max_epochs
+        settings = (max_epochs, train_size, batch_size, early_stopping, arguments)
+        metadata = {"factors": self._values(work)}
+        files = self._checkpoint_files(work, settings, metadata, checkpoint_dir, resume)
         if not self.is_scaled_:
-            drawn = subsample(*strata, self.seed)
+            drawn = order[subsample(domain, label, self.seed)]
             set_library(self.module, work, drawn)
             start_disentangled(self.module, log_rows(self.module, work, drawn))
             self.is_scaled_ = True
         data = TransferDataModule(
             work.manager, train_idx, val_idx, unweighted, batch_size, self.seed
         )
-        max_epochs = DEFAULT_EPOCHS if max_epochs is None else max_epochs
-        plan = DisentangledTrainingPlan(
-            self.module, n_steps=max_epochs * len(data.sampler), **arguments
-        )
-        runner = TrainRunner(
-            self,
-            training_plan=plan,
-            data_splitter=data,
+        plan = DisentangledTrainingPlan(self.module, n_steps=0, **arguments)
+
+        def judge() -> None:
+            if plan.adversary_weight > 0 and self.module.alignment.kind != "none":
+                self._fit_erasure(work)
+            self._fit_priors(work)
+            self._fit_errors(work, val_idx if len(val_idx) else train_idx)
+
+        self._run(
+            plan,
+            data,
+            Keeper(data, checkpoint_dir, checkpoint_every),
+            judge,
             max_epochs=max_epochs,
+            early_stopping=early_stopping,
+            files=files,
             accelerator=accelerator,
             devices=devices,
-            early_stopping=early_stopping and len(val_idx) > 0,
-            early_stopping_monitor="validation_loss",
-            early_stopping_patience=PATIENCE,
-            **trainer_kwargs,
+            trainer_kwargs=trainer_kwargs,
         )
-        with seeded(self.seed):
-            runner()
-        if plan.adversary_weight > 0 and self.module.alignment.kind != "none":
-            self._fit_erasure(work)
-        self._fit_priors(work)
-        self._fit_errors(work, val_idx if len(val_idx) else train_idx)
 
     def _strata(self, work: PreparedAnnData) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Levels by which rows are split: of the first factor of the second and first group."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from scvi import REGISTRY_KEYS
-from scvi.train import TrainRunner
 
 from domainvi.data import (
     TransferDataModule,
@@ -29,11 +28,10 @@ from domainvi.train import (
     set_library,
     source_domains,
     subsample,
-    trainer_arguments,
 )
 
 from ._codes import codes
-from ._running import RunMixin, check_checkpoint_arguments, with_keeper
+from ._running import RunMixin, check_checkpoint_arguments
 from ._target_training import TargetTrainingMixin
 
 if TYPE_CHECKING:
@@ -125,7 +123,9 @@ class TrainingMixin(RunMixin, TargetTrainingMixin):
         When no epoch was finished, an interrupted model keeps the weights that it had reached, and
         otherwise it is as it was before.
         """
-        check_training_arguments(max_epochs, train_size, batch_size, plan_kwargs or {})
+        check_training_arguments(
+            DomainTrainingPlan, max_epochs, train_size, batch_size, plan_kwargs or {}
+        )
         check_checkpoint_arguments(checkpoint_dir, checkpoint_every, resume)
         if self.targets and is_distributed(trainer_kwargs):
             # Processes wait for each other's figures, and a batch may have no value of a target.
@@ -143,7 +143,8 @@ class TrainingMixin(RunMixin, TargetTrainingMixin):
         max_epochs = DEFAULT_EPOCHS if max_epochs is None else max_epochs
         plan_arguments = self._align_as_audited(domain, label, force_alignment, plan_kwargs)
         settings = (max_epochs, train_size, batch_size, early_stopping, plan_arguments)
-        files = self._checkpoint_files(work, settings, checkpoint_dir, resume)
+        metadata = {"cohorts": domain, "labels": label}
+        files = self._checkpoint_files(work, settings, metadata, checkpoint_dir, resume)
         if not self.is_scaled_:
             self._fit_scaling(work, is_source)
         self._set_support(work, label)
@@ -156,26 +157,25 @@ class TrainingMixin(RunMixin, TargetTrainingMixin):
             work.manager, train_idx, val_idx, weigh, batch_size, self.seed, teacher
         )
         plan = DomainTrainingPlan(self.module, n_steps=0, **plan_arguments)
-        keeper = Keeper(data, checkpoint_dir, checkpoint_every)
-        stopping = early_stopping and len(val_idx) > 0
-        others = with_keeper(trainer_kwargs, keeper, files)
-        runner = TrainRunner(
-            self,
-            training_plan=plan,
-            data_splitter=data,
-            max_epochs=max_epochs,
-            **trainer_arguments(accelerator, devices, stopping, others),
-        )
-        # The trainer knows how many processes there are, and so how many steps.
-        data.sampler.share_among(runner.trainer.num_devices * runner.trainer.num_nodes)
-        plan.n_steps = max_epochs * len(data.sampler)
         align = self.module.alignment.kind == "conditional" and plan.adversary_weight > 0
 
         def judge() -> None:
-            self._judge(domain, label, align=align)
-            self._judge_targets(work)
+            if self.n_reference_domains_ is None:
+                self._judge(domain, label, align=align)
+                self._judge_targets(work)
 
-        self._run(runner, keeper, judge)
+        self._run(
+            plan,
+            data,
+            Keeper(data, checkpoint_dir, checkpoint_every),
+            judge,
+            max_epochs=max_epochs,
+            early_stopping=early_stopping,
+            files=files,
+            accelerator=accelerator,
+            devices=devices,
+            trainer_kwargs=trainer_kwargs,
+        )
 
     def _align_as_audited(
         self,
@@ -234,10 +234,14 @@ class TrainingMixin(RunMixin, TargetTrainingMixin):
 
 
 def check_training_arguments(
-    max_epochs: int | None, train_size: float, batch_size: int, plan_kwargs: dict[str, Any]
+    plan: type[DomainTrainingPlan],
+    max_epochs: int | None,
+    train_size: float,
+    batch_size: int,
+    plan_kwargs: dict[str, Any],
 ) -> None:
     """Refuse numbers out of range, and arguments that the training plan does not have."""
-    known = set(inspect.signature(DomainTrainingPlan).parameters) - {"module", "n_steps"}
+    known = set(inspect.signature(plan).parameters) - {"module", "n_steps"}
     if unknown := sorted(set(plan_kwargs) - known):
         msg = f"plan_kwargs has {', '.join(unknown)}; it takes {', '.join(sorted(known))}."
         raise InputError(msg)
