@@ -58,8 +58,7 @@ def test_every_factor_is_predicted_without_metadata(adata, model):
     for factor in ("tissue", "state", "platform", "study"):
         found = model.predict(bare, factor=factor)
         known = fresh.obs[factor].notna()
-        # On few rows; test_disentangled_truth.py asks more of more rows.
-        assert (found == fresh.obs[factor].astype(str))[known].mean() > 0.9
+        assert (found == fresh.obs[factor].astype(str))[known].mean() >= 0.95
         assert np.array_equal(found, model.predict(fresh, factor=factor))
     age = model.predict(bare, factor="age", soft=True)
     known = fresh.obs["age"].notna()

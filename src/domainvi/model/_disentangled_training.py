@@ -89,6 +89,7 @@ class DisentangledTrainingMixin(SubspaceMixin):
             msg = f"plan_kwargs has {', '.join(unknown)}; it takes {', '.join(sorted(known))}."
             raise InputError(msg)
         work = self._validate_anndata()
+        self._reset_erasure()
         strata = self._strata(work)
         train_idx, val_idx = stratified_split(*strata, 1 - train_size, self.seed)
         if not self.is_scaled_:
@@ -129,10 +130,16 @@ class DisentangledTrainingMixin(SubspaceMixin):
         label, domain = (self.factors[k].codes(values[:, k]) for k in first[:2])
         return domain + 1, label
 
+    @torch.no_grad()
+    def _reset_erasure(self) -> None:
+        """Train on the latents as the encoder makes them."""
+        self.module.erasure.copy_(torch.eye(self.module.n_latent))
+        self.module.erasure_centre.zero_()
+
     @torch.inference_mode()
     def _fit_erasure(self, work: PreparedAnnData) -> None:
         """Project out of each subspace what is left of the factors of other groups."""
-        values, mean = self._values(work), self._encode(work).mean
+        values, (mean, metadata) = self._values(work), self._with_metadata(work)
         codes = [f.codes(values[:, k]) for k, f in enumerate(self.factors)]
         foreign, blocks = self.module.alignment.foreign(), self.module.alignment.blocks
         for name in self.subspaces:
@@ -142,7 +149,8 @@ class DisentangledTrainingMixin(SubspaceMixin):
                 Concept(codes[k], self.factors[k].n_levels, None if s is None else codes[s])
                 for k, s in own.items()
             ]
-            matrix, centre = erasure_map(mean[:, at], concepts)
+            given = metadata[name].numpy() if name in metadata else None
+            matrix, centre = erasure_map(mean[:, at].numpy(), concepts, given)
             self.module.erasure[at, at] = torch.from_numpy(matrix).float()
             self.module.erasure_centre[at] = torch.from_numpy(centre).float()
 
@@ -152,16 +160,20 @@ class DisentangledTrainingMixin(SubspaceMixin):
 
         This is what maximises the ELBO given encoder and heads.
         """
-        out = self._encode(work)
-        values = torch.from_numpy(self._values(work))
-        scores = [torch.from_numpy(s) for s in out.scores]
-        metadata = self.module.metadata(values, scores)
-        blocks = self.module.split(torch.from_numpy(out.mean))
+        mean, metadata = self._with_metadata(work)
+        blocks = self.module.split(mean)
         for name in self.groups:
             fit = torch.linalg.lstsq(metadata[name], blocks[name], driver="gelsd").solution
             self.module.get_parameter(f"priors.{name}.weight").copy_(fit.T)
         means = torch.cat([metadata[name].mean(dim=0) for name in self.groups])
         self.module.factor_mean.copy_(means)
+
+    def _with_metadata(self, work: PreparedAnnData) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Posterior means, and the metadata of each group, expected where they are missing."""
+        out = self._encode(work)
+        scores = [torch.from_numpy(s) for s in out.scores]
+        metadata = self.module.metadata(torch.from_numpy(self._values(work)), scores)
+        return torch.from_numpy(out.mean), metadata
 
     def _fit_errors(self, work: PreparedAnnData, rows: NDArray[np.int64]) -> None:
         """Keep the standard error of each numeric factor, from the rows that were held out."""
