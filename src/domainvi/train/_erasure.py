@@ -77,14 +77,14 @@ def erasure_map(
     values, vectors = np.linalg.eigh(covariance)
     root = np.sqrt(np.maximum(values, RIDGE * values.max() + 1e-12))
     whiten, colour = vectors / root, vectors * root
-    given = np.zeros((len(z), 0)) if given is None else given
+    own = np.zeros((len(z), 0)) if given is None else given.astype(np.float64)
     found = [np.zeros((z.shape[1], 0))]
     for concept in concepts:
         rows, levels = _levels(concept)
         if not len(rows):
             continue
         stratum = None if concept.stratum is None else concept.stratum[rows]
-        known = _centre(given[rows], stratum)
+        known = _centre(own[rows], stratum)
         rest = _residual(_centre(z[rows] @ whiten, stratum), known)
         u, c, _ = np.linalg.svd(rest.T @ _residual(_centre(levels, stratum), known) / len(rows))
         variance = np.square(rest).sum() / len(rows)
@@ -116,6 +116,6 @@ def _centre(x: NDArray[np.float64], stratum: NDArray[np.int64] | None) -> NDArra
     return out
 
 
-def _residual(x: NDArray[np.float64], given: NDArray[np.floating]) -> NDArray[np.float64]:
+def _residual(x: NDArray[np.float64], given: NDArray[np.float64]) -> NDArray[np.float64]:
     """Take out of centred columns what a regression on others explains."""
     return x - given @ np.linalg.lstsq(given, x, rcond=None)[0] if given.shape[1] else x
