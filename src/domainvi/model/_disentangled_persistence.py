@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class DisentangledPersistenceMixin(SubspaceMixin, StoredMixin):
     """``save`` and ``load``. Columns of factors may be missing in the data that are attached."""
 
-    plain_state = ("is_trained_", "is_scaled_", "errors_")
+    plain_state = ("is_trained_", "is_scaled_", "errors_", "calibrations_")
 
     @classmethod
     def _attach(cls, adata: AnnData, registry: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from domainvi.train import (
     subsample,
 )
 
+from ._judgement import fit_calibration
 from ._subspaces import SubspaceMixin
 from ._training import check_training_arguments
 
@@ -121,7 +122,7 @@ class DisentangledTrainingMixin(SubspaceMixin):
         if plan.adversary_weight > 0 and self.module.alignment.kind != "none":
             self._fit_erasure(work)
         self._fit_priors(work)
-        self._fit_errors(work, val_idx if len(val_idx) else train_idx)
+        self._fit_errors(work, train_idx, val_idx)
 
     def _strata(self, work: PreparedAnnData) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Levels by which rows are split: of the first factor of the second and first group."""
@@ -175,14 +176,27 @@ class DisentangledTrainingMixin(SubspaceMixin):
         metadata = self.module.metadata(torch.from_numpy(self._values(work)), scores)
         return torch.from_numpy(out.mean), metadata
 
-    def _fit_errors(self, work: PreparedAnnData, rows: NDArray[np.int64]) -> None:
-        """Keep the standard error of each numeric factor, from the rows that were held out."""
+    def _fit_errors(
+        self,
+        work: PreparedAnnData,
+        train_idx: NDArray[np.int64],
+        val_idx: NDArray[np.int64],
+    ) -> None:
+        """Fit standard errors of numbers and temperatures of levels to the rows held out.
+
+        Without any, errors are those of the training rows and probabilities stay as they are.
+        """
+        rows = val_idx if len(val_idx) else train_idx
         values, out = self._values(work)[rows], self._encode(work, rows)
-        self.errors_ = {}
+        self.errors_, self.calibrations_ = {}, {}
         for k, factor in enumerate(self.factors):
             if factor.is_numeric:
                 error = (out.scores[k][:, 0] - values[:, k])[np.isfinite(values[:, k])]
                 self.errors_[factor.name] = float(np.sqrt(np.mean(error**2))) * factor.scale
+            else:
+                held_out = np.full(len(rows), len(val_idx) > 0)
+                fitted = fit_calibration(out.scores[k], factor.codes(values[:, k]), held_out)
+                self.calibrations_[factor.name] = fitted.to_dict()
 
 
 def unweighted(rows: NDArray[np.int64]) -> NDArray[np.float64]:
