@@ -60,3 +60,7 @@ def test_subspaces_know_their_own_factors_and_no_others(rows, without, independe
     assert min(gain) > 0
     assert ttest_1samp(gain, 0, alternative="greater").pvalue < 0.05
     assert np.mean(gain) > 0.1
+    # The term does part of this on its own, without the projection after training.
+    model._reset_erasure()
+    alone = probes(model, fresh)[1]
+    assert np.mean([without[key] - alone[key] for key in between]) > 0
