@@ -25,11 +25,14 @@ def say_predictions(
     say: Results, model: "DomainVI", adata: "AnnData", targets: Sequence[str]
 ) -> None:
     """Say what the labels and further phenotypes are, and what speaks against believing it."""
-    from domainvi.tl._cautions import annotated_rows, cautions_of_rows, find_cautions
+    from domainvi.model._cautions import annotated_rows, cautions_of_rows, find_cautions
 
-    labels = adata.uns[keys.RESULTS]["labels_key"]
+    summary = adata.uns[keys.RESULTS]
+    labels = summary["labels_key"]
     _say_classes(say, adata, labels)
-    cautions = find_cautions(model, annotated_rows(adata, labels), adata.uns[keys.RESULTS])
+    # Of the rows at hand: a query was annotated together with its reference.
+    summary["cautions"] = find_cautions(model, annotated_rows(adata, labels), summary)
+    cautions = summary["cautions"].tolist()
     for key in targets:
         if keys.unknown(key) in adata.obs:
             _say_classes(say, adata, key)

@@ -15,7 +15,7 @@ import pandas as pd
 from domainvi import _keys as keys
 from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.metrics import accuracy, balanced_accuracy, macro_f1
-from domainvi.tl._cautions import UNSURE, annotated_rows, find_cautions
+from domainvi.model._cautions import UNSURE, annotated_rows, find_cautions
 from domainvi.trust import Flagged
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def gather(model: DomainVI, adata: AnnData, *, own: bool, truth: str | None, n_g
     batch = setup["batch_key"] if isinstance(setup["batch_key"], str) else setup["batch_key"][0]
     summary = adata.uns[keys.RESULTS]
     rows = _rows(adata, key, batch)
-    cautions = find_cautions(model, rows, summary)
+    cautions = find_cautions(model, rows, summary).tolist()
     refused = model.audit_.get("verdict") == "refused"
     unseen = _unseen(model, adata, own)
     now = datetime.datetime.now(datetime.UTC)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from domainvi import _keys as keys
@@ -11,8 +12,9 @@ from domainvi.trust import Flagged
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from numpy.typing import NDArray
 
-    from domainvi import DomainVI
+    from ._annotation import AnnotationMixin
 
 # Rows under this probability of their class are called unsure.
 UNSURE = 0.6
@@ -31,7 +33,9 @@ def annotated_rows(adata: AnnData, key: str) -> pd.DataFrame:
     )
 
 
-def find_cautions(model: DomainVI, rows: pd.DataFrame, summary: dict[str, Any]) -> list[str]:
+def find_cautions(
+    model: AnnotationMixin, rows: pd.DataFrame, summary: dict[str, Any]
+) -> NDArray[np.str_]:
     """Say what speaks against trusting the predictions, each with its figures.
 
     Parameters
@@ -41,7 +45,11 @@ def find_cautions(model: DomainVI, rows: pd.DataFrame, summary: dict[str, Any]) 
     rows
         What :func:`annotated_rows` returned.
     summary
-        What `annotate` wrote to ``uns``.
+        What `annotate` writes to ``uns``.
+
+    Returns
+    -------
+    Sentences, as text that h5ad can hold; none where nothing was found.
     """
     found = []
     if model.guard_.get("alignment") == "off":
@@ -51,13 +59,14 @@ def find_cautions(model: DomainVI, rows: pd.DataFrame, summary: dict[str, Any]) 
     twin = float(model.guard_.get("twin_share", 0.0))
     if twin > _MANY_TWIN:
         found.append(
-            f"Two readings of the target disagree on many rows; the un-adapted classifier keeps "
-            f"{twin:.0%} of the vote."
+            f"Two readings of the target disagree on many rows, so {twin:.0%} of the vote stays "
+            "with a classifier that was not adapted to it. Labels may be wrong and confidence too high: "
+            "check some rows, or label a few of each class."
         )
     missing = len(model.genes) - int(summary.get("genes_matched", len(model.genes)))
     if missing:
         found.append(f"{missing} of the model's {len(model.genes)} genes are missing here.")
-    return found
+    return np.array(found, dtype=str)
 
 
 def cautions_of_rows(rows: pd.DataFrame) -> list[str]:
