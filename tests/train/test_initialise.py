@@ -210,8 +210,8 @@ def test_starting_values_need_one_copy_of_the_rows_in_double_precision(planted):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     copy = 8 * rows.x.size
-    # The copy that components are made of; besides it a few components of each row.
-    assert copy < peak < 2 * copy
+    # The copy that components are made of; besides it the components themselves, an eighth a view.
+    assert copy < peak < 2.5 * copy
 
 
 def test_rows_are_freed_before_members_are_fitted(planted, monkeypatch):
