@@ -151,8 +151,7 @@ def fit_twin(rows: TrainingRows, table: Table) -> tuple[LinearMember, NDArray[np
     s = standardise(rows.x[known], rows.domain[known], table, 1.0)
     coef, intercept = logistic(s, label, weight, rows.n_classes, strength=0.01)
     scores = [
-        standardise(rows.x[some], rows.domain[some], table) @ coef
-        for some in blocks(len(rows.x))
+        standardise(rows.x[some], rows.domain[some], table) @ coef for some in blocks(len(rows.x))
     ]
     return LinearMember(table, coef, intercept, 1.0), softmax(np.concatenate(scores) + intercept)
 
