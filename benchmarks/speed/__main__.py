@@ -22,8 +22,8 @@ MEASURES = {
     "scaling": measures.scaling,
     "loading": loading.loading,
     "memory": partial(memory.peaks, "scanvi", 50_000),
-    "h5ad": partial(memory.peaks, "h5ad", 1_000_000),
-    "zarr": partial(memory.peaks, "zarr", 1_000_000),
+    "h5ad": partial(memory.peaks, "h5ad", 1_000_000, 1),
+    "zarr": partial(memory.peaks, "zarr", 1_000_000, 1),
     "accuracy": accuracy.times,
     "startup": startup.startup,
 }

@@ -52,6 +52,7 @@ def step_flops(model: Any) -> float:
     model.train(
         max_epochs=1,
         max_steps=COUNTED_STEP + 2,
+        early_stopping=False,
         callbacks=[counter],
         enable_progress_bar=False,
         logger=False,

@@ -55,7 +55,7 @@ def components(
 
 
 def logistic(
-    features: NDArray[np.float64],
+    features: NDArray[np.floating],
     label: NDArray[np.int64],
     weight: NDArray[np.float64],
     n_classes: int,
