@@ -41,12 +41,15 @@ class TargetTrainingMixin(JudgementMixin):
     def _fit_targets(
         self,
         work: PreparedAnnData,
+        x: NDArray[np.float32],
         rows: TrainingRows,
         drawn: NDArray[np.int64],
     ) -> None:
-        """Fit the linear members on the rows ``drawn``."""
+        """Fit the linear members on the rows ``drawn``, whose log values are ``x``."""
+        if self.module.targets is None:
+            return
         genes = leading_genes(rows, MAX_GENES)
-        u, domain = torch.from_numpy(rows.x), torch.from_numpy(rows.domain)
+        u, domain = torch.from_numpy(x), torch.from_numpy(rows.domain)
         device = self.module.device
         s = self.module.standardised_by_domain(u.to(device), domain.to(device)).cpu().numpy()
         s = s[:, genes]
