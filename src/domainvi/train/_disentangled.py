@@ -9,7 +9,7 @@ import torch
 
 from ._initialise import leading_genes, set_baseline, set_projection
 from ._plan import DomainTrainingPlan, own_rate
-from ._tables import TrainingRows, domain_table, standardise
+from ._tables import TrainingRows, domain_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,6 +100,7 @@ def start_disentangled(module: DisentangledVAE, x: NDArray[np.float32]) -> None:
     table = domain_table(rows)
     module.standardiser.is_shared.fill_(True)
     module.standardiser.set_tables(*(torch.as_tensor(t, dtype=torch.float32) for t in table))
-    set_projection(module, standardise(x, same, table), leading_genes(rows))
+    genes = leading_genes(rows)
+    set_projection(module, rows.with_genes(genes), table, genes)
     if module.counts:
         set_baseline(module, rows)
