@@ -20,6 +20,7 @@ from domainvi.errors import InputError
 
 from ._disk import DiskMatrix, computed, stays_on_disk
 from ._genes import align_genes
+from ._sparse import canonical
 from ._targets import Target, find_targets, target_column
 
 if TYPE_CHECKING:
@@ -160,10 +161,10 @@ def prepare(
 
 
 def _in_memory(matrix: Any) -> Any:
-    """Read backed matrices, and bring sparse ones to CSR, which serves rows quickly."""
+    """Read backed matrices, and bring sparse ones to canonical CSR, which serves rows quickly."""
     matrix = matrix.to_memory() if hasattr(matrix, "to_memory") else computed(matrix)
     if sparse.issparse(matrix):
-        matrix = matrix if matrix.format == "csr" else matrix.tocsr()
+        matrix = canonical(matrix if matrix.format == "csr" else matrix.tocsr())
         return matrix.astype(np.float32) if matrix.dtype == bool else matrix
     matrix = np.asarray(matrix)
     return matrix.astype(np.float32) if matrix.dtype == bool else matrix
