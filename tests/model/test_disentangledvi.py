@@ -78,7 +78,7 @@ def test_genes_go_by_name_and_missing_ones_are_masked(adata, model):
     some = adata[:, :40].copy()
     agree = model.predict(some, factor="tissue") == model.predict(factor="tissue")
     assert agree.mean() > 0.8
-    with pytest.raises(InputError, match="lacks 20 genes"):
+    with pytest.raises(InputError, match="lack 20 of 60 genes"):
         model.get_variance_shares(some)
 
 

@@ -130,6 +130,33 @@ def test_another_training_is_refused(cohorts, tmp_path):
         fresh(cohorts).train(**FIT, checkpoint_dir=tmp_path / "model", resume=True)
 
 
+@pytest.mark.parametrize("part", ["X", "age", "sex"])
+def test_a_training_on_other_data_is_refused(cohorts, tmp_path, part):
+    def made(seed):
+        adata, rng = cohorts(), np.random.default_rng(0)
+        adata.obs["age"] = rng.normal(50, 10, adata.n_obs)
+        adata.obs["sex"] = rng.choice(["f", "m"], adata.n_obs)
+        order = np.random.default_rng(seed).permutation(adata.n_obs) if seed else slice(None)
+        if part == "X":
+            adata.X = np.asarray(adata.X)[order]
+        else:
+            adata.obs[part] = adata.obs[part].to_numpy()[order]
+        dv.DomainVI.setup_anndata(
+            adata,
+            batch_key="domain",
+            labels_key="label",
+            target_keys=["age"],
+            categorical_covariate_keys=["sex"],
+        )
+        return dv.DomainVI(adata, **SMALL)
+
+    fit = {**FIT, "max_epochs": 1, "checkpoint_dir": tmp_path / "c"}
+    made(0).train(**fit)
+    with pytest.raises(InputError, match="is of a training with other"):
+        made(1).train(**fit, resume=True)
+    made(0).train(**fit, resume=True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -7,6 +7,7 @@ goes to this private object, which shares the expression matrix where its format
 from __future__ import annotations
 
 import logging
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from mudata import MuData
 from scipy import sparse
 
 from domainvi.errors import InputError
@@ -71,6 +73,8 @@ class PreparedAnnData(AnnData):
     on_disk: DiskMatrix | None = None
     # How each cohort that was not in training is standardised, in words.
     scaling_notes: dict[str, str]
+    # Of the values at the time; a matrix in memory is shared with the user's object.
+    checksum: int
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
@@ -154,10 +158,51 @@ def prepare(
         is_same = alignment is None or alignment.is_identity
         work.on_disk = DiskMatrix(matrix, None if is_same else alignment)
     work.gene_mask = mask
-    work.scaling_notes = {}
+    work.scaling_notes, work.checksum = {}, 0 if on_disk else checksum(matrix)
     if isinstance(adata, FlatAnnData):
         work.obsm[MODALITIES], work.gene_mask = adata.obsm[MODALITIES], adata.gene_mask
     return work
+
+
+def checksum(matrix: Any) -> int:
+    """Checksum of values spread evenly over a matrix in memory: all of them, or some 2**18."""
+    step = 1 + matrix.size // 2**18
+    values = matrix.data[::step] if sparse.issparse(matrix) else matrix[::step]
+    return zlib.crc32(np.ascontiguousarray(values).tobytes())
+
+
+def check_unchanged(adata: AnnData | MuData, work: PreparedAnnData) -> None:
+    """Refuse an object whose rows or values are no longer those that were set up.
+
+    Parameters
+    ----------
+    adata
+        The user's object.
+    work
+        What was prepared from it. Of a MuData it may have some of the rows.
+
+    Raises
+    ------
+    InputError
+        If rows were removed, reordered or renamed, or values changed in place.
+    """
+    names, known = adata.obs_names, work.obs_names
+    if isinstance(adata, MuData) and len(names) > len(known):
+        names = names[names.isin(known)]
+    change = ""
+    if len(names) != len(known):
+        change = f"it has {len(names)} rows, and had {len(known)}"
+    elif not names.equals(known):
+        change = "its rows have other names, or another order"
+    elif work.on_disk is None and checksum(work.X) != work.checksum:
+        change = "its values were changed in place"
+    if change:
+        msg = (
+            f"The data were changed since they were set up: {change}. Pass a copy, such as "
+            "model.predict(adata.copy()), to have them read anew, or call setup_anndata again "
+            "and make a new model."
+        )
+        raise InputError(msg)
 
 
 def _in_memory(matrix: Any) -> Any:

@@ -91,35 +91,43 @@ class DisentangledTrainingMixin(SubspaceMixin, RunMixin):
             After Ctrl-C, which ends training after the current step; the model has the weights of
             its best epoch and can be used.
         """
-        arguments = {**(plan_kwargs or {})}
+        plan_arguments = {**(plan_kwargs or {})}
         check_training_arguments(
-            DisentangledTrainingPlan, max_epochs, train_size, batch_size, arguments
+            DisentangledTrainingPlan, max_epochs, train_size, batch_size, plan_arguments
         )
         check_checkpoint_arguments(checkpoint_dir, checkpoint_every, resume)
         work = self._validate_anndata()
+        self._check_genes(work, "train")
         order = work.order
         domain, label = (codes[order] for codes in self._strata(work))
         split = stratified_split(domain, label, 1 - train_size, self.seed)
         train_idx, val_idx = order[split[0]], order[split[1]]
         max_epochs = DEFAULT_EPOCHS if max_epochs is None else max_epochs
-        settings = (max_epochs, train_size, batch_size, early_stopping, arguments)
-        metadata = {"factors": self._values(work)}
-        files = self._checkpoint_files(work, settings, metadata, checkpoint_dir, resume)
+        arguments = {
+            "max_epochs": max_epochs,
+            "train_size": train_size,
+            "batch_size": batch_size,
+            "early_stopping": early_stopping,
+            "plan_kwargs": plan_arguments,
+        }
+        files = self._checkpoint_files(work, arguments, checkpoint_dir, resume)
+        self.training_ = arguments
         if not self.is_scaled_:
             drawn = order[subsample(domain, label, self.seed)]
             set_library(self.module, work, drawn)
             start_disentangled(self.module, log_rows(self.module, work, drawn))
             self.is_scaled_ = True
+        self._forget_erasure()
         data = TransferDataModule(
             work.manager, train_idx, val_idx, unweighted, batch_size, self.seed
         )
-        plan = DisentangledTrainingPlan(self.module, n_steps=0, **arguments)
+        plan = DisentangledTrainingPlan(self.module, n_steps=0, **plan_arguments)
 
         def judge() -> None:
             if plan.adversary_weight > 0 and self.module.alignment.kind != "none":
                 self._fit_erasure(work)
             self._fit_priors(work)
-            self._fit_errors(work, val_idx if len(val_idx) else train_idx)
+            self._fit_errors(work, train_idx, val_idx)
 
         self._run(
             plan,
@@ -140,6 +148,11 @@ class DisentangledTrainingMixin(SubspaceMixin, RunMixin):
         first = [next(k for k, f in enumerate(self.factors) if f.group == g) for g in self.groups]
         label, domain = (self.factors[k].codes(values[:, k]) for k in first[:2])
         return domain + 1, label
+
+    def _forget_erasure(self) -> None:
+        """Let the encoder answer unprojected, so that training starts from what it learnt."""
+        self.module.erasure.copy_(torch.eye(len(self.module.erasure)))
+        self.module.erasure_centre.zero_()
 
     @torch.inference_mode()
     def _fit_erasure(self, work: PreparedAnnData) -> None:
@@ -175,14 +188,21 @@ class DisentangledTrainingMixin(SubspaceMixin, RunMixin):
         means = torch.cat([metadata[name].mean(dim=0) for name in self.groups])
         self.module.factor_mean.copy_(means)
 
-    def _fit_errors(self, work: PreparedAnnData, rows: NDArray[np.int64]) -> None:
-        """Keep the standard error of each numeric factor, from the rows that were held out."""
-        values, out = self._values(work)[rows], self._encode(work, rows)
+    def _fit_errors(
+        self, work: PreparedAnnData, train_idx: NDArray[np.int64], val_idx: NDArray[np.int64]
+    ) -> None:
+        """Keep the standard error of each numeric factor, from held-out rows that have it.
+
+        Where none has, from the rows of training.
+        """
+        values, scores = self._values(work), self._encode(work).scores
         self.errors_ = {}
         for k, factor in enumerate(self.factors):
             if factor.is_numeric:
-                error = (out.scores[k][:, 0] - values[:, k])[np.isfinite(values[:, k])]
-                self.errors_[factor.name] = float(np.sqrt(np.mean(error**2))) * factor.scale
+                error = scores[k][:, 0] - values[:, k]
+                held_out = error[val_idx][np.isfinite(error[val_idx])]
+                used = held_out if held_out.size else error[train_idx]
+                self.errors_[factor.name] = float(np.sqrt(np.nanmean(used**2))) * factor.scale
 
 
 def unweighted(rows: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -124,6 +124,15 @@ class MultimodalMixin(MuDataMixin, PatternMixin):
             part = joint.parts[name]
             check_scale(describe_matrix(matrix[:, block]), self.likelihood[name], part)
 
+    def _n_missing_genes(self, work: PreparedAnnData) -> int:
+        """Genes that are missing from modalities that some row has."""
+        joint = self._joint
+        if joint is None:
+            return super()._n_missing_genes(work)
+        is_there = np.asarray(work.obsm[MODALITIES]).max(axis=0, initial=0) > 0
+        masks = [work.gene_mask[block] for block in joint.blocks.values()]
+        return sum(int((~m).sum()) for m, there in zip(masks, is_there, strict=True) if there)
+
     def _make_room(self, metadata: dict[str, Any], tensors: dict[str, Any]) -> None:
         joint = self._joint
         for name, part in ({} if joint is None else joint.parts).items():

@@ -5,21 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scvi import REGISTRY_KEYS
 
-from domainvi._compat import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY, STATE_REGISTRY_KEY
-from domainvi.data import check_setup, prepare
+from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.errors import InputError
 from domainvi.train import Centring
 from domainvi.trust import Calibrator, UnknownScorer
 
-from ._prepared import as_rows, columns_of, register
+from ._prepared import check_other_columns, columns_of
 from ._stored import StoredMixin, arrays_under
-from ._targets import registered_targets
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
+
+    from domainvi.data import PreparedAnnData
 
 UNKNOWN_PREFIX = "unknown."
 CENTRING_PREFIX = "centring."
@@ -41,9 +40,12 @@ class PersistenceMixin(StoredMixin):
         "audit_",
         "guard_",
         "pretraining_",
+        "training_",
         "partial_",
     )
-    later_state = frozenset({"target_order_", "target_colors_", "pretraining_", "partial_"})
+    later_state = frozenset(
+        {"target_order_", "target_colors_", "pretraining_", "training_", "partial_"}
+    )
 
     def _more_tensors(self) -> dict[str, Any]:
         tensors: dict[str, Any] = {}
@@ -71,34 +73,22 @@ class PersistenceMixin(StoredMixin):
     def _check_registry(cls, registry: dict[str, Any]) -> None:
         columns_of(registry[SETUP_ARGS_KEY])
 
-    @classmethod
-    def _attach(cls, data: AnnData | MuData, registry: dict[str, Any]) -> None:
-        """Set data up as a model's own, by the registry of the model."""
-        adata = as_rows(data, registry)
-        columns = columns_of(registry[SETUP_ARGS_KEY])
-        fields = {k: v[STATE_REGISTRY_KEY] for k, v in registry[FIELD_REGISTRIES_KEY].items()}
-        genes = fields[REGISTRY_KEYS.X_KEY]["column_names"]
-        classes = fields[REGISTRY_KEYS.LABELS_KEY]["categorical_mapping"][:-1]
-        check_setup(
-            adata,
-            batch_keys=columns.batch_keys,
-            labels_key=None,
-            layer=columns.layer,
-            require_labels=False,
-            require_domains=False,
-        )
-        targets = registered_targets(registry)
-        work = prepare(adata, columns, reference_genes=genes, classes=classes, targets=targets)
-        known = fields[REGISTRY_KEYS.BATCH_KEY]["categorical_mapping"]
-        if new := sorted(set(adata.obs[columns.batch_keys[0]].astype(str)) - set(map(str, known))):
+    def _prepare_own(self, data: AnnData | MuData) -> PreparedAnnData:
+        setup = self.registry_[SETUP_ARGS_KEY]
+        columns = columns_of(setup)
+        if lacking := [key for key in columns.batch_keys if key not in data.obs]:
+            msg = f"adata.obs lacks {', '.join(lacking)}, the domain of the model's setup."
+            raise InputError(msg)
+        work = self._prepare_query(data)
+        known = set(self.domains)
+        if new := sorted(set(work.obs[columns.batch_keys[0]].astype(str)) - known):
             msg = (
                 f"adata has domains that the model does not: {', '.join(new[:5])}. Load without "
                 "adata and pass it to predict or annotate, or use load_query_data."
             )
             raise InputError(msg)
-        arguments = {k: v for k, v in registry.items() if k != FIELD_REGISTRIES_KEY}
-        register(work, columns, arguments, registry)
-        cls._remember(data, work)
+        check_other_columns(self, work)
+        return work
 
     def _restore(self, tensors: dict[str, Any], metadata: dict[str, Any]) -> None:
         super()._restore(tensors, metadata)

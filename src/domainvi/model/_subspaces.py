@@ -115,12 +115,7 @@ class SubspaceMixin(RowsMixin):
 
     def _make_data_loader(self, adata: PreparedAnnData, *args: Any, **kwargs: Any) -> AnnDataLoader:
         """Load rows for methods that decode."""
-        if not adata.gene_mask.all():
-            msg = (
-                "adata lacks genes that were in training, and this method needs the decoder. Add "
-                "them, or use predict, annotate or get_latent_representation, which do not."
-            )
-            raise InputError(msg)
+        self._check_genes(adata, "this method")
         kwargs.setdefault("collate_fn", to_tensors)
         return super()._make_data_loader(adata, *args, **kwargs)  # type: ignore[misc]
 

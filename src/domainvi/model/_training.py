@@ -135,6 +135,7 @@ class TrainingMixin(RunMixin, TargetTrainingMixin):
             )
             raise InputError(msg)
         work = self._validate_anndata()
+        self._check_genes(work, "train")
         domain, label = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), self._labels(work)
         is_source = source_domains(domain, label, len(self.domains))
         order = work.order
@@ -142,9 +143,16 @@ class TrainingMixin(RunMixin, TargetTrainingMixin):
         train_idx, val_idx = order[split[0]], order[split[1]]
         max_epochs = DEFAULT_EPOCHS if max_epochs is None else max_epochs
         plan_arguments = self._align_as_audited(domain, label, force_alignment, plan_kwargs)
-        settings = (max_epochs, train_size, batch_size, early_stopping, plan_arguments)
-        metadata = {"cohorts": domain, "labels": label}
-        files = self._checkpoint_files(work, settings, metadata, checkpoint_dir, resume)
+        arguments = {
+            "max_epochs": max_epochs,
+            "train_size": train_size,
+            "batch_size": batch_size,
+            "early_stopping": early_stopping,
+            "force_alignment": force_alignment,
+            "plan_kwargs": plan_arguments,
+        }
+        files = self._checkpoint_files(work, arguments, checkpoint_dir, resume)
+        self.training_ = arguments
         if not self.is_scaled_:
             self._fit_scaling(work, is_source)
         self._set_support(work, label)
@@ -245,12 +253,10 @@ def check_training_arguments(
     if unknown := sorted(set(plan_kwargs) - known):
         msg = f"plan_kwargs has {', '.join(unknown)}; it takes {', '.join(sorted(known))}."
         raise InputError(msg)
-    if max_epochs is not None and max_epochs < 1:
-        msg = f"max_epochs={max_epochs!r} must be at least 1."
-        raise InputError(msg)
+    for name, value, least in (("max_epochs", max_epochs, 1), ("batch_size", batch_size, 4)):
+        if value is not None and (not isinstance(value, int) or value < least):
+            msg = f"{name}={value!r} must be a whole number of at least {least}."
+            raise InputError(msg)
     if not 0 < train_size <= 1:
         msg = f"train_size={train_size!r} must be above 0 and at most 1."
-        raise InputError(msg)
-    if batch_size < 4:
-        msg = f"batch_size={batch_size!r} must be at least 4."
         raise InputError(msg)
