@@ -98,6 +98,7 @@ def prepare(
     *,
     reference_genes: Sequence[str] | None = None,
     classes: Sequence[str] | None = None,
+    domains: Sequence[str] = (),
     targets: Sequence[Target] | None = None,
     min_overlap: float = 0.5,
 ) -> PreparedAnnData:
@@ -117,6 +118,8 @@ def prepare(
         reported, filled with zeros and marked in ``gene_mask``. ``None`` keeps all genes.
     classes
         Classes of a trained model. Labels outside of them count as unlabelled.
+    domains
+        Domains of a trained model. Rows without a column for them belong to none of these.
     targets
         Further phenotypes of a trained model, whose columns may be missing.
     min_overlap
@@ -146,7 +149,8 @@ def prepare(
             )
         matrix = matrix if on_disk else alignment.take(matrix)
         mask, genes = alignment.mask, pd.Index(reference_genes)
-    obs = _observations(adata.obs, columns, classes, is_query=reference_genes is not None)
+    is_query = reference_genes is not None
+    obs = _observations(adata.obs, columns, classes, domains, is_query=is_query)
     unlabeled = columns.unlabeled_category
     if targets is None:
         targets = find_targets(adata.obs, columns.target_keys, unlabeled)
@@ -216,7 +220,12 @@ def _in_memory(matrix: Any) -> Any:
 
 
 def _observations(
-    obs: pd.DataFrame, columns: Columns, classes: Sequence[str] | None, *, is_query: bool
+    obs: pd.DataFrame,
+    columns: Columns,
+    classes: Sequence[str] | None,
+    domains: Sequence[str],
+    *,
+    is_query: bool,
 ) -> pd.DataFrame:
     """Copy the columns that are needed: domains, labels, covariates."""
     out = pd.DataFrame(index=obs.index.astype(str))
@@ -224,7 +233,10 @@ def _observations(
         if key in obs:
             out[key] = pd.Categorical(obs[key].astype(str))
         elif is_query:
-            out[key] = pd.Categorical([UNSEEN_DOMAIN] * len(obs))
+            name = UNSEEN_DOMAIN
+            while name in domains:
+                name += "_"
+            out[key] = pd.Categorical([name] * len(obs))
         else:
             msg = f"batch_key={key!r} is not a column of adata.obs."
             raise InputError(msg)

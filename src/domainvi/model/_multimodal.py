@@ -74,9 +74,11 @@ class MultimodalMixin(MuDataMixin, PatternMixin):
             super()._fit_scaling(work, is_source)
             return
         domain, label = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), self._labels(work)
+        order = work.order
         priors, agreements = [], []
         for _, module, part, has in parts_of(joint, work):
-            drawn = np.flatnonzero(has)[subsample(domain[has], label[has], self.seed)]
+            own = order[has[order]]
+            drawn = own[subsample(domain[own], label[own], self.seed)]
             set_library(module, part, drawn)
             x = log_rows(module, part, drawn)
             rows = TrainingRows(x, domain[drawn], label[drawn], is_source, len(self.classes))

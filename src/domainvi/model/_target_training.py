@@ -70,7 +70,7 @@ class TargetTrainingMixin(JudgementMixin):
     def _standardised_rows(
         self, work: PreparedAnnData, rows: NDArray[np.int64], genes: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Some genes of rows, standardised by domain; few rows at a time have all of theirs."""
+        """Read some genes of rows, standardised by domain; few rows at a time with all genes."""
         domain = torch.from_numpy(codes(work.manager, REGISTRY_KEYS.BATCH_KEY)[rows])
         s = np.empty((len(rows), len(genes)), dtype=np.float32)
         device = self.module.device
