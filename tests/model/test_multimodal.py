@@ -93,6 +93,23 @@ def test_rows_that_lack_a_modality_are_as_if_it_were_not_there(
     pd.testing.assert_frame_equal(own, alone, rtol=1e-4, atol=1e-5)
 
 
+def test_modalities_may_have_any_name(mdata: MuData, tmp_path: Path) -> None:
+    plain = fit(mdata, max_epochs=1)
+    names = {"rna": "rna.v1", "mirna": "type"}
+    renamed = MuData({names[name]: part for name, part in mdata.mod.items()})
+    renamed.obs = mdata.obs.loc[renamed.obs_names, ["domain", "label"]]
+    model = fit(renamed, max_epochs=1)
+    pd.testing.assert_frame_equal(model.predict(soft=True), plain.predict(soft=True))
+    assert list(model.likelihood) == ["rna.v1", "type"]
+    model.save(tmp_path / "model")
+    loaded = dv.DomainVI.load(tmp_path / "model")
+    query = MuData({"type": renamed["type"]})
+    query.obs = renamed.obs.loc[query.obs_names]
+    pd.testing.assert_frame_equal(loaded.predict(query, soft=True), model.predict(query, soft=True))
+    with pytest.raises(InputError, match="names need text"):
+        dv.DomainVI.setup_mudata(MuData({"": mdata["rna"]}), **KEYS)
+
+
 def test_the_draw_of_rows_does_not_depend_on_their_order(
     mdata: MuData, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from domainvi.data import (
 )
 from domainvi.errors import InputError
 from domainvi.module import DomainVAE, MultimodalVAE
+from domainvi.nn import inner_name
 from domainvi.train import (
     TrainingRows,
     extended_tables,
@@ -138,7 +139,7 @@ class MultimodalMixin(MuDataMixin, PatternMixin):
     def _make_room(self, metadata: dict[str, Any], tensors: dict[str, Any]) -> None:
         joint = self._joint
         for name, part in ({} if joint is None else joint.parts).items():
-            part.set_linear_members(len(tensors[f"module.parts.{name}.linear.weight"]))
+            part.set_linear_members(len(tensors[f"module.parts.{inner_name(name)}.linear.weight"]))
         super()._make_room(metadata, tensors)
 
     def _summary(self, work: PreparedAnnData) -> dict[str, Any]:
