@@ -10,6 +10,7 @@ import torch
 
 import domainvi as dv
 from domainvi.errors import InputError, ModelFileError
+from domainvi.io import read_model, write_model
 
 SMALL = {"n_latent": 4, "n_hidden": 8, "n_components": 8}
 FIT = {"max_epochs": 4, "batch_size": 32, "enable_progress_bar": False}
@@ -205,3 +206,19 @@ def test_a_disk_that_fills_up_leaves_a_model_that_can_be_used(cohorts, tmp_path,
     resumed.train(**FIT, checkpoint_dir=tmp_path / "c", resume=True)
     whole.train(**FIT)
     assert_same(whole, resumed)
+
+
+@pytest.mark.parametrize("change", [{"directory": "elsewhere"}, {"rows": None}, {"random": None}])
+def test_a_checkpoint_sets_nothing_but_the_progress_of_a_training(cohorts, tmp_path, change):
+    fit = {**FIT, "max_epochs": 1, "checkpoint_dir": tmp_path / "c"}
+    fresh(cohorts).train(**fit)
+    tensors, metadata = read_model(tmp_path / "c")
+    (kept,) = (v for k, v in metadata["checkpoint"]["callbacks"].items() if "Keeper" in k)
+    for name, value in change.items():
+        if value is None:
+            del kept[name]
+        else:
+            kept[name] = value
+    write_model(tmp_path / "c", tensors, metadata, overwrite=True, package_version="1")
+    with pytest.raises(ModelFileError, match="is no complete checkpoint.*Remove it"):
+        fresh(cohorts).train(**fit, resume=True)

@@ -22,6 +22,7 @@ from domainvi.errors import InputError
 
 from ._disk import DiskMatrix, computed, stays_on_disk
 from ._genes import align_genes
+from ._sparse import canonical
 from ._targets import Target, find_targets, target_column
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def prepare(
     *,
     reference_genes: Sequence[str] | None = None,
     classes: Sequence[str] | None = None,
+    domains: Sequence[str] = (),
     targets: Sequence[Target] | None = None,
     min_overlap: float = 0.5,
 ) -> PreparedAnnData:
@@ -116,6 +118,8 @@ def prepare(
         reported, filled with zeros and marked in ``gene_mask``. ``None`` keeps all genes.
     classes
         Classes of a trained model. Labels outside of them count as unlabelled.
+    domains
+        Domains of a trained model. Rows without a column for them belong to none of these.
     targets
         Further phenotypes of a trained model, whose columns may be missing.
     min_overlap
@@ -145,7 +149,8 @@ def prepare(
             )
         matrix = matrix if on_disk else alignment.take(matrix)
         mask, genes = alignment.mask, pd.Index(reference_genes)
-    obs = _observations(adata.obs, columns, classes, is_query=reference_genes is not None)
+    is_query = reference_genes is not None
+    obs = _observations(adata.obs, columns, classes, domains, is_query=is_query)
     unlabeled = columns.unlabeled_category
     if targets is None:
         targets = find_targets(adata.obs, columns.target_keys, unlabeled)
@@ -205,17 +210,22 @@ def check_unchanged(adata: AnnData | MuData, work: PreparedAnnData) -> None:
 
 
 def _in_memory(matrix: Any) -> Any:
-    """Read backed matrices, and bring sparse ones to CSR, which serves rows quickly."""
+    """Read backed matrices, and bring sparse ones to canonical CSR, which serves rows quickly."""
     matrix = matrix.to_memory() if hasattr(matrix, "to_memory") else computed(matrix)
     if sparse.issparse(matrix):
-        matrix = matrix if matrix.format == "csr" else matrix.tocsr()
+        matrix = canonical(matrix if matrix.format == "csr" else matrix.tocsr())
         return matrix.astype(np.float32) if matrix.dtype == bool else matrix
     matrix = np.asarray(matrix)
     return matrix.astype(np.float32) if matrix.dtype == bool else matrix
 
 
 def _observations(
-    obs: pd.DataFrame, columns: Columns, classes: Sequence[str] | None, *, is_query: bool
+    obs: pd.DataFrame,
+    columns: Columns,
+    classes: Sequence[str] | None,
+    domains: Sequence[str],
+    *,
+    is_query: bool,
 ) -> pd.DataFrame:
     """Copy the columns that are needed: domains, labels, covariates."""
     out = pd.DataFrame(index=obs.index.astype(str))
@@ -223,7 +233,10 @@ def _observations(
         if key in obs:
             out[key] = pd.Categorical(obs[key].astype(str))
         elif is_query:
-            out[key] = pd.Categorical([UNSEEN_DOMAIN] * len(obs))
+            name = UNSEEN_DOMAIN
+            while name in domains:
+                name += "_"
+            out[key] = pd.Categorical([name] * len(obs))
         else:
             msg = f"batch_key={key!r} is not a column of adata.obs."
             raise InputError(msg)

@@ -208,6 +208,7 @@ class PreparedDataMixin(ModelState):
             columns,
             reference_genes=self.genes,
             classes=self.classes,
+            domains=self.domains,
             targets=self.targets,
             min_overlap=min_overlap,
         )

@@ -135,6 +135,9 @@ class StoredMixin(RowsMixin):
         """Compare the described sizes with the tensors before memory is taken for them."""
         registry, parameters = metadata["registry"], metadata["parameters"]
         cls._check_registry(registry)
+        if parameters.get("pretrain_from") is not None:
+            msg = "pretrain_from names another directory"
+            raise ValueError(msg)
         if not 0 < parameters.get("n_layers", 1) <= len(tensors):
             msg = f"{parameters['n_layers']} layers"
             raise ValueError(msg)

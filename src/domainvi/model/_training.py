@@ -127,11 +127,12 @@ class TrainingMixin(RunMixin, TargetTrainingMixin):
             DomainTrainingPlan, max_epochs, train_size, batch_size, plan_kwargs or {}
         )
         check_checkpoint_arguments(checkpoint_dir, checkpoint_every, resume)
-        if self.targets and is_distributed(trainer_kwargs):
+        if self.targets and is_distributed(accelerator, devices, trainer_kwargs):
             # Processes wait for each other's figures, and a batch may have no value of a target.
             msg = (
-                "Models with target_keys are trained in one process. Leave strategy="
-                f"{trainer_kwargs['strategy']!r} out, or the targets."
+                f"Models with target_keys are trained in one process; devices={devices!r} and "
+                f"strategy={trainer_kwargs.get('strategy')!r} ask for several. Pass devices=1 and "
+                "no strategy, or leave the targets out."
             )
             raise InputError(msg)
         work = self._validate_anndata()
