@@ -46,7 +46,7 @@ def explain(
     with reporting() as say:
         from domainvi import DomainVI
 
-        check_output(output, force, inputs=(data,))
+        check_output(output, force, others=(model, data))
         trained = DomainVI.load(model)
         adata = read(data)
         with naming(data):

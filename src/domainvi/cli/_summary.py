@@ -56,17 +56,15 @@ def target_lines(adata: "AnnData", targets: Sequence[str]) -> Iterator[str]:
 
 def agreement(adata: "AnnData", labels: str, unlabeled: str) -> Iterator[str]:
     """Score predictions against labels that the data hold, and that were not used."""
+    from domainvi.data._columns import is_labelled
     from domainvi.metrics import accuracy, macro_f1
 
     if labels not in adata.obs:
         return
-    column = adata.obs[labels]
-    truth = column.astype(object).where(column.notna(), unlabeled).astype(str).to_numpy()
-    predicted = adata.obs[keys.prediction(labels)].astype(str).to_numpy()
-    known = truth != unlabeled
-    if known.any():
+    known = adata.obs[is_labelled(adata.obs[labels], unlabeled)]
+    truth, predicted = (known[c].astype(str).to_numpy() for c in (labels, keys.prediction(labels)))
+    if len(known):
         yield (
-            f"agreement with its own {known.sum()} labels, which were not used: "
-            f"macro-F1 {macro_f1(truth[known], predicted[known]):.3f}, "
-            f"accuracy {accuracy(truth[known], predicted[known]):.3f}"
+            f"agreement with its own {len(known)} labels, which were not used: "
+            f"macro-F1 {macro_f1(truth, predicted):.3f}, accuracy {accuracy(truth, predicted):.3f}"
         )
