@@ -326,7 +326,7 @@ def test_report_is_written_for_a_saved_model_and_for_a_transfer(folder: Path, ca
     new = [files[0], str(folder / "new.h5ad"), *files[2:], "--force", "--truth", "label"]
     assert main(["report", *new]) == SUCCESS
     text = page.read_text(encoding="utf-8")
-    assert '<dt>rows with a true label</dt><dd>60</dd>' in text
+    assert "<dt>rows with a true label</dt><dd>60</dd>" in text
     assert "macro-F1" in text
     assert main(["report", *files]) == BAD_INPUT
     assert "--force" in capsys.readouterr().err

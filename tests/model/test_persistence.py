@@ -42,7 +42,9 @@ def test_files_hold_no_pickle(model: dv.DomainVI, tmp_path: Path) -> None:
     assert suffixes == {".json", ".safetensors"}
 
 
-@pytest.mark.parametrize("taught", [np.zeros(3, dtype=np.float32), np.zeros((2, 2), dtype=np.int64)])
+@pytest.mark.parametrize(
+    "taught", [np.zeros(3, dtype=np.float32), np.zeros((2, 2), dtype=np.int64)]
+)
 def test_names_of_rows_that_taught_in_another_form_are_refused(
     model: dv.DomainVI, tmp_path: Path, taught: np.ndarray
 ) -> None:
