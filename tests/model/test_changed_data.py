@@ -63,6 +63,16 @@ def test_data_that_changed_are_refused_untouched(change: Callable[[AnnData], Non
     assert not adata.uns.keys() ^ before.uns.keys()
 
 
+def test_a_model_of_data_that_changed_is_saved(tmp_path: Path) -> None:
+    adata = small_cohorts(n_obs=120, n_genes=40)
+    model = fit(adata)
+    expected = model.predict(adata.copy(), soft=True)
+    subset(adata)
+    model.save(tmp_path / "m")
+    found = dv.DomainVI.load(tmp_path / "m").predict(adata.copy(), soft=True)
+    pd.testing.assert_frame_equal(found, expected.iloc[:100], atol=1e-5)
+
+
 def test_a_copy_of_data_that_changed_is_read_anew() -> None:
     adata = small_cohorts(n_obs=120, n_genes=40)
     model = fit(adata)
