@@ -192,10 +192,10 @@ def test_reports_are_for_domainvi(tmp_path: Path) -> None:
 
 
 def test_rows_are_annotated_on_a_copy(model: dv.DomainVI, adata: AnnData, tmp_path: Path) -> None:
-    rows = adata[:50].copy()
-    before = set(rows.obs), set(rows.obsm), set(rows.uns)
-    dv.tl.report(model, rows, tmp_path / "r.html", n_genes=0)
-    assert (set(rows.obs), set(rows.obsm), set(rows.uns)) == before
+    for rows in (adata[:50].copy(), adata[:50]):
+        before = set(rows.obs), set(rows.obsm), set(rows.uns), rows.is_view
+        dv.tl.report(model, rows, tmp_path / "r.html", n_genes=0, overwrite=True)
+        assert (set(rows.obs), set(rows.obsm), set(rows.uns), rows.is_view) == before
 
 
 def test_a_file_is_replaced_only_when_asked(model: dv.DomainVI, tmp_path: Path) -> None:
