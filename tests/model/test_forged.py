@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_SECONDS, MAX_BYTES = 10, 2**28
-JUNK = (None, True, -1, 0, 7, 2**40, 2**63, 0.5, "", "x", "y" * 1000, [], {}, [[]], [1, "a"])
+JUNK = (
+    None, True, -1, 0, 7, 2**40, 2**63, 0.5, "", "x", "y" * 1000, [], {}, [[]], [1, "a"],
+    {"__ndarray__": {"dtype": "str999999", "shape": [50], "data": ["a"] * 50}},
+)  # fmt: skip
 HOSTILE = (
     ("n_latent", 2**40), ("n_hidden", 10**9), ("n_components", 10**12), ("n_layers", 10**9),
     ("n_layers", True), ("n_layers", 0), ("dropout_rate", 52), ("likelihood", "pickle"),
@@ -95,6 +98,19 @@ def test_hostile_numbers_of_members(saved: Path, tmp_path: Path, n_members: Any)
     content["metadata"]["n_members"] = n_members
     with pytest.raises(ModelFileError, match="do not fit together"):
         dv.DomainVI.load(forged(saved, tmp_path / "m", content))
+
+
+@pytest.mark.parametrize("saved", ["DomainVI"], indirect=True)
+def test_a_description_leads_to_no_other_directory(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = json.loads((saved / "model.json").read_text())
+    content["metadata"]["parameters"]["pretrain_from"] = str(saved)
+    read = []
+    monkeypatch.setattr(dv.DomainVI, "_start_from", lambda _, path: read.append(path))
+    with pytest.raises(ModelFileError, match="pretrain_from names another directory"):
+        dv.DomainVI.load(forged(saved, tmp_path / "m", content))
+    assert not read
 
 
 def forge(saved: Path, tmp_path: Path, seed: int, n: int) -> int:

@@ -118,7 +118,7 @@ def test_query_from_a_directory(model: dv.DomainVI, query: AnnData, tmp_path: Pa
 
 
 def test_query_without_all_genes_is_refused(model: dv.DomainVI, query: AnnData) -> None:
-    with pytest.raises(InputError, match="lacks 20 of 120 genes"):
+    with pytest.raises(InputError, match="lack 20 of 120 genes"):
         dv.DomainVI.load_query_data(query[:, :100].copy(), model)
     with pytest.raises(GeneMatchError):
         dv.DomainVI.load_query_data(query[:, :30].copy(), model)

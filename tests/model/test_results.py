@@ -179,6 +179,22 @@ def test_annotate_says_how_an_unseen_cohort_was_scaled(model: dv.DomainVI, tmp_p
         part.write_h5ad(tmp_path / "new.h5ad")
 
 
+def test_rows_without_a_cohort_are_of_none_whatever_the_cohorts_are_called() -> None:
+    adata = small_cohorts(n_domains=3)
+    plain = ["first", "second", "third"]
+    new = adata[(adata.obs["domain"] == "domain_2").to_numpy()].copy()
+    del new.obs["domain"]
+    found = []
+    for names in (plain, ["first", "unseen", "unseen_"]):
+        adata.obs["domain"] = adata.obs["domain"].cat.rename_categories(names)
+        own = adata[(adata.obs["domain"] != names[2]).to_numpy()].copy()
+        dv.DomainVI.setup_anndata(own, batch_key="domain", labels_key="label")
+        model = dv.DomainVI(own, n_latent=4, n_hidden=8, n_components=8)
+        model.train(max_epochs=1, **QUIET)
+        found.append(model.get_latent_representation(new))
+    np.testing.assert_allclose(found[0], found[1], atol=1e-5)
+
+
 def test_subset_of_an_unseen_cohort_agrees_with_the_whole(model: dv.DomainVI) -> None:
     other = small_cohorts(n_domains=3)
     new = other[other.obs["domain"] == "domain_2"].copy()

@@ -76,6 +76,26 @@ def test_planted_phenotypes_are_found(
     assert np.mean(model.predict()[hidden] == adata.obs["label_true"].to_numpy()[hidden]) > 0.9
 
 
+@pytest.mark.parametrize("n_known", [4, 6])
+def test_few_values_among_many_rows_are_all_used(n_known: int) -> None:
+    adata = dv.data.synthetic_cohorts(n_obs=12_000, n_genes=40, n_domains=3, seed=2)
+    adata.obs["sex"] = pd.Series(None, index=adata.obs_names, dtype=object)
+    adata.obs["age"] = np.nan
+    rows = np.random.default_rng(7).permutation(adata.n_obs)
+    adata.obs.iloc[rows[:n_known], adata.obs.columns.get_loc("sex")] = ["f", "m"] * (n_known // 2)
+    adata.obs.iloc[rows[:10], adata.obs.columns.get_loc("age")] = np.arange(20.0, 30.0)
+    dv.DomainVI.setup_anndata(adata, "domain", "label", target_keys=["sex", "age"])
+    model = dv.DomainVI(adata, n_latent=4, n_hidden=8, n_components=8)
+    model.train(max_epochs=1, batch_size=2000, **QUIET)
+    heads = model.module.target_heads
+    known = adata.obs.loc[adata.obs["sex"].notna(), "domain"].unique()
+    assert [d for d, k in zip(model.domains, heads.is_known[:, 0], strict=True) if k] == sorted(
+        known
+    )
+    assert heads.location[1].item() == pytest.approx(24.5)
+    assert np.isfinite(model.predict(target="sex", soft=True).to_numpy()).all()
+
+
 def test_soft_predictions(model: dv.DomainVI, adata: ad.AnnData) -> None:
     p = model.predict(target="sex", soft=True)
     assert list(p.columns) == ["male", "female"]

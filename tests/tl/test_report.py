@@ -132,6 +132,16 @@ def test_a_loaded_model_knows_the_rows_that_taught(
     np.testing.assert_array_equal(compared(mapped, adata).rows, hidden)
 
 
+def test_a_model_is_saved_whatever_became_of_its_data(adata: AnnData, tmp_path: Path) -> None:
+    data = adata.copy()
+    dv.DomainVI.setup_anndata(data, **SETUP)
+    model = dv.DomainVI(data)
+    expected = model._taught()
+    data.obs_names = [f"other{i}" for i in range(data.n_obs)]
+    model.save(tmp_path / "m")
+    np.testing.assert_array_equal(dv.DomainVI.load(tmp_path / "m")._taught(), expected)
+
+
 def test_a_model_that_does_not_know_says_so(
     model: dv.DomainVI, adata: AnnData, monkeypatch: pytest.MonkeyPatch
 ) -> None:

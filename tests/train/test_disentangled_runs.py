@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
 
 import domainvi as dv
 from domainvi.errors import InputError
@@ -97,3 +99,49 @@ def test_row_order_does_not_matter():
     shuffled.train(**FIT)
     found = pd.DataFrame(shuffled.get_latent_representation(), other.obs_names)
     pd.testing.assert_frame_equal(found.loc[adata.obs_names], latents, atol=2e-5, rtol=1e-4)
+
+
+def test_training_on_keeps_the_factors_apart():
+    adata = dv.data.synthetic_factors(300, 80, seed=1)
+    platform = adata.obs["platform"].astype(str).to_numpy()
+
+    def leak(model):
+        z = model.get_latent_representation(group="biological")
+        return cross_val_score(LogisticRegression(max_iter=2000), z, platform, cv=3).mean()
+
+    once, twice = fresh(adata), fresh(adata)
+    once.train(**{**FIT, "max_epochs": 6})
+    twice.train(**{**FIT, "max_epochs": 5})
+    twice.train(**{**FIT, "max_epochs": 1})
+    assert leak(twice) < leak(once) + 0.1
+
+
+def test_a_factor_may_be_the_size_factor():
+    adata = factors()
+    adata.X = np.round(np.exp(np.asarray(adata.X))).clip(0, 1e4).astype(np.float32)
+    adata.obs["depth"] = np.asarray(adata.X).sum(axis=1)
+    groups = adata.uns["factor_groups"]
+    groups = {**groups, "technical": [*groups["technical"], "depth"]}
+    dv.DisentangledVI.setup_anndata(adata, factor_groups=groups, size_factor_key="depth")
+    model = dv.DisentangledVI(adata, n_hidden=8, n_components=8)
+    manager = model.adata_manager
+    np.testing.assert_allclose(
+        manager.get_from_registry("size_factor").ravel(), adata.obs["depth"], rtol=1e-6
+    )
+    model.train(**{**FIT, "max_epochs": 1})
+    assert model.module.size_factor_scale > 0
+
+
+def test_errors_of_a_number_that_no_held_out_row_has():
+    adata = factors()
+    rng = np.random.default_rng(0)
+    adata.obs["age"] = np.where(
+        np.arange(adata.n_obs) < 14, rng.normal(50, 10, adata.n_obs), np.nan
+    )
+    groups = adata.uns["factor_groups"]
+    groups = {**groups, "biological": [*groups["biological"], "age"]}
+    for seed in range(3):
+        dv.DisentangledVI.setup_anndata(adata, factor_groups=groups)
+        model = dv.DisentangledVI(adata, n_hidden=8, n_components=8, seed=seed)
+        model.train(**{**FIT, "max_epochs": 1})
+        assert np.isfinite(model.errors_["age"])

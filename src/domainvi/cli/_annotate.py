@@ -7,9 +7,9 @@ from cyclopts import Parameter
 
 from ._files import check_output, naming, read, write
 from ._fit import accelerator
-from ._options import Data, Device, Force, Output, UnknownAlpha
+from ._options import Data, Device, Force, Json, Output, UnknownAlpha
 from ._report import reporting
-from ._summary import predictions, target_lines
+from ._summary import say_predictions, say_written
 
 Model = Annotated[Path, Parameter(help="Folder that `domainvi train` wrote.")]
 
@@ -32,6 +32,7 @@ def annotate(
     unknown_alpha: UnknownAlpha = None,
     device: Device = "auto",
     force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Annotate data with a saved model: latents, predicted labels, and the verdict on them.
 
@@ -39,18 +40,16 @@ def annotate(
     Rows of a cohort that was not in training, or of data without a cohort column, are standardised
     by themselves when there are enough of them. Labels in the data are not used.
     """
-    with reporting() as say:
+    with reporting(as_json) as say:
         from domainvi import DomainVI
 
         check_output(output, force, others=(model,))
         where = accelerator(device)
         trained = DomainVI.load(model, accelerator=where["accelerator"], device=where["devices"])
         adata = read(data)
-        setup = trained.registry_["setup_args"]
         with naming(data):
             trained.annotate(adata, unknown_alpha=unknown_alpha, targets=targets)
         written = [t.key for t in trained.targets] if targets is None else targets
-        for line in (*predictions(adata, setup["labels_key"]), *target_lines(adata, written)):
-            say(line)
+        say_predictions(say, trained, adata, written)
         write(adata, output)
-        say(f"written: {output}")
+        say_written(say, output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import warnings
 from importlib.metadata import version
 from numbers import Real
@@ -17,6 +18,7 @@ from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import count_empty_rows, reference_order
 from domainvi.errors import InputError
 
+from ._cautions import find_cautions
 from ._codes import codes
 from ._judgement import unknown_spaces
 from ._persistence import PersistenceMixin
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from domainvi.data import PreparedAnnData
 
     from ._inference import RowOutputs
+
+logger = logging.getLogger(__name__)
 
 
 class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
@@ -66,6 +70,10 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
         ``uns["<labels_key>_pred_colors"]`` when the reference has colours. The same columns for
         each of the ``target_keys``; of a numeric one, ``_pred`` has the value and ``_conf`` its
         standard error, both in its unit.
+
+        ``uns["domainvi"]["cautions"]`` says in sentences what speaks against believing the labels
+        of these rows, or, in the model's own data, of those without a label. It is empty where
+        nothing was found, which is no proof.
 
         Raises
         ------
@@ -107,6 +115,14 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
                 UserWarning,
                 stacklevel=2,
             )
+        rows = pd.DataFrame({"confidence": columns[_keys.confidence(key)], "unknown": known})
+        summary["cautions"] = find_cautions(self, rows[self._to_judge(work, target)], summary)
+        if len(summary["cautions"]):
+            logger.warning(
+                "%d cautions on these predictions: see uns[%r]['cautions'].",
+                len(summary["cautions"]),
+                _keys.RESULTS,
+            )
         names = target.obs_names
         for name, values in columns.items():
             target.obs[name] = pd.Series(values, index=work.obs_names).reindex(names)
@@ -114,6 +130,12 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
         for name, array in {_keys.LATENT: out.latent, **arrays}.items():
             target.obsm[name] = at_rows(inside, array)
         target.uns.update({_keys.RESULTS: summary, **colors})
+
+    def _to_judge(self, work: PreparedAnnData, target: AnnData | MuData) -> NDArray[np.bool_]:
+        """Rows that cautions are about: of the model's own data those that did not teach it."""
+        every = np.ones(work.n_obs, dtype=bool)
+        untold = self._labels(work) < 0 if target is self._adata else every
+        return untold if untold.any() else every
 
     def _unknown_p_values(self, work: PreparedAnnData, out: RowOutputs) -> np.ndarray:
         if self.unknown_ is None:

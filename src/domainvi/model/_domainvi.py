@@ -89,8 +89,9 @@ class DomainVI(
 
     Notes
     -----
-    The user's object is read and never written, except by :meth:`annotate`. Setup reads it as it
-    is at that moment: call :meth:`setup_anndata` again after changing it.
+    The user's object is read and never written, except by :meth:`annotate`. Setup reads its
+    columns as they are at that moment. When rows were removed, reordered or renamed in place since,
+    or values changed, methods refuse it and take a copy, which is read anew.
 
     Examples
     --------
@@ -139,6 +140,7 @@ class DomainVI(
         self.audit_: dict[str, Any] = {}
         self.guard_: dict[str, Any] = {}
         self.pretraining_: dict[str, Any] = {}
+        self.training_: dict[str, Any] = {}
         self.partial_: dict[str, Any] = {}
         with seeded(seed, devices=[]):
             self.module = self._build_module(

@@ -29,6 +29,7 @@ from domainvi.data import (
     PreparedManager,
     check_likelihood,
     check_setup,
+    check_unchanged,
     describe_matrix,
     flatten,
     genes_by_modality,
@@ -107,7 +108,7 @@ def register(
     return manager
 
 
-def as_rows(data: AnnData | MuData, registry: dict[str, Any], min_overlap: float = 0.5) -> AnnData:
+def as_rows(data: AnnData | MuData, registry: dict[str, Any]) -> AnnData:
     """Bring data to one table: an AnnData as it is, a MuData by the modalities of the setup."""
     modalities = registry[SETUP_ARGS_KEY].get(MODALITIES)
     if isinstance(data, AnnData) and (modalities is None or len(modalities) == 1):
@@ -120,7 +121,7 @@ def as_rows(data: AnnData | MuData, registry: dict[str, Any], min_overlap: float
     if len(modalities) == 1:
         return flatten(data, modalities)
     names = registry[FIELD_REGISTRIES_KEY][REGISTRY_KEYS.X_KEY][STATE_REGISTRY_KEY]["column_names"]
-    return flatten(data, modalities, genes_by_modality(names, list(modalities)), min_overlap)
+    return flatten(data, modalities, genes_by_modality(names, list(modalities)))
 
 
 def check_scale(summary: MatrixSummary, likelihood: str, module: DomainVAE) -> None:
@@ -182,7 +183,9 @@ class PreparedDataMixin(ModelState):
         if isinstance(adata, PreparedAnnData):
             return adata
         if adata is None or adata is self._adata:
-            return self._require_manager().adata
+            work: PreparedAnnData = self._require_manager().adata
+            check_unchanged(self._own_data(), work)
+            return work
         return self._prepare_query(adata)
 
     def _own_data(self) -> AnnData | MuData:
@@ -195,18 +198,18 @@ class PreparedDataMixin(ModelState):
         self._own_data()
         return self._adata_manager
 
-    def _prepare_query(self, adata: AnnData | MuData, min_overlap: float = 0.5) -> PreparedAnnData:
+    def _prepare_query(self, adata: AnnData | MuData) -> PreparedAnnData:
         """Prepare rows that the model was not set up with: genes by name, new domains allowed."""
         columns = columns_of(self.registry_[SETUP_ARGS_KEY])
-        adata = as_rows(adata, self.registry_, min_overlap)
+        adata = as_rows(adata, self.registry_)
         self._check_query(adata, columns)
         work = prepare(
             adata,
             columns,
             reference_genes=self.genes,
             classes=self.classes,
+            domains=self.domains,
             targets=self.targets,
-            min_overlap=min_overlap,
         )
         setup_method_args = {k: v for k, v in self.registry_.items() if k != FIELD_REGISTRIES_KEY}
         register(work, columns, setup_method_args, self.registry_, extend_categories=True)
@@ -266,3 +269,17 @@ class PreparedDataMixin(ModelState):
     def genes(self) -> list[str]:
         """Genes of the model, in its order."""
         return [str(g) for g in np.asarray(self._state(REGISTRY_KEYS.X_KEY)["column_names"])]
+
+
+def check_other_columns(model: PreparedDataMixin, work: PreparedAnnData) -> None:
+    """Refuse new levels of domain columns beyond the first, and of categorical covariates."""
+    for key in (EXTRA_DOMAINS_KEY, REGISTRY_KEYS.CAT_COVS_KEY):
+        known = model._state(key).get("n_cats_per_key", [])
+        found = work.manager.get_state_registry(key).get("n_cats_per_key", [])
+        if list(known) != list(found):
+            names = model._state(key).get("field_keys", key)
+            msg = (
+                f"adata has new levels in {', '.join(names)}; only the first batch_key may "
+                "have new ones. Map them to levels that the model knows."
+            )
+            raise InputError(msg)

@@ -11,19 +11,16 @@ from anndata import AnnData
 from scvi import REGISTRY_KEYS
 
 from domainvi.data import align_genes
-from domainvi.errors import InputError
-from domainvi.module import EXTRA_DOMAINS_KEY
 from domainvi.nn import NO_DECAY
 from domainvi.train import extended_tables
 
 from ._codes import codes
 from ._inference import InferenceMixin
 from ._persistence import PersistenceMixin
+from ._prepared import check_other_columns
 
 if TYPE_CHECKING:
     import os
-
-    from domainvi.data import PreparedAnnData
 
 
 class QueryMixin(InferenceMixin, PersistenceMixin):
@@ -73,13 +70,7 @@ class QueryMixin(InferenceMixin, PersistenceMixin):
         reference._check_trained()
         reference._refuse_several("load_query_data")
         work = reference._prepare_query(adata)
-        if not work.gene_mask.all():
-            missing = int((~work.gene_mask).sum())
-            msg = (
-                f"The query lacks {missing} of {len(work.gene_mask)} genes, and the decoder needs "
-                "all. Predict with the reference model itself, which masks missing genes."
-            )
-            raise InputError(msg)
+        reference._check_genes(work, "load_query_data")
         check_other_columns(reference, work)
         cls._remember(adata, work)
         parameters = reference._parameters() | {"likelihood": reference.likelihood}
@@ -185,20 +176,6 @@ class QueryMixin(InferenceMixin, PersistenceMixin):
         for name, layer in adata.layers.items():
             out.layers[name] = alignment.take(layer)
         return out
-
-
-def check_other_columns(reference: QueryMixin, work: PreparedAnnData) -> None:
-    """Refuse new levels of domain columns beyond the first, and of categorical covariates."""
-    for key in (EXTRA_DOMAINS_KEY, REGISTRY_KEYS.CAT_COVS_KEY):
-        known = reference._state(key).get("n_cats_per_key", [])
-        found = work.manager.get_state_registry(key).get("n_cats_per_key", [])
-        if list(known) != list(found):
-            names = reference._state(key).get("field_keys", key)
-            msg = (
-                f"The query has new levels in {', '.join(names)}; only the first batch_key may "
-                "have new ones. Map them to levels of the reference."
-            )
-            raise InputError(msg)
 
 
 def grow(old: torch.Tensor, new: torch.Tensor, at: int | None = None) -> torch.Tensor:

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scvi import REGISTRY_KEYS
 from scvi.train import TrainRunner
 
 from domainvi.data import iter_row_chunks
@@ -26,8 +27,6 @@ from ._rows import RowsMixin
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
-
-    from numpy.typing import NDArray
 
     from domainvi.data import PreparedAnnData, TransferDataModule
     from domainvi.train import DomainTrainingPlan
@@ -103,8 +102,7 @@ class RunMixin(RowsMixin):
     def _checkpoint_files(
         self,
         work: PreparedAnnData,
-        settings: tuple[Any, ...],
-        metadata: dict[str, NDArray[Any]],
+        arguments: dict[str, Any],
         directory: str | os.PathLike[str] | None,
         resume: bool,
     ) -> CheckpointFiles | None:
@@ -112,12 +110,14 @@ class RunMixin(RowsMixin):
         if directory is None:
             return None
         identity = {
-            "arguments": repr(settings),
+            "arguments": repr(sorted(arguments.items())),
             "model parameters": repr(sorted(self.init_params_["non_kwargs"].items())),
             "genes": digest(np.asarray(self.genes)),
-            **{name: digest(values) for name, values in metadata.items()},
-            "values": f"a sum of {total(work.X):.6g}",
+            "values": sums(work.X),
         }
+        for name in work.manager.data_registry:
+            if name != REGISTRY_KEYS.X_KEY:
+                identity[name] = digest(np.asarray(work.manager.get_from_registry(name)))
         if not has_checkpoint(directory):
             return CheckpointFiles(identity)
         if not resume:
@@ -153,9 +153,14 @@ def check_checkpoint_arguments(directory: object, every: int, resume: bool) -> N
         raise InputError(msg)
 
 
-def total(matrix: Any) -> float:
-    """Sum of all values, also of a matrix in a file."""
-    return float(sum(rows.sum(dtype=np.float64) for _, rows in iter_row_chunks(matrix)))
+def sums(matrix: Any) -> str:
+    """Fingerprint of the sums of rows and of genes, to six digits; also of a matrix in a file."""
+    by_row, by_gene = [], np.zeros(matrix.shape[1])
+    for _, rows in iter_row_chunks(matrix):
+        by_row.append(np.asarray(rows.sum(axis=1, dtype=np.float64)).ravel())
+        by_gene += np.asarray(rows.sum(axis=0, dtype=np.float64)).ravel()
+    text = " ".join(f"{value:.6g}" for value in np.concatenate([*by_row, by_gene]))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def digest(values: np.ndarray) -> str:

@@ -42,6 +42,8 @@ class ModelState:
     audit_: dict[str, Any]
     guard_: dict[str, Any]
     pretraining_: dict[str, Any]
+    # Arguments of the last training, for those that repeat it.
+    training_: dict[str, Any]
     history_: dict[str, pd.DataFrame] | None
     init_params_: dict[str, Any]
     registry_: dict[str, Any]

@@ -65,13 +65,13 @@ class Centring:
         domain
             Domain codes, shape ``(n_rows,)``.
         """
-        out = z.astype(np.float64)
+        out = np.empty(z.shape, dtype=np.float32)
         for d in np.unique(domain):
             rows = domain == d
             known = d < len(self.shift)
             shift = self.shift[d] if known else self._shift_of(z[rows], p[rows])
-            out[rows] -= p[rows] @ shift
-        return out.astype(np.float32)
+            out[rows] = z[rows] - p[rows] @ shift
+        return out
 
     def _shift_of(
         self, z: NDArray[np.float32], p: NDArray[np.float64], own_share: float = 0.0

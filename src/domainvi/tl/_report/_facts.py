@@ -14,6 +14,8 @@ import pandas as pd
 
 from domainvi import _keys as keys
 from domainvi._compat import SETUP_ARGS_KEY
+from domainvi.model._cautions import UNSURE, annotated_rows, find_cautions
+from domainvi.trust import Flagged
 
 from ._comparison import compare
 
@@ -24,11 +26,6 @@ if TYPE_CHECKING:
 
     from ._comparison import Comparison
 
-SMALL = 0.05
-# Times the number expected by chance, from which on a caution is given.
-MANY = 2
-# Rows under this probability of their class are called unsure.
-UNSURE = 0.6
 PACKAGES = ("domainvi", "scvi-tools", "torch", "lightning", "anndata", "scanpy", "scikit-learn")
 
 
@@ -93,7 +90,7 @@ def gather(model: DomainVI, adata: AnnData, *, own: bool, truth: str | None, n_g
     batch = setup["batch_key"] if isinstance(setup["batch_key"], str) else setup["batch_key"][0]
     summary = adata.uns[keys.RESULTS]
     rows = _rows(adata, key, batch)
-    cautions = find_cautions(model, rows, summary)
+    cautions = find_cautions(model, rows, summary).tolist()
     refused = model.audit_.get("verdict") == "refused"
     now = datetime.datetime.now(datetime.UTC)
     return Facts(
@@ -119,14 +116,7 @@ def gather(model: DomainVI, adata: AnnData, *, own: bool, truth: str | None, n_g
 def _rows(adata: AnnData, key: str, batch: str) -> pd.DataFrame:
     obs = adata.obs
     cohort = obs[batch].astype(str) if batch in obs else pd.Series("all rows", obs.index)
-    return pd.DataFrame(
-        {
-            "label": obs[keys.prediction(key)],
-            "confidence": obs[keys.confidence(key)].astype(float),
-            "unknown": obs[keys.unknown(key)].astype(float),
-            "cohort": cohort,
-        }
-    )
+    return annotated_rows(adata, key).assign(cohort=cohort)
 
 
 def summarise(rows: pd.DataFrame, by: str) -> pd.DataFrame:
@@ -139,53 +129,23 @@ def summarise(rows: pd.DataFrame, by: str) -> pd.DataFrame:
             f"confidence < {UNSURE}": grouped["confidence"].apply(
                 lambda c: int((c < UNSURE).sum())
             ),
-            f"fits no known class (p ≤ {SMALL})": grouped["unknown"].apply(
-                lambda p: int((p <= SMALL).sum())
+            f"fits no known class (p ≤ {Flagged.ALPHA})": grouped["unknown"].apply(
+                lambda p: Flagged.count(p).found
             ),
         }
     )
     return table.sort_values("rows", ascending=False)
 
 
-def find_cautions(model: DomainVI, rows: pd.DataFrame, summary: dict[str, Any]) -> list[str]:
-    """Say what speaks against trusting the predictions, each with its figures."""
-    found = []
-    if model.guard_.get("alignment") == "off":
-        found.append("Alignment is off, because the audit refused it.")
-    nested = model.audit_.get("nested", [])
-    found += [str(sentence) for sentence in nested]
-    tested = int(rows["unknown"].notna().sum())
-    flagged, expected = int((rows["unknown"] <= SMALL).sum()), SMALL * tested
-    if flagged > MANY * expected and tested:
-        found.append(
-            f"{flagged} of {tested} rows fit no known class at p ≤ {SMALL}, where chance gives "
-            f"{expected:.0f}. The reference may lack classes."
-        )
-    if not tested:
-        found.append("Rows of unknown classes could not be looked for: too few labels.")
-    unsure = float((rows["confidence"] < UNSURE).mean())
-    if unsure > 0.2:
-        found.append(f"{unsure:.0%} of the rows have a confidence under {UNSURE}.")
-    twin = float(model.guard_.get("twin_share", 0.0))
-    if twin > 0.3:
-        found.append(
-            f"Two readings of the target disagree on many rows; the un-adapted classifier keeps "
-            f"{twin:.0%} of the vote."
-        )
-    missing = len(model.genes) - int(summary.get("genes_matched", len(model.genes)))
-    if missing:
-        found.append(f"{missing} of the model's {len(model.genes)} genes are missing here.")
-    return found
-
-
 def _tiles(model: DomainVI, rows: pd.DataFrame, summary: dict[str, Any]) -> dict[str, str]:
+    flagged = Flagged.count(rows["unknown"]).found / max(1, len(rows))
     return {
         "rows": f"{len(rows):,}",
         "cohorts": f"{rows['cohort'].nunique():,}",
         "classes": f"{len(model.classes):,}",
         "genes matched": f"{int(summary.get('genes_matched', len(model.genes))):,}",
         "mean confidence": f"{rows['confidence'].mean():.2f}",
-        "fit no known class": f"{float((rows['unknown'] <= SMALL).mean()):.1%}",
+        "fit no known class": f"{flagged:.1%}",
     }
 
 
