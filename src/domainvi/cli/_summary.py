@@ -91,14 +91,14 @@ def say_agreement(say: Results, adata: "AnnData", labels: str, unlabeled: str) -
 
     if labels not in adata.obs:
         return
-    rows = adata.obs[is_labelled(adata.obs[labels], unlabeled)]
-    if len(rows):
-        names = [rows[c].astype(str).to_numpy() for c in (labels, keys.prediction(labels))]
-        f1, share = macro_f1(*names), accuracy(*names)
+    known = adata.obs[is_labelled(adata.obs[labels], unlabeled)]
+    truth, predicted = (known[c].astype(str).to_numpy() for c in (labels, keys.prediction(labels)))
+    if len(known):
+        f1, share = macro_f1(truth, predicted), accuracy(truth, predicted)
         say(
-            f"agreement with its own {len(rows)} labels, which were not used: "
+            f"agreement with its own {len(known)} labels, which were not used: "
             f"macro-F1 {f1:.3f}, accuracy {share:.3f}",
-            agreement={"rows": len(rows), "macro_f1": f1, "accuracy": share},
+            agreement={"rows": len(known), "macro_f1": f1, "accuracy": share},
         )
 
 
