@@ -132,6 +132,16 @@ def test_a_loaded_model_knows_the_rows_that_taught(
     np.testing.assert_array_equal(compared(mapped, adata).rows, hidden)
 
 
+def test_a_model_is_saved_whatever_became_of_its_data(adata: AnnData, tmp_path: Path) -> None:
+    data = adata.copy()
+    dv.DomainVI.setup_anndata(data, **SETUP)
+    model = dv.DomainVI(data)
+    expected = model._taught()
+    data.obs_names = [f"other{i}" for i in range(data.n_obs)]
+    model.save(tmp_path / "m")
+    np.testing.assert_array_equal(dv.DomainVI.load(tmp_path / "m")._taught(), expected)
+
+
 def test_a_model_that_does_not_know_says_so(
     model: dv.DomainVI, adata: AnnData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,10 +202,10 @@ def test_reports_are_for_domainvi(tmp_path: Path) -> None:
 
 
 def test_rows_are_annotated_on_a_copy(model: dv.DomainVI, adata: AnnData, tmp_path: Path) -> None:
-    rows = adata[:50].copy()
-    before = set(rows.obs), set(rows.obsm), set(rows.uns)
-    dv.tl.report(model, rows, tmp_path / "r.html", n_genes=0)
-    assert (set(rows.obs), set(rows.obsm), set(rows.uns)) == before
+    for rows in (adata[:50].copy(), adata[:50]):
+        before = set(rows.obs), set(rows.obsm), set(rows.uns), rows.is_view
+        dv.tl.report(model, rows, tmp_path / "r.html", n_genes=0, overwrite=True)
+        assert (set(rows.obs), set(rows.obsm), set(rows.uns), rows.is_view) == before
 
 
 def test_a_file_is_replaced_only_when_asked(model: dv.DomainVI, tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def register(
     return manager
 
 
-def as_rows(data: AnnData | MuData, registry: dict[str, Any], min_overlap: float = 0.5) -> AnnData:
+def as_rows(data: AnnData | MuData, registry: dict[str, Any]) -> AnnData:
     """Bring data to one table: an AnnData as it is, a MuData by the modalities of the setup."""
     modalities = registry[SETUP_ARGS_KEY].get(MODALITIES)
     if isinstance(data, AnnData) and (modalities is None or len(modalities) == 1):
@@ -121,7 +121,7 @@ def as_rows(data: AnnData | MuData, registry: dict[str, Any], min_overlap: float
     if len(modalities) == 1:
         return flatten(data, modalities)
     names = registry[FIELD_REGISTRIES_KEY][REGISTRY_KEYS.X_KEY][STATE_REGISTRY_KEY]["column_names"]
-    return flatten(data, modalities, genes_by_modality(names, list(modalities)), min_overlap)
+    return flatten(data, modalities, genes_by_modality(names, list(modalities)))
 
 
 def check_scale(summary: MatrixSummary, likelihood: str, module: DomainVAE) -> None:
@@ -198,10 +198,10 @@ class PreparedDataMixin(ModelState):
         self._own_data()
         return self._adata_manager
 
-    def _prepare_query(self, adata: AnnData | MuData, min_overlap: float = 0.5) -> PreparedAnnData:
+    def _prepare_query(self, adata: AnnData | MuData) -> PreparedAnnData:
         """Prepare rows that the model was not set up with: genes by name, new domains allowed."""
         columns = columns_of(self.registry_[SETUP_ARGS_KEY])
-        adata = as_rows(adata, self.registry_, min_overlap)
+        adata = as_rows(adata, self.registry_)
         self._check_query(adata, columns)
         work = prepare(
             adata,
@@ -210,7 +210,6 @@ class PreparedDataMixin(ModelState):
             classes=self.classes,
             domains=self.domains,
             targets=self.targets,
-            min_overlap=min_overlap,
         )
         setup_method_args = {k: v for k, v in self.registry_.items() if k != FIELD_REGISTRIES_KEY}
         register(work, columns, setup_method_args, self.registry_, extend_categories=True)

@@ -105,7 +105,7 @@ class SubspaceMixin(RowsMixin):
         """Codes and standardised numbers of the factors, ``(n_rows, n_factors)``."""
         return np.array(work.manager.get_from_registry(FACTORS_KEY), dtype=np.float32)
 
-    def _prepare_query(self, adata: AnnData, min_overlap: float = 0.5) -> PreparedAnnData:
+    def _prepare_query(self, adata: AnnData) -> PreparedAnnData:
         """Prepare rows that the model was not set up with; they need no metadata."""
         setup = self._setup
         check_rows(adata, setup)

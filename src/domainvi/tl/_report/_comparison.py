@@ -46,8 +46,8 @@ def compare(model: DomainVI, adata: AnnData, truth: str) -> Comparison:
     """Score the predictions of rows that have a true label and did not teach the model."""
     setup = model.registry_[SETUP_ARGS_KEY]
     predicted = adata.obs[keys.prediction(setup["labels_key"])]
-    labelled = is_labelled(adata.obs[truth], setup["unlabeled_category"])
-    labelled &= predicted.notna().to_numpy()
+    known = predicted.notna().to_numpy()
+    labelled = known & is_labelled(adata.obs[truth], setup["unlabeled_category"])
     taught = np.isin(fingerprints(adata.obs_names), model._taught())
     rows = labelled & ~taught
     names = (column[rows].astype(str).to_numpy() for column in (adata.obs[truth], predicted))

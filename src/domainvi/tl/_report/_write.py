@@ -123,7 +123,8 @@ def _working_copy(adata: AnnData) -> AnnData:
         X=adata.X,
         obs=adata.obs,
         var=adata.var,
-        layers=dict(adata.layers),
+        # From anndata 0.13 on the values are a layer, too, without a name.
+        layers={name: layer for name, layer in adata.layers.items() if name is not None},
         obsm=dict(adata.obsm),
         uns=dict(adata.uns),
     )
