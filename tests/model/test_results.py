@@ -76,6 +76,14 @@ def test_annotated_object_survives_h5ad(
     )
 
 
+@pytest.mark.parametrize("alpha", [2, -1, "x", float("nan")])
+def test_unknown_alpha_is_a_share(adata: ad.AnnData, model: dv.DomainVI, alpha: object) -> None:
+    target = adata.copy()
+    with pytest.raises(InputError, match=f"unknown_alpha={alpha!r} must be a number from 0 to 1"):
+        model.annotate(target, unknown_alpha=alpha)
+    assert set(target.obs) == set(adata.obs)
+
+
 def test_unknown_alpha_labels_rows_unknown(adata: ad.AnnData, model: dv.DomainVI) -> None:
     target = adata.copy()
     model.annotate(target, unknown_alpha=0.3)
@@ -95,6 +103,9 @@ def test_class_order_and_colours_are_those_of_the_reference() -> None:
     known = [c for c in order if c != "Unknown"]
     assert list(adata.obs["label_pred"].cat.categories) == known
     assert list(adata.uns["label_pred_colors"]) == [colors[c] for c in known]
+    model.annotate(adata, unknown_alpha=0.5)
+    assert list(adata.obs["label_pred"].cat.categories) == [*known, "Unknown"]
+    assert list(adata.uns["label_pred_colors"]) == [*(colors[c] for c in known), "#d3d3d3"]
     assert list(model.predict(soft=True).columns) == known
 
 

@@ -141,6 +141,7 @@ def test_annotate_writes_every_target(
 def test_annotate_some_and_flag_unknown(model: dv.DomainVI, adata: ad.AnnData) -> None:
     out = adata.copy()
     model.annotate(out, targets=["sex"], unknown_alpha=1.0)
+    assert out.uns["sex_pred_colors"] == ["#0000ff", "#ff0000", "#d3d3d3"]
     assert "age_pred" not in out.obs
     assert set(out.obs["sex_pred"]) == {"Unknown"}
     with pytest.raises(InputError, match="'bmi' is not a target"):
@@ -252,6 +253,13 @@ def test_models_from_before_there_were_targets_load() -> None:
     assert "targets" not in out.uns["domainvi"]
     with pytest.raises(InputError, match="has no targets"):
         loaded.predict(data, target="sex")
+
+
+def test_models_from_before_rows_that_taught_were_noted_keep_not_knowing(tmp_path: Path) -> None:
+    loaded = dv.DomainVI.load(BEFORE)
+    assert loaded.taught_ is None
+    loaded.save(tmp_path / "m")
+    assert dv.DomainVI.load(tmp_path / "m").taught_ is None
 
 
 def test_a_class_name_as_a_single_key(adata: ad.AnnData) -> None:

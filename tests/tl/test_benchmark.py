@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 from domainvi.errors import InputError
-from domainvi.tl import benchmark
+from domainvi.tl import _targets, benchmark
 from domainvi.tl._cohorts import Cohorts
 from domainvi.tl._draws import draw_per_class, draw_share
 from domainvi.tl._protocols import Rows, cross_validation, label_budget, leave_one_domain_out
@@ -301,6 +301,35 @@ def test_disjoint_classes_leave_nothing_to_score(adata: ad.AnnData) -> None:
     adata = adata[adata.obs["cohort"] != "c"].copy()
     adata.obs["kind"] = np.where(adata.obs["cohort"] == "a", "one", "two")
     with pytest.raises(InputError, match="nothing to score"):
+        table(adata)
+
+
+def test_a_part_that_cannot_be_learned_has_no_figures_and_costs_no_others(
+    adata: ad.AnnData, caplog: pytest.LogCaptureFixture
+) -> None:
+    third = (adata.obs["cohort"] == "a") & (np.arange(adata.n_obs) % 5 == 1)
+    adata.obs.loc[third, "kind"] = "three"
+    adata.obs.loc["s61", "kind"] = "three"  # the only one that is shown when "a" is held out
+    result = table(
+        adata,
+        methods=("domainvi", "majority"),
+        train_kwargs={"max_epochs": 1, "enable_progress_bar": False},
+    ).set_index(["held_out", "method"])
+    assert result.loc[("a", "domainvi"), ["macro_f1", "nll"]].isna().all()
+    assert result.drop(("a", "domainvi"))["macro_f1"].notna().all()
+    assert len(result) == 6
+    assert "a held out: domainvi has no figures" in caplog.text
+    assert "1 of 3 classes have one labelled row: 'three'" in caplog.text
+
+
+def test_faults_of_our_own_end_a_benchmark(
+    adata: ad.AnnData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(_targets.BASELINES, "majority", fault)
+    with pytest.raises(ZeroDivisionError):
         table(adata)
 
 

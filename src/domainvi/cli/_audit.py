@@ -1,7 +1,7 @@
 """`domainvi audit`."""
 
 from ._files import naming, read
-from ._options import Batch, Data, Labels, Layer, Unlabeled
+from ._options import Batch, Data, Json, Labels, Layer, Unlabeled
 from ._report import reporting
 
 
@@ -13,13 +13,14 @@ def audit(
     labels: Labels,
     layer: Layer = None,
     unlabeled: Unlabeled = "Unknown",
+    as_json: Json = False,
 ) -> None:
     """Say, before training, whether labels can be transferred between cohorts.
 
     Counts classes by cohort, measures how far they go together, and gives the verdict: alignment
     allowed, conditional only (within classes), or refused. Writes no file.
     """
-    with reporting() as say:
+    with reporting(as_json) as say:
         from domainvi.tl import audit_confounding
 
         adata = read(data)
@@ -35,6 +36,6 @@ def audit(
 
         table = pd.DataFrame(found.table, index=found.classes, columns=found.domains)
         table.loc["(unlabelled)"] = found.n_unlabelled
-        say(str(found))
+        say(str(found), **found.to_dict() | {"table": table.to_dict("index")})
         say(f"verdict: {found.verdict}")
         say(f"\nrows by {labels} and {batch}:\n{table.to_string()}")

@@ -1,7 +1,6 @@
 """`domainvi benchmark`."""
 
 import io
-from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -13,8 +12,10 @@ from domainvi.errors import InputError
 
 from ._files import check_output, naming, read, whole
 from ._fit import accelerator
-from ._options import Batch, Data, Device, Force, Labels, Layer, MaxEpochs, Unlabeled
+from ._options import Batch, Data, Device, Force, Json, Labels, Layer, MaxEpochs, Unlabeled
 from ._report import reporting
+from ._results import Results
+from ._summary import say_written
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,6 +79,7 @@ def benchmark(
     device: Device = "auto",
     max_epochs: MaxEpochs = None,
     force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Measure how well labels transfer between your own cohorts, by several methods.
 
@@ -85,12 +87,12 @@ def benchmark(
     laboratories; leaving one cohort out says what a new cohort gets. Both are run, and the gap
     between them is the figure to look at.
     """
-    with reporting() as say:
+    with reporting(as_json) as say:
         from domainvi.tl import benchmark as measure
 
-        for path in (output, figure):
-            if path is not None:
-                check_output(path, force, inputs=(data,))
+        check_output(output, force, others=(data,))
+        if figure is not None:
+            check_output(figure, force, others=(data, output))
         if figure is not None and figure.suffix.lower() not in _FIGURES:
             raise InputError(f"--figure {figure}: expected a name that ends in png, pdf or svg.")
         training = {
@@ -119,23 +121,22 @@ def benchmark(
             )
         with whole(output) as beside:
             table.to_csv(beside, index=False)
-        for line in _means(table):
-            say(line)
-        say(f"written: {output}")
+        _say_means(say, table)
+        say_written(say, output)
         if figure is not None:
             from domainvi.pl import benchmark as draw
 
             with whole(figure) as beside:
                 draw(table, show=False, save=beside)
-            say(f"written: {figure}")
+            say_written(say, figure)
 
 
-def _means(table: "pd.DataFrame") -> Iterator[str]:
+def _say_means(say: Results, table: "pd.DataFrame") -> None:
     """Say the mean of the main score for each method, by protocol and budget."""
     score, words = ("macro_f1", "macro-F1") if "macro_f1" in table else ("r2", "R2")
     budget = table["budget"].astype("string").radd(" ").fillna("")
     column = table["protocol"] + budget
-    means = table.pivot_table(index="method", columns=column, values=score, aggfunc="mean")
+    means = table.groupby(["method", column])[score].mean().unstack()
     means = means.loc[table["method"].unique(), column.unique()]
-    yield f"{words}, mean over held-out parts and seeds:"
-    yield means.T.rename_axis(index=None, columns=None).to_string(float_format="{:.3f}".format)
+    say(f"{words}, mean over held-out parts and seeds:", score=score, means=means.to_dict())
+    say(means.T.rename_axis(index=None, columns=None).to_string(float_format="{:.3f}".format))

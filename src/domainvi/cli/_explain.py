@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from ._files import check_output, naming, read, whole
-from ._options import Data, Force
+from ._options import Data, Force, Json
 from ._report import reporting
+from ._summary import say_written
 
 
 def explain(
@@ -37,16 +38,17 @@ def explain(
         Parameter("--groupby", help="Column of obs: one column for each group, not each class."),
     ] = None,
     force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Write the genes that the predictions of a saved model rest on, as a table of genes by class.
 
     Values are mean attributions of the rows that are called the class: how much each gene moves
     its score against the runner-up, compared with the baseline.
     """
-    with reporting() as say:
+    with reporting(as_json) as say:
         from domainvi import DomainVI
 
-        check_output(output, force, inputs=(data,))
+        check_output(output, force, others=(model, data))
         trained = DomainVI.load(model)
         adata = read(data)
         with naming(data):
@@ -56,6 +58,7 @@ def explain(
         with whole(output) as beside:
             genes.to_csv(beside, index_label="gene")
         for name in genes:
-            top = ", ".join(genes[name].nlargest(5).index)
-            say(f"{name} ({genes.attrs['n_rows'][name]} rows): {top}")
-        say(f"written: {output}")
+            rows, top = genes.attrs["n_rows"][name], [*genes[name].nlargest(5).index]
+            line = f"{name} ({rows} rows): {', '.join(top)}"
+            say(line, genes={str(name): {"rows": rows, "top": top}})
+        say_written(say, output)

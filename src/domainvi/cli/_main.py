@@ -31,6 +31,9 @@ def build() -> App:
         suppress_keyboard_interrupt=False,
         version=lambda: domainvi.__version__,
     )
+    app.register_install_completion_command(
+        add_to_startup=False, help="Install completion for your shell (bash, zsh, fish)."
+    )
     for command in (demo, transfer, train, annotate, audit, benchmark, explain, report):
         app.command(command)
     return app

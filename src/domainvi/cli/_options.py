@@ -31,6 +31,15 @@ Force = Annotated[
     bool,
     Parameter("--force", negative="", show_default=False, help="Replace an existing output."),
 ]
+Json = Annotated[
+    bool,
+    Parameter(
+        "--json",
+        negative="",
+        show_default=False,
+        help="Write the results to standard output as one JSON document, for programs.",
+    ),
+]
 Seed = Annotated[int, Parameter("--seed", validator=Number(gte=0), help="Seed of all randomness.")]
 Device = Annotated[
     str, Parameter("--device", help="auto, cpu, cuda, mps, or one GPU such as cuda:1.")

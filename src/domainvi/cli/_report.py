@@ -4,11 +4,11 @@ import io
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
-Say = Callable[[str], None]
+from ._results import Results
 
 _CHATTY = ("scvi", "lightning.pytorch", "lightning.fabric")
 
@@ -20,24 +20,26 @@ def note(text: str) -> None:
 
 
 @contextmanager
-def reporting() -> Iterator[Say]:
+def reporting(as_json: bool = False) -> Iterator[Results]:
     """Keep standard output for results while a command runs.
 
     Whatever a library prints goes to standard error. DomainVI's own log and warnings are shown
     there as plain lines; the libraries' are not.
 
+    Parameters
+    ----------
+    as_json
+        Whether results are one JSON document, written when the command has succeeded.
+
     Yields
     ------
-    A function that writes a line of results.
+    What takes the results.
     """
     results = sys.stdout
     if isinstance(results, io.TextIOWrapper):  # a console that lacks a letter shows its code
         results.reconfigure(errors="backslashreplace")
 
-    def say(text: str) -> None:
-        results.write(text + "\n")
-        results.flush()
-
+    say = Results(results, as_json)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     with redirect_stdout(sys.stderr), _levels(), warnings.catch_warnings():
@@ -48,6 +50,7 @@ def reporting() -> Iterator[Say]:
         logger.addHandler(handler)
         try:
             yield say
+            say.finish()
         finally:
             logger.removeHandler(handler)
 

@@ -1,72 +1,107 @@
-"""The lines of results that several commands share."""
+"""The results that several commands share."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import domainvi._keys as keys
+
+from ._results import Results
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from domainvi import DomainVI
 
-_SMALL = 0.05
-# Times the number expected by chance, from which on a caution is printed.
-_MANY = 2
 
-
-def judgement(model: "DomainVI") -> Iterator[str]:
+def say_audit(say: Results, model: "DomainVI") -> None:
     """Say what the audit found, and what was done about it."""
     if model.audit_:
-        yield f"audit: {model.audit_['sentence']}"
-    if model.guard_.get("alignment") == "off":
-        yield "alignment: off, because the audit refused it"
+        audit = {key: model.audit_[key] for key in ("verdict", "sentence")}
+        say(f"audit: {audit['sentence']}", audit=audit)
+        say(f"alignment: {model.guard_['alignment']}", alignment=model.guard_["alignment"])
 
 
-def predictions(adata: "AnnData", labels: str) -> Iterator[str]:
-    """Say how many rows each class got, how sure, and how many look like no known class."""
-    predicted = adata.obs[keys.prediction(labels)]
-    confidence = adata.obs[keys.confidence(labels)]
-    counts = predicted.value_counts()
-    width = max(len(str(name)) for name in counts.index)
-    yield f"predicted {labels} of {adata.n_obs} rows:"
-    for name, count in counts.items():
-        mean = f"  mean confidence {confidence[predicted == name].mean():.2f}" if count else ""
-        yield f"  {name!s:<{width}} {count:>7}{mean}"
-    p = adata.obs[keys.unknown(labels)]
-    if p.notna().any():
-        found, expected = int((p <= _SMALL).sum()), _SMALL * int(p.notna().sum())
-        yield f"rows that fit no known class (p <= {_SMALL}): {found}, {expected:.0f} by chance"
-        if found > _MANY * expected:
-            yield "caution: that is more than chance; the reference may lack classes"
+def say_predictions(
+    say: Results, model: "DomainVI", adata: "AnnData", targets: Sequence[str]
+) -> None:
+    """Say what the labels and further phenotypes are, and what speaks against believing it."""
+    from domainvi.model._cautions import annotated_rows, cautions_of_rows, find_cautions
 
-
-def target_lines(adata: "AnnData", targets: Sequence[str]) -> Iterator[str]:
-    """Say what was predicted of each further phenotype."""
+    summary = adata.uns[keys.RESULTS]
+    labels = summary["labels_key"]
+    _say_classes(say, adata, labels)
+    # Of the rows at hand: a query was annotated together with its reference.
+    summary["cautions"] = find_cautions(model, annotated_rows(adata, labels), summary)
+    cautions = summary["cautions"].tolist()
     for key in targets:
         if keys.unknown(key) in adata.obs:
-            yield from predictions(adata, key)
-            continue
-        value, error = adata.obs[keys.prediction(key)], adata.obs[keys.confidence(key)]
-        yield (
-            f"predicted {key} of {adata.n_obs} rows: {value.quantile(0.1):.3g} to "
-            f"{value.quantile(0.9):.3g} (10 % to 90 %), standard error {error.median():.3g}"
+            _say_classes(say, adata, key)
+            found = cautions_of_rows(annotated_rows(adata, key))
+            cautions += [f"{key}: {sentence}" for sentence in found]
+        else:
+            _say_numbers(say, adata, key)
+    for sentence in cautions:
+        say(f"caution: {sentence}")
+    say(cautions=cautions)
+
+
+def _say_classes(say: Results, adata: "AnnData", key: str) -> None:
+    """Say how many rows each class got, how sure, and how many look like no known class."""
+    from domainvi.trust import Flagged
+
+    predicted = adata.obs[keys.prediction(key)]
+    confidence = adata.obs[keys.confidence(key)].groupby(predicted, observed=False).mean()
+    counts = predicted.value_counts()
+    flagged = Flagged.count(adata.obs[keys.unknown(key)])
+    width = max(len(str(name)) for name in counts.index)
+    say(f"predicted {key} of {adata.n_obs} rows:")
+    for name, count in counts.items():
+        mean = f"  mean confidence {confidence[name]:.2f}" if count else ""
+        say(f"  {name!s:<{width}} {count:>7}{mean}")
+    if flagged.tested:
+        say(
+            f"rows that fit no known class (p <= {flagged.alpha}): {flagged.found}, "
+            f"{flagged.expected:.0f} by chance"
         )
+    classes = {
+        name: {"rows": count, "mean_confidence": confidence[name]} for name, count in counts.items()
+    }
+    unknown = {"alpha": flagged.alpha, "rows": flagged.found, "by_chance": flagged.expected}
+    summary = {"rows": adata.n_obs, "classes": classes, "fit_no_known_class": unknown}
+    say(predictions={key: summary})
 
 
-def agreement(adata: "AnnData", labels: str, unlabeled: str) -> Iterator[str]:
+def _say_numbers(say: Results, adata: "AnnData", key: str) -> None:
+    """Say where most predicted numbers lie, and how far off they may be."""
+    value, error = adata.obs[keys.prediction(key)], adata.obs[keys.confidence(key)]
+    low, high, typical = value.quantile(0.1), value.quantile(0.9), error.median()
+    say(
+        f"predicted {key} of {adata.n_obs} rows: {low:.3g} to {high:.3g} (10 % to 90 %), "
+        f"standard error {typical:.3g}",
+        predictions={
+            key: {"rows": adata.n_obs, "10 %": low, "90 %": high, "standard_error": typical}
+        },
+    )
+
+
+def say_agreement(say: Results, adata: "AnnData", labels: str, unlabeled: str) -> None:
     """Score predictions against labels that the data hold, and that were not used."""
+    from domainvi.data._columns import is_labelled
     from domainvi.metrics import accuracy, macro_f1
 
     if labels not in adata.obs:
         return
-    column = adata.obs[labels]
-    truth = column.astype(object).where(column.notna(), unlabeled).astype(str).to_numpy()
-    predicted = adata.obs[keys.prediction(labels)].astype(str).to_numpy()
-    known = truth != unlabeled
-    if known.any():
-        yield (
-            f"agreement with its own {known.sum()} labels, which were not used: "
-            f"macro-F1 {macro_f1(truth[known], predicted[known]):.3f}, "
-            f"accuracy {accuracy(truth[known], predicted[known]):.3f}"
+    known = adata.obs[is_labelled(adata.obs[labels], unlabeled)]
+    truth, predicted = (known[c].astype(str).to_numpy() for c in (labels, keys.prediction(labels)))
+    if len(known):
+        f1, share = macro_f1(truth, predicted), accuracy(truth, predicted)
+        say(
+            f"agreement with its own {len(known)} labels, which were not used: "
+            f"macro-F1 {f1:.3f}, accuracy {share:.3f}",
+            agreement={"rows": len(known), "macro_f1": f1, "accuracy": share},
         )
+
+
+def say_written(say: Results, *paths: object) -> None:
+    """Say which files were written."""
+    say(f"written: {', '.join(map(str, paths))}", written=[str(path) for path in paths])

@@ -13,6 +13,7 @@ from ._options import (
     Data,
     Device,
     Force,
+    Json,
     Labels,
     Layer,
     MaxEpochs,
@@ -22,7 +23,7 @@ from ._options import (
     Unlabeled,
 )
 from ._report import reporting
-from ._summary import judgement
+from ._summary import say_audit, say_written
 
 
 def train(
@@ -41,6 +42,7 @@ def train(
     checkpoints: Checkpoints = None,
     resume: Resume = False,
     force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Train a model on several cohorts and save it.
 
@@ -48,8 +50,8 @@ def train(
     cohorts with `domainvi annotate`. Its folder holds safetensors and JSON, and nothing in it is
     ever executed.
     """
-    with reporting() as say:
-        check_output(output, force)
+    with reporting(as_json) as say:
+        check_output(output, force, others=(ref, checkpoints))
         where = accelerator(device)
         adata = read(ref)
         with naming(ref):
@@ -67,8 +69,7 @@ def train(
                 resume=resume,
             )
         model.save(output, overwrite=force)
-        for line in judgement(model):
-            say(line)
-        say(f"classes: {', '.join(model.classes)}")
-        say(f"cohorts: {', '.join(model.domains)}")
-        say(f"written: {output}")
+        say_audit(say, model)
+        say(f"classes: {', '.join(model.classes)}", classes=model.classes)
+        say(f"cohorts: {', '.join(model.domains)}", cohorts=model.domains)
+        say_written(say, output)

@@ -11,6 +11,7 @@ from ._options import (
     Data,
     Device,
     Force,
+    Json,
     Labels,
     Layer,
     MaxEpochs,
@@ -22,8 +23,9 @@ from ._options import (
     UnknownAlpha,
     Unlabeled,
 )
-from ._report import Say, note, reporting
-from ._summary import agreement, judgement, predictions, target_lines
+from ._report import note, reporting
+from ._results import Results
+from ._summary import say_agreement, say_audit, say_predictions, say_written
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +54,7 @@ def transfer(
     checkpoints: Checkpoints = None,
     resume: Resume = False,
     force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Move labels from REF to QUERY, and write the annotated query.
 
@@ -61,10 +64,10 @@ def transfer(
     The output is the query with latents, predicted labels, and the verdict on them.
     """
     columns = Columns(batch, labels, unlabeled, layer, tuple(targets or ()))
-    with reporting() as say:
-        check_output(output, force, inputs=(ref,))
+    with reporting(as_json) as say:
+        check_output(output, force, others=(ref, checkpoints))
         if report is not None:
-            check_output(report, force, inputs=(ref, query, output))
+            check_output(report, force, others=(ref, query, output, checkpoints))
         where = accelerator(device)
         reference, adata = read(ref), read(query)
         with naming(ref):
@@ -91,33 +94,41 @@ def transfer(
             resume=resume,
         )
         _annotate(model, adata, joined, columns, unknown_alpha)
-        for line in (
-            *judgement(model),
-            *predictions(adata, labels),
-            *agreement(adata, labels, unlabeled),
-            *target_lines(adata, columns.targets),
-        ):
-            say(line)
+        say_audit(say, model)
+        say_predictions(say, model, adata, columns.targets)
+        say_agreement(say, adata, labels, unlabeled)
         write(adata, output)
-        say(f"written: {output}")
+        say_written(say, output)
         if report is not None:
             from domainvi import tl
 
             # Reference and query together, as the model was trained.
-            tl.report(model, joined, report, overwrite=force)
-            say(f"written: {report}")
+            tl.report(model, joined, report, unknown_alpha=unknown_alpha, overwrite=force)
+            say_written(say, report)
 
 
 def _describe(
-    say: Say, joined: "AnnData", genes: "GeneAlignment", taken: set[str], cohort: "pd.Series"
+    say: Results, joined: "AnnData", genes: "GeneAlignment", taken: set[str], cohort: "pd.Series"
 ) -> None:
     say(
         f"genes: {genes.n_matched} shared by name; the query lacks {genes.n_missing} of the "
-        f"reference's and has {genes.n_extra} others"
+        f"reference's and has {genes.n_extra} others",
+        genes={
+            "shared": genes.n_matched,
+            "missing": genes.n_missing,
+            "others": genes.n_extra,
+        },
     )
     names = sorted(cohort.unique())
-    say(f"rows: {joined.n_obs - len(cohort)} of the reference, {len(cohort)} of the query")
-    say(f"cohorts: {', '.join(sorted(taken))} (reference); {', '.join(names)} (query)")
+    n_reference = joined.n_obs - len(cohort)
+    say(
+        f"rows: {n_reference} of the reference, {len(cohort)} of the query",
+        rows={"reference": n_reference, "query": len(cohort)},
+    )
+    say(
+        f"cohorts: {', '.join(sorted(taken))} (reference); {', '.join(names)} (query)",
+        cohorts={"reference": sorted(taken), "query": names},
+    )
     both = taken.intersection(names)
     if both:
         note(f"warning: taken as one cohort, since both files name it: {', '.join(sorted(both))}")

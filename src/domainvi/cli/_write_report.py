@@ -6,10 +6,11 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from ._annotate import Model, check
+from ._annotate import Model
 from ._files import check_output, naming, read
-from ._options import Data, Force
+from ._options import Data, Force, Json
 from ._report import reporting
+from ._summary import say_written
 
 Html = Annotated[Path, Parameter(("--output", "-o"), help="The HTML file to write.")]
 Truth = Annotated[
@@ -29,6 +30,7 @@ def report(
     truth: Truth = None,
     genes: Genes = 10,
     force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Write a report on a saved model and what it says of data: one HTML file, for a colleague.
 
@@ -36,13 +38,12 @@ def report(
     of no known class, training, the genes behind each class, and what is needed to run it again.
     The genes need the extra `interpret`, and are left out without it.
     """
-    with reporting() as say:
+    with reporting(as_json) as say:
         from domainvi import DomainVI, tl
 
-        check_output(output, force, inputs=(data,))
+        check_output(output, force, others=(model, data))
         trained = DomainVI.load(model)
         adata = read(data)
         with naming(data):
-            check(adata, trained)
             tl.report(trained, adata, output, truth=truth, n_genes=genes, overwrite=force)
-        say(f"written: {output}")
+        say_written(say, output)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import logging
 import warnings
 from importlib.metadata import version
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,12 +16,14 @@ from scvi import REGISTRY_KEYS
 from domainvi import _keys
 from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import count_empty_rows, reference_order
+from domainvi.errors import InputError
 
+from ._cautions import find_cautions
 from ._codes import codes
 from ._judgement import unknown_spaces
 from ._persistence import PersistenceMixin
 from ._prediction import PredictionMixin
-from ._target_annotation import TargetAnnotationMixin
+from ._target_annotation import TargetAnnotationMixin, colors_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
     from domainvi.data import PreparedAnnData
 
     from ._inference import RowOutputs
+
+logger = logging.getLogger(__name__)
 
 
 class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
@@ -52,7 +58,7 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
         unknown_alpha
             Rows whose p-value of belonging to any known class is at most this are labelled with
             the unlabelled category (``"Unknown"``) in the prediction column. ``None`` keeps the
-            best class for every row.
+            best class for every row. In the colours of the reference the category is grey.
         targets
             Which of the further phenotypes to write; all of them if ``None``.
 
@@ -65,12 +71,16 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
         each of the ``target_keys``; of a numeric one, ``_pred`` has the value and ``_conf`` its
         standard error, both in its unit.
 
+        ``uns["domainvi"]["cautions"]`` says in sentences what speaks against believing the labels
+        of these rows, or, in the model's own data, of those without a label. It is empty where
+        nothing was found, which is no proof.
+
         Raises
         ------
         NotTrainedError
             Before :meth:`train`.
         InputError
-            If ``targets`` names one that the model does not have.
+            If ``targets`` names one that the model does not have, or ``unknown_alpha`` is no share.
 
         Warns
         -----
@@ -78,6 +88,7 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
             If rows hold nothing but zeros; ``uns["domainvi"]["rows_without_values"]`` counts them.
         """
         self._check_trained()
+        check_alpha(unknown_alpha)
         chosen = [t.key for t in self.targets] if targets is None else list(targets)
         numbers = [self.module.target_heads.index(key) for key in chosen]
         work = self._validate_anndata(adata)
@@ -90,7 +101,8 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
         columns = self._class_columns(key, self.class_order_, p, known, unknown_alpha)
         arrays, colors = {_keys.probability(key): p.astype(np.float32)}, {}
         if self.class_colors_:
-            colors[_keys.colors(_keys.prediction(key))] = list(self.class_colors_)
+            palette = colors_of(self.class_colors_, unknown_alpha)
+            colors[_keys.colors(_keys.prediction(key))] = palette
         for i in numbers:
             found = self._target_found(i, work, out, unknown_alpha)
             columns, arrays, colors = columns | found[0], arrays | found[1], colors | found[2]
@@ -103,6 +115,14 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
                 UserWarning,
                 stacklevel=2,
             )
+        rows = pd.DataFrame({"confidence": columns[_keys.confidence(key)], "unknown": known})
+        summary["cautions"] = find_cautions(self, rows[self._to_judge(work, target)], summary)
+        if len(summary["cautions"]):
+            logger.warning(
+                "%d cautions on these predictions: see uns[%r]['cautions'].",
+                len(summary["cautions"]),
+                _keys.RESULTS,
+            )
         names = target.obs_names
         for name, values in columns.items():
             target.obs[name] = pd.Series(values, index=work.obs_names).reindex(names)
@@ -110,6 +130,12 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
         for name, array in {_keys.LATENT: out.latent, **arrays}.items():
             target.obsm[name] = at_rows(inside, array)
         target.uns.update({_keys.RESULTS: summary, **colors})
+
+    def _to_judge(self, work: PreparedAnnData, target: AnnData | MuData) -> NDArray[np.bool_]:
+        """Rows that cautions are about: of the model's own data those that did not teach it."""
+        every = np.ones(work.n_obs, dtype=bool)
+        untold = self._labels(work) < 0 if target is self._adata else every
+        return untold if untold.any() else every
 
     def _unknown_p_values(self, work: PreparedAnnData, out: RowOutputs) -> np.ndarray:
         if self.unknown_ is None:
@@ -148,6 +174,14 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
         for target in self.targets:
             order, colors = order_and_colors(adata, target.key, list(target.classes))
             self.target_order_[target.key], self.target_colors_[target.key] = order, colors
+
+
+def check_alpha(unknown_alpha: float | None) -> None:
+    """Refuse what is no share of p-values."""
+    if unknown_alpha is None or (isinstance(unknown_alpha, Real) and 0 <= unknown_alpha <= 1):
+        return
+    msg = f"unknown_alpha={unknown_alpha!r} must be a number from 0 to 1, or None."
+    raise InputError(msg)
 
 
 def order_and_colors(

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class DisentangledPersistenceMixin(SubspaceMixin, StoredMixin):
     """``save`` and ``load``. Columns of factors may be missing in the data that are attached."""
 
-    plain_state = ("is_trained_", "is_scaled_", "errors_", "training_")
-    later_state = frozenset({"training_"})
+    plain_state = ("is_trained_", "is_scaled_", "errors_", "calibrations_", "training_")
+    later_state = frozenset({"calibrations_", "training_"})
 
     def _prepare_own(self, data: AnnData) -> PreparedAnnData:
         return self._prepare_query(data)

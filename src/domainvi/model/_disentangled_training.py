@@ -19,6 +19,7 @@ from domainvi.train import (
     subsample,
 )
 
+from ._judgement import fit_calibration
 from ._running import RunMixin, check_checkpoint_arguments
 from ._subspaces import SubspaceMixin
 from ._training import check_training_arguments
@@ -112,12 +113,12 @@ class DisentangledTrainingMixin(SubspaceMixin, RunMixin):
         }
         files = self._checkpoint_files(work, arguments, checkpoint_dir, resume)
         self.training_ = arguments
+        self._reset_erasure()
         if not self.is_scaled_:
             drawn = order[subsample(domain, label, self.seed)]
             set_library(self.module, work, drawn)
             start_disentangled(self.module, log_rows(self.module, work, drawn))
             self.is_scaled_ = True
-        self._forget_erasure()
         data = TransferDataModule(
             work.manager, train_idx, val_idx, unweighted, batch_size, self.seed
         )
@@ -149,15 +150,16 @@ class DisentangledTrainingMixin(SubspaceMixin, RunMixin):
         label, domain = (self.factors[k].codes(values[:, k]) for k in first[:2])
         return domain + 1, label
 
-    def _forget_erasure(self) -> None:
-        """Let the encoder answer unprojected, so that training starts from what it learnt."""
-        self.module.erasure.copy_(torch.eye(len(self.module.erasure)))
+    @torch.no_grad()
+    def _reset_erasure(self) -> None:
+        """Train on the latents as the encoder makes them."""
+        self.module.erasure.copy_(torch.eye(self.module.n_latent))
         self.module.erasure_centre.zero_()
 
     @torch.inference_mode()
     def _fit_erasure(self, work: PreparedAnnData) -> None:
         """Project out of each subspace what is left of the factors of other groups."""
-        values, mean = self._values(work), self._encode(work).mean
+        values, (mean, metadata) = self._values(work), self._with_metadata(work)
         codes = [f.codes(values[:, k]) for k, f in enumerate(self.factors)]
         foreign, blocks = self.module.alignment.foreign(), self.module.alignment.blocks
         for name in self.subspaces:
@@ -167,7 +169,8 @@ class DisentangledTrainingMixin(SubspaceMixin, RunMixin):
                 Concept(codes[k], self.factors[k].n_levels, None if s is None else codes[s])
                 for k, s in own.items()
             ]
-            matrix, centre = erasure_map(mean[:, at], concepts)
+            given = metadata[name].numpy() if name in metadata else None
+            matrix, centre = erasure_map(mean[:, at].numpy(), concepts, given)
             self.module.erasure[at, at] = torch.from_numpy(matrix).float()
             self.module.erasure_centre[at] = torch.from_numpy(centre).float()
 
@@ -177,32 +180,41 @@ class DisentangledTrainingMixin(SubspaceMixin, RunMixin):
 
         This is what maximises the ELBO given encoder and heads.
         """
-        out = self._encode(work)
-        values = torch.from_numpy(self._values(work))
-        scores = [torch.from_numpy(s) for s in out.scores]
-        metadata = self.module.metadata(values, scores)
-        blocks = self.module.split(torch.from_numpy(out.mean))
+        mean, metadata = self._with_metadata(work)
+        blocks = self.module.split(mean)
         for name in self.groups:
             fit = torch.linalg.lstsq(metadata[name], blocks[name], driver="gelsd").solution
             self.module.get_parameter(f"priors.{name}.weight").copy_(fit.T)
         means = torch.cat([metadata[name].mean(dim=0) for name in self.groups])
         self.module.factor_mean.copy_(means)
 
+    def _with_metadata(self, work: PreparedAnnData) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Posterior means, and the metadata of each group, expected where they are missing."""
+        out = self._encode(work)
+        scores = [torch.from_numpy(s) for s in out.scores]
+        metadata = self.module.metadata(torch.from_numpy(self._values(work)), scores)
+        return torch.from_numpy(out.mean), metadata
+
     def _fit_errors(
         self, work: PreparedAnnData, train_idx: NDArray[np.int64], val_idx: NDArray[np.int64]
     ) -> None:
-        """Keep the standard error of each numeric factor, from held-out rows that have it.
+        """Fit standard errors of numbers and temperatures of levels to the rows held out.
 
-        Where none has, from the rows of training.
+        Where none has a value, errors are those of the training rows and probabilities stay as
+        they are.
         """
         values, scores = self._values(work), self._encode(work).scores
-        self.errors_ = {}
+        self.errors_, self.calibrations_ = {}, {}
         for k, factor in enumerate(self.factors):
             if factor.is_numeric:
                 error = scores[k][:, 0] - values[:, k]
                 held_out = error[val_idx][np.isfinite(error[val_idx])]
                 used = held_out if held_out.size else error[train_idx]
                 self.errors_[factor.name] = float(np.sqrt(np.nanmean(used**2))) * factor.scale
+            else:
+                is_held_out = np.isin(np.arange(len(values)), val_idx)
+                fitted = fit_calibration(scores[k], factor.codes(values[:, k]), is_held_out)
+                self.calibrations_[factor.name] = fitted.to_dict()
 
 
 def unweighted(rows: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from scvi import REGISTRY_KEYS
 from scvi.model.base import ArchesMixin, BaseModelClass, VAEMixin
 
@@ -135,6 +136,7 @@ class DomainVI(
         self.calibration_, self.unknown_, self.centring_ = None, None, None
         self.target_unknown_ = {}
         self.agreement_, self.n_reference_domains_ = None, None
+        self.taught_ = np.empty(0, dtype=np.int64)
         self.audit_: dict[str, Any] = {}
         self.guard_: dict[str, Any] = {}
         self.pretraining_: dict[str, Any] = {}

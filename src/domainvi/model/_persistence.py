@@ -5,24 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scvi import REGISTRY_KEYS
 
 from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.errors import InputError
 from domainvi.train import Centring
 from domainvi.trust import Calibrator, UnknownScorer
 
+from ._codes import codes
 from ._prepared import check_other_columns, columns_of
 from ._stored import StoredMixin, arrays_under
+from ._taught import checked, fingerprints
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
+    from numpy.typing import NDArray
 
     from domainvi.data import PreparedAnnData
 
 UNKNOWN_PREFIX = "unknown."
 CENTRING_PREFIX = "centring."
 TARGET_UNKNOWN_PREFIX = "target_unknown."
+TAUGHT = "taught"
 
 
 class PersistenceMixin(StoredMixin):
@@ -47,8 +52,19 @@ class PersistenceMixin(StoredMixin):
         {"target_order_", "target_colors_", "pretraining_", "training_", "partial_"}
     )
 
+    def _taught(self) -> NDArray[np.int64]:
+        """Fingerprints of the names of all rows whose labels are known to have taught the model."""
+        taught = np.empty(0, dtype=np.int64) if self.taught_ is None else self.taught_
+        if self._adata is None:
+            return taught
+        work = self._require_manager().adata
+        labelled = codes(work.manager, REGISTRY_KEYS.LABELS_KEY) < len(self.classes)
+        return np.union1d(taught, fingerprints(work.obs_names[labelled]))
+
     def _more_tensors(self) -> dict[str, Any]:
         tensors: dict[str, Any] = {}
+        if self.taught_ is not None:
+            tensors[TAUGHT] = self._taught()
         if self.unknown_ is not None:
             arrays = self.unknown_.to_arrays()
             tensors |= {UNKNOWN_PREFIX + k: np.asarray(v) for k, v in arrays.items()}
@@ -97,6 +113,8 @@ class PersistenceMixin(StoredMixin):
             raise ValueError(msg)
         if metadata["calibration"] is not None:
             self.calibration_ = Calibrator.from_dict(metadata["calibration"])
+        # Files of earlier versions do not say.
+        self.taught_ = checked(tensors[TAUGHT].numpy()) if TAUGHT in tensors else None
         unknown, centring = (numpy_under(p, tensors) for p in (UNKNOWN_PREFIX, CENTRING_PREFIX))
         self.unknown_ = UnknownScorer.from_arrays(unknown) if unknown else None
         self.centring_ = Centring.from_arrays(centring) if centring else None

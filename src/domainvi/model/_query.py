@@ -32,7 +32,6 @@ class QueryMixin(InferenceMixin, PersistenceMixin):
         adata: AnnData,
         reference_model: Self | str | os.PathLike[str],
         unfrozen: bool = False,
-        min_overlap: float = 0.5,
     ) -> Self:
         """Extend a trained model by the domains of a query, to be trained on the query alone.
 
@@ -49,8 +48,6 @@ class QueryMixin(InferenceMixin, PersistenceMixin):
         unfrozen
             Train everything. By default only the decoder's weights of the new domains learn, so
             that latents and predictions of the reference stay what they were.
-        min_overlap
-            Least share of the model's genes that the query must have.
 
         Returns
         -------
@@ -59,7 +56,10 @@ class QueryMixin(InferenceMixin, PersistenceMixin):
         Raises
         ------
         GeneMatchError
-            If too few genes match.
+            If less than half of the genes match.
+        InputError
+            If the query lacks any gene of the model, has new levels in a column other than the
+            first ``batch_key``, or cannot be used otherwise.
         NotTrainedError
             If the reference is not trained.
         """
@@ -69,7 +69,7 @@ class QueryMixin(InferenceMixin, PersistenceMixin):
             reference = cls.load(str(reference_model))
         reference._check_trained()
         reference._refuse_several("load_query_data")
-        work = reference._prepare_query(adata, min_overlap)
+        work = reference._prepare_query(adata)
         reference._check_genes(work, "load_query_data")
         check_other_columns(reference, work)
         cls._remember(adata, work)
@@ -112,6 +112,7 @@ class QueryMixin(InferenceMixin, PersistenceMixin):
             "guard_",
         ):
             setattr(self, name, copy.deepcopy(getattr(reference, name)))
+        self.taught_ = None if reference.taught_ is None else reference._taught()
         # A cohort without labels of its own is not corrected for a class mix.
         module.log_prior[n_old:] = 0.0
         if module.targets is not None:

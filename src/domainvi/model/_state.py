@@ -35,6 +35,8 @@ class ModelState:
     unknown_: UnknownScorer | None
     centring_: Centring | None
     partial_: dict[str, Any]
+    # Names of rows that taught, beside those of the model's own data; None if its file is older.
+    taught_: NDArray[np.int64] | None
     agreement_: float | None
     n_reference_domains_: int | None
     audit_: dict[str, Any]

@@ -20,6 +20,7 @@ from domainvi.data import (
     to_tensors,
 )
 from domainvi.errors import InputError
+from domainvi.trust import Calibrator
 
 from ._factor_rows import check_rows, prepare_factors, register_factors
 from ._rows import RowsMixin
@@ -59,6 +60,7 @@ class SubspaceMixin(RowsMixin):
 
     module: DisentangledVAE
     errors_: dict[str, float]
+    calibrations_: dict[str, dict[str, Any]]
 
     @property
     def _setup(self) -> dict[str, Any]:
@@ -209,6 +211,7 @@ class SubspaceMixin(RowsMixin):
         factor: str | None = None,
         soft: bool = False,
         batch_size: int | None = None,
+        calibrated: bool = True,
     ) -> NDArray[Any] | pd.DataFrame:
         """Predict a factor from its own subspace, by expression alone.
 
@@ -225,6 +228,9 @@ class SubspaceMixin(RowsMixin):
             Return probabilities of the levels, or the number with its standard error.
         batch_size
             Rows at a time.
+        calibrated
+            Whether probabilities are calibrated, by one temperature a factor, which was fitted to
+            the rows held out of training.
 
         Returns
         -------
@@ -250,7 +256,7 @@ class SubspaceMixin(RowsMixin):
             return pd.DataFrame({"value": value, "standard_error": error}, index=index)
         if not soft:
             return np.asarray(described.levels)[score.argmax(axis=1)]
-        p = np.exp(score - score.max(axis=1, keepdims=True))
-        return pd.DataFrame(
-            p / p.sum(axis=1, keepdims=True), index=index, columns=list(described.levels)
-        )
+        plain = Calibrator.identity(described.n_levels)
+        fitted = Calibrator.from_dict(self.calibrations_[described.name]) if calibrated else plain
+        p = fitted.apply(score) if len(score) else score
+        return pd.DataFrame(p, index=index, columns=list(described.levels))

@@ -212,18 +212,31 @@ class TrainingMixin(RunMixin, TargetTrainingMixin):
         order = work.order
         drawn = order[subsample(domain[order], label[order], self.seed)]
         set_library(self.module, work, drawn)
+        anchor = initialise(
+            self.module,
+            self._starting_rows(work, drawn, is_source),
+            self.scaling,
+            keep_encoder=bool(self.pretraining_),
+        )
+        self.agreement_ = None if anchor is None else anchor.agreement
+        if self.targets:
+            rows = self._starting_rows(work, drawn, is_source)
+            self._fit_targets(work, rows.x, rows, drawn)
+        self.is_scaled_ = True
+
+    def _starting_rows(
+        self, work: PreparedAnnData, drawn: NDArray[np.int64], is_source: NDArray[np.bool_]
+    ) -> TrainingRows:
+        """Read the rows from which starting values are estimated."""
         x = log_rows(self.module, work, drawn)
-        if (x == x[0]).all():
+        if not np.ptp(x, axis=0).any():
             msg = (
                 f"No gene differs between rows: all {len(x)} hold the same {x.shape[1]} values. "
                 "Check which layer holds the expression values."
             )
             raise InputError(msg)
-        rows = TrainingRows(x, domain[drawn], label[drawn], is_source, len(self.classes))
-        anchor = initialise(self.module, rows, self.scaling, keep_encoder=bool(self.pretraining_))
-        self.agreement_ = None if anchor is None else anchor.agreement
-        self._fit_targets(work, x, rows, drawn)
-        self.is_scaled_ = True
+        domain = codes(work.manager, REGISTRY_KEYS.BATCH_KEY)[drawn]
+        return TrainingRows(x, domain, self._labels(work)[drawn], is_source, len(self.classes))
 
     def _set_support(self, work: PreparedAnnData, label: NDArray[np.int64]) -> None:
         """Tell the adversary of each domain column which classes its domains have."""
@@ -234,11 +247,13 @@ class TrainingMixin(RunMixin, TargetTrainingMixin):
             support = class_support(column.astype(np.int64), label, n, len(self.classes))
             self.module.alignment.set_support(i, torch.from_numpy(support))
 
+    @torch.inference_mode()
     def _teacher(self, work: PreparedAnnData) -> NDArray[np.float32]:
         """Class probabilities of the linear members for all rows, ``(n_rows, n_classes)``."""
         teacher = np.empty((work.n_obs, len(self.classes)), dtype=np.float32)
-        out = self._forward(work, work.order, None, with_reference=False)
-        teacher[work.order] = np.exp(out.linear)
+        self.module.eval()
+        for places, _, e, _ in self._embedded(work, work.order, None, with_reference=False):
+            teacher[work.order[places]] = np.exp(e.linear.cpu().numpy())
         return teacher
 
 

@@ -239,10 +239,7 @@ class MultimodalVAE(DomainVAE):
         mean, variance = self.experts(
             torch.stack([q.loc for q in moments]), torch.stack([q.variance for q in moments]), seen
         )
-        qz = Normal(mean, variance.sqrt(), validate_args=False)
-        z = qz.rsample() if n_samples == 1 else qz.rsample((n_samples,))
-        library = torch.cat(libraries, dim=1)
-        return {MODULE_KEYS.QZ_KEY: qz, MODULE_KEYS.Z_KEY: z, "library": library}
+        return self.draw(mean, variance, n_samples) | {"library": torch.cat(libraries, dim=1)}
 
     @auto_move_data
     def generative(

@@ -10,7 +10,7 @@ import pandas as pd
 
 from domainvi.data import check_setup
 from domainvi.data._columns import is_number_column
-from domainvi.errors import InputError
+from domainvi.errors import InputError, TrainingError
 
 from ._cohorts import Cohorts
 from ._protocols import Protocol
@@ -98,7 +98,8 @@ def benchmark(
     AUROC (one class against the rest), expected calibration error, negative log-likelihood,
     seconds. Means over classes are over the classes of the scored rows. A numeric phenotype has
     R2, against the mean of the scored rows, and mean absolute error instead. ``budget`` is missing
-    where it does not vary.
+    where it does not vary, and figures are where a method cannot learn from what it is shown, such
+    as a class of one row; the log says why.
 
     Raises
     ------
@@ -193,7 +194,12 @@ def _run_trial(
     for method in methods:
         logger.info("%s: %s, seed %d", trial.name, method, seed)
         start = time.perf_counter()
-        scores = target.run(trial, arrays, method, seed)
+        try:
+            scores = target.run(trial, arrays, method, seed)
+        except (InputError, TrainingError) as error:
+            # What was measured so far is not lost for one part that cannot be.
+            logger.warning("%s: %s has no figures: %s", trial.name, method, error)
+            scores = dict.fromkeys(target.scores, float("nan"))
         yield {
             "held_out": trial.held_out,
             "method": method,

@@ -14,19 +14,18 @@ import pandas as pd
 
 from domainvi import _keys as keys
 from domainvi._compat import SETUP_ARGS_KEY
-from domainvi.metrics import accuracy, balanced_accuracy, macro_f1
+from domainvi.model._cautions import UNSURE, annotated_rows, find_cautions
+from domainvi.trust import Flagged
+
+from ._comparison import compare
 
 if TYPE_CHECKING:
     from anndata import AnnData
-    from numpy.typing import NDArray
 
     from domainvi import DomainVI
 
-SMALL = 0.05
-# Times the number expected by chance, from which on a caution is given.
-MANY = 2
-# Rows under this probability of their class are called unsure.
-UNSURE = 0.6
+    from ._comparison import Comparison
+
 PACKAGES = ("domainvi", "scvi-tools", "torch", "lightning", "anndata", "scanpy", "scikit-learn")
 
 
@@ -54,16 +53,12 @@ class Facts:
         Table of predictions by class.
     cohorts
         Table of predictions by cohort.
-    scores
-        Agreement with true labels, by name; empty without them.
+    comparison
+        Agreement with true labels; ``None`` if there are none to compare with.
     diagnosis
         Domain probes by class; ``None`` without the training data.
     genes
         Most important genes by class, with their attribution; ``None`` if not asked for.
-    truth
-        Column with the true labels.
-    unseen
-        Rows whose labels did not teach the model.
     parameters, versions
         What is needed to run it again.
     written
@@ -80,11 +75,9 @@ class Facts:
     notes: dict[str, str]
     classes: pd.DataFrame
     cohorts: pd.DataFrame
-    scores: dict[str, float]
+    comparison: Comparison | None
     diagnosis: pd.DataFrame | None
     genes: pd.DataFrame | None
-    truth: str | None
-    unseen: NDArray[np.bool_]
     parameters: dict[str, str]
     versions: dict[str, str]
     written: str
@@ -97,9 +90,8 @@ def gather(model: DomainVI, adata: AnnData, *, own: bool, truth: str | None, n_g
     batch = setup["batch_key"] if isinstance(setup["batch_key"], str) else setup["batch_key"][0]
     summary = adata.uns[keys.RESULTS]
     rows = _rows(adata, key, batch)
-    cautions = find_cautions(model, rows, summary)
+    cautions = find_cautions(model, rows, summary).tolist()
     refused = model.audit_.get("verdict") == "refused"
-    unseen = _unseen(model, adata, own)
     now = datetime.datetime.now(datetime.UTC)
     return Facts(
         labels_key=key,
@@ -112,11 +104,9 @@ def gather(model: DomainVI, adata: AnnData, *, own: bool, truth: str | None, n_g
         notes=dict(summary.get("unseen_cohorts", {})),
         classes=summarise(rows, "label"),
         cohorts=summarise(rows, "cohort"),
-        scores={} if truth is None else _scores(rows[unseen], adata.obs[truth][unseen]),
+        comparison=None if truth is None else compare(model, adata, truth),
         diagnosis=model.diagnose() if own else None,
         genes=_top_genes(model, adata, n_genes),
-        truth=truth,
-        unseen=unseen,
         parameters=_parameters(model),
         versions=_versions(),
         written=now.strftime("%Y-%m-%d %H:%M UTC"),
@@ -126,14 +116,7 @@ def gather(model: DomainVI, adata: AnnData, *, own: bool, truth: str | None, n_g
 def _rows(adata: AnnData, key: str, batch: str) -> pd.DataFrame:
     obs = adata.obs
     cohort = obs[batch].astype(str) if batch in obs else pd.Series("all rows", obs.index)
-    return pd.DataFrame(
-        {
-            "label": obs[keys.prediction(key)],
-            "confidence": obs[keys.confidence(key)].astype(float),
-            "unknown": obs[keys.unknown(key)].astype(float),
-            "cohort": cohort,
-        }
-    )
+    return annotated_rows(adata, key).assign(cohort=cohort)
 
 
 def summarise(rows: pd.DataFrame, by: str) -> pd.DataFrame:
@@ -146,73 +129,23 @@ def summarise(rows: pd.DataFrame, by: str) -> pd.DataFrame:
             f"confidence < {UNSURE}": grouped["confidence"].apply(
                 lambda c: int((c < UNSURE).sum())
             ),
-            f"fits no known class (p ≤ {SMALL})": grouped["unknown"].apply(
-                lambda p: int((p <= SMALL).sum())
+            f"fits no known class (p ≤ {Flagged.ALPHA})": grouped["unknown"].apply(
+                lambda p: Flagged.count(p).found
             ),
         }
     )
     return table.sort_values("rows", ascending=False)
 
 
-def find_cautions(model: DomainVI, rows: pd.DataFrame, summary: dict[str, Any]) -> list[str]:
-    """Say what speaks against trusting the predictions, each with its figures."""
-    found = []
-    if model.guard_.get("alignment") == "off":
-        found.append("Alignment is off, because the audit refused it.")
-    nested = model.audit_.get("nested", [])
-    found += [str(sentence) for sentence in nested]
-    tested = int(rows["unknown"].notna().sum())
-    flagged, expected = int((rows["unknown"] <= SMALL).sum()), SMALL * tested
-    if flagged > MANY * expected and tested:
-        found.append(
-            f"{flagged} of {tested} rows fit no known class at p ≤ {SMALL}, where chance gives "
-            f"{expected:.0f}. The reference may lack classes."
-        )
-    if not tested:
-        found.append("Rows of unknown classes could not be looked for: too few labels.")
-    unsure = float((rows["confidence"] < UNSURE).mean())
-    if unsure > 0.2:
-        found.append(f"{unsure:.0%} of the rows have a confidence under {UNSURE}.")
-    twin = float(model.guard_.get("twin_share", 0.0))
-    if twin > 0.3:
-        found.append(
-            f"Two readings of the target disagree on many rows; the un-adapted classifier keeps "
-            f"{twin:.0%} of the vote."
-        )
-    missing = len(model.genes) - int(summary.get("genes_matched", len(model.genes)))
-    if missing:
-        found.append(f"{missing} of the model's {len(model.genes)} genes are missing here.")
-    return found
-
-
 def _tiles(model: DomainVI, rows: pd.DataFrame, summary: dict[str, Any]) -> dict[str, str]:
+    flagged = Flagged.count(rows["unknown"]).found / max(1, len(rows))
     return {
         "rows": f"{len(rows):,}",
         "cohorts": f"{rows['cohort'].nunique():,}",
         "classes": f"{len(model.classes):,}",
         "genes matched": f"{int(summary.get('genes_matched', len(model.genes))):,}",
         "mean confidence": f"{rows['confidence'].mean():.2f}",
-        "fit no known class": f"{float((rows['unknown'] <= SMALL).mean()):.1%}",
-    }
-
-
-def _unseen(model: DomainVI, adata: AnnData, own: bool) -> NDArray[np.bool_]:
-    """Rows whose labels did not teach the model."""
-    if not own:
-        return np.ones(adata.n_obs, dtype=bool)
-    return model._labels(model._validate_anndata()) < 0
-
-
-def _scores(rows: pd.DataFrame, truth: pd.Series) -> dict[str, float]:
-    if not len(rows):
-        return {}
-    known = truth.notna().to_numpy() & rows["label"].notna().to_numpy()
-    names = truth[known].astype(str).to_numpy(), rows["label"][known].astype(str).to_numpy()
-    return {
-        "rows with a true label": float(known.sum()),
-        "macro-F1": macro_f1(*names),
-        "balanced accuracy": balanced_accuracy(*names),
-        "accuracy": accuracy(*names),
+        "fit no known class": f"{flagged:.1%}",
     }
 
 

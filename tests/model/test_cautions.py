@@ -1,0 +1,101 @@
+"""What speaks against predictions is said in the annotated object, of the rows in question."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+import domainvi as dv
+from domainvi.model import _annotation
+from domainvi.model._cautions import find_cautions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def adata() -> ad.AnnData:
+    return dv.data.synthetic_cohorts(n_obs=200, n_genes=60, seed=3)
+
+
+@pytest.fixture(scope="module")
+def model(adata: ad.AnnData) -> dv.DomainVI:
+    dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
+    model = dv.DomainVI(adata)
+    model.train(max_epochs=2, accelerator="cpu", enable_progress_bar=False)
+    return model
+
+
+def test_cautions_are_written_and_survive_h5ad(
+    adata: ad.AnnData, model: dv.DomainVI, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    query = adata[:, :50].copy()
+    with caplog.at_level(logging.WARNING, logger="domainvi"):
+        model.annotate(query)
+    cautions = query.uns["domainvi"]["cautions"]
+    assert "10 of the model's 60 genes are missing here." in cautions
+    assert f"{len(cautions)} cautions on these predictions" in caplog.text
+    query.write_h5ad(tmp_path / "query.h5ad")
+    back = ad.read_h5ad(tmp_path / "query.h5ad").uns["domainvi"]["cautions"]
+    assert list(back) == list(cautions)
+
+
+def test_none_is_an_empty_list_in_the_file(
+    adata: ad.AnnData, model: dv.DomainVI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_annotation, "find_cautions", lambda *_: np.array([], dtype=str))
+    query = adata.copy()
+    model.annotate(query)
+    query.write_h5ad(tmp_path / "query.h5ad")
+    assert list(ad.read_h5ad(tmp_path / "query.h5ad").uns["domainvi"]["cautions"]) == []
+
+
+def test_they_are_about_rows_that_did_not_teach(
+    adata: ad.AnnData, model: dv.DomainVI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def count(_: dv.DomainVI, rows: pd.DataFrame, summary: dict[str, object]) -> np.ndarray:
+        seen.append(len(rows))
+        return np.array([], dtype=str)
+
+    monkeypatch.setattr(_annotation, "find_cautions", count)
+    model.annotate(adata)
+    model.annotate(adata.copy())
+    hidden = int((adata.obs["label"] == "Unknown").sum())
+    assert 0 < hidden < adata.n_obs
+    assert seen == [hidden, adata.n_obs]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "expected"),
+    [
+        ("guard_", {"alignment": "off"}, "Alignment is off, because the audit refused it."),
+        ("guard_", {"twin_share": 0.8}, "80% of the vote stays with a classifier"),
+        ("audit_", {"nested": ["Tumours are in one cohort only."]}, "Tumours are in one"),
+    ],
+)
+def test_each_has_its_reason(
+    model: dv.DomainVI,
+    monkeypatch: pytest.MonkeyPatch,
+    attribute: str,
+    value: dict[str, object],
+    expected: str,
+) -> None:
+    rows = pd.DataFrame({"confidence": np.full(100, 0.9), "unknown": np.full(100, 0.5)})
+    monkeypatch.setattr(model, "guard_", {})
+    monkeypatch.setattr(model, "audit_", {})
+    assert list(find_cautions(model, rows, {})) == []
+    monkeypatch.setattr(model, attribute, value)
+    (caution,) = find_cautions(model, rows, {})
+    assert expected in caution
+
+
+def test_rows_that_were_not_tested_are_said(model: dv.DomainVI) -> None:
+    rows = pd.DataFrame({"confidence": [0.9], "unknown": [np.nan]})
+    assert any("could not be looked for" in c for c in find_cautions(model, rows, {}))

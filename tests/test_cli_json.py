@@ -1,0 +1,164 @@
+"""Results as one JSON document, and completion: what programs and shells read of the commands."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+from domainvi.cli import main
+from domainvi.cli._results import Results
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+KEYS = ["--labels", "label", "--batch", "cohort"]
+QUICK = [*KEYS, "--max-epochs", "1", "--device", "cpu"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, make_adata: Callable[..., ad.AnnData]) -> Path:
+    adata = make_adata()
+    adata.obs["age"] = adata.X[:, 0] * 10.0
+    adata.write_h5ad(tmp_path / "both.h5ad")
+    adata[adata.obs["cohort"] == "x"].write_h5ad(tmp_path / "ref.h5ad")
+    query = adata[adata.obs["cohort"] == "y"].copy()
+    query.obs["label"] = query.obs["truth"]
+    query.write_h5ad(tmp_path / "query.h5ad")
+    return tmp_path
+
+
+@pytest.fixture
+def run(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> Callable[..., Any]:
+    """Run a command in the folder; return its document."""
+    monkeypatch.chdir(folder)
+
+    def command(*words: str) -> Any:
+        capsys.readouterr()
+        assert main([*words, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    return command
+
+
+def test_audit(run: Callable[..., Any]) -> None:
+    found = run("audit", "query.h5ad", "--labels", "label", "--batch", "truth")
+    assert found["verdict"] == "refused"
+    assert found["table"]["a"] == {"a": 30, "b": 0}
+    assert found["n_unlabelled"] == [0, 0]
+    assert run("audit", "both.h5ad", *KEYS)["cramers_v"] is None  # one labelled cohort: no number
+
+
+def test_train_and_what_reads_its_model(run: Callable[..., Any], folder: Path) -> None:
+    trained = run("train", "both.h5ad", "-o", "model", *QUICK, "--targets", "age")
+    assert trained["audit"]["verdict"] == "conditional only"
+    assert trained["alignment"] == "as set up"
+    assert (trained["classes"], trained["cohorts"]) == (["a", "b"], ["x", "y"])
+    assert trained["written"] == ["model"]
+
+    said = run("annotate", "model", "query.h5ad", "-o", "out.h5ad")
+    out = ad.read_h5ad(folder / "out.h5ad").obs
+    counts = out["label_pred"].value_counts()
+    classes = said["predictions"]["label"]["classes"]
+    assert {name: row["rows"] for name, row in classes.items()} == counts.to_dict()
+    mean = out.loc[out["label_pred"] == "a", "label_conf"].mean()
+    assert classes["a"]["mean_confidence"] == pytest.approx(mean)
+    unknown = said["predictions"]["label"]["fit_no_known_class"]
+    assert unknown["rows"] == (out["label_unknown"] <= 0.05).sum()
+    assert unknown["by_chance"] == pytest.approx(0.05 * len(out))
+    assert said["predictions"]["age"]["90 %"] == pytest.approx(out["age_pred"].quantile(0.9))
+    assert said["written"] == ["out.h5ad"]
+
+    genes = run("explain", "model", "query.h5ad", "-o", "genes.csv")["genes"]
+    table = pd.read_csv(folder / "genes.csv", index_col="gene")
+    assert genes["a"] == {"rows": counts["a"], "top": table["a"].nlargest(5).index.tolist()}
+    report = run("report", "model", "query.h5ad", "-o", "report.html", "--genes", "0")
+    assert report == {"written": ["report.html"]}
+
+
+def test_transfer(run: Callable[..., Any], folder: Path) -> None:
+    files = ["ref.h5ad", "query.h5ad", "-o", "out.h5ad", "--report", "report.html"]
+    said = run("transfer", *files, *QUICK)
+    assert said["genes"] == {"shared": 20, "missing": 0, "others": 0}
+    assert said["rows"] == {"reference": 60, "query": 60}
+    assert said["cohorts"] == {"reference": ["x"], "query": ["y"]}
+    assert said["agreement"]["rows"] == 60
+    assert said["agreement"]["accuracy"] > 0.95
+    assert said["cautions"] == []
+    assert said["written"] == ["out.h5ad", "report.html"]
+
+
+def test_cautions_are_in_the_document_and_among_the_lines(
+    run: Callable[..., Any], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    query = ad.read_h5ad(folder / "query.h5ad")
+    query[:, :15].write_h5ad(folder / "query.h5ad")
+    run("train", "both.h5ad", "-o", "model", *QUICK)
+    (caution,) = [
+        c
+        for c in run("annotate", "model", "query.h5ad", "-o", "out.h5ad")["cautions"]
+        if "genes are missing" in c
+    ]
+    assert caution == "5 of the model's 20 genes are missing here."
+    assert main(["annotate", "model", "query.h5ad", "-o", "out.h5ad", "--force"]) == 0
+    assert f"caution: {caution}\n" in capsys.readouterr().out
+
+
+def test_benchmark(run: Callable[..., Any], folder: Path) -> None:
+    adata = ad.read_h5ad(folder / "both.h5ad")
+    adata.obs["label"] = adata.obs["truth"]
+    adata.write_h5ad(folder / "both.h5ad")
+    words = ["--methods", "logistic_regression_z", "--protocol", "leave_one_domain_out"]
+    said = run("benchmark", "both.h5ad", "-o", "table.csv", *KEYS, *words)
+    table = pd.read_csv(folder / "table.csv")
+    mean = table.groupby("method")["macro_f1"].mean()["logistic_regression_z"]
+    assert said["score"] == "macro_f1"
+    assert said["means"]["leave_one_domain_out"]["logistic_regression_z"] == pytest.approx(mean)
+    assert said["written"] == ["table.csv"]
+
+
+def test_failure_writes_no_document(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", str(folder / "nope.h5ad"), *KEYS, "--json"]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "nope.h5ad does not exist" in shown.err
+
+
+def test_results_add_up_and_are_plain(capsys: pytest.CaptureFixture[str]) -> None:
+    import sys
+
+    say = Results(sys.stdout, as_json=True)
+    say("a line", written=["a"], rows=np.int64(3))
+    say(written=["é"], means={"x": np.float64("nan")})
+    say(means={"y": np.array([1.5, np.inf])})
+    say.finish()
+    out = capsys.readouterr().out
+    assert out.isascii()  # whatever letters the console has
+    assert json.loads(out) == {
+        "written": ["a", "é"],
+        "rows": 3,
+        "means": {"x": None, "y": [1.5, None]},
+    }
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
+    script = tmp_path / "completion.sh"
+    assert main(["--install-completion", "--shell", "bash", "--output", str(script)]) == 0
+
+    def complete(*words: str) -> list[str]:
+        listed = " ".join(words)
+        code = f'source "{script}"; COMP_WORDS=({listed}); COMP_CWORD={len(words) - 1}; _domainvi;'
+        return subprocess.check_output(
+            ["bash", "-c", code + ' echo "${COMPREPLY[@]}"'], text=True
+        ).split()
+
+    assert set(complete("domainvi", "tr")) == {"transfer", "train"}
+    assert complete("domainvi", "audit", "--js") == ["--json"]
