@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 # A level that is held out has to leave something to learn from.
 MIN_HELD_OUT = 5
 # What is found of a factor that does not vary.
-NOTHING = FactorProbe(*[float("nan")] * 5, n_rows=0)
+NAN = float("nan")
+NOTHING = FactorProbe(NAN, NAN, NAN, NAN, NAN, n_rows=0)
 
 
 class LeakageMixin(SubspaceMixin):
