@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.transfer import stress as stresses
+from benchmarks.transfer.draws import draw_share
 from benchmarks.transfer.tasks import Task, read
-from domainvi.tl._draws import Draw, draw_per_class, draw_share
+from domainvi.tl._draws import Draw, draw_per_class
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from benchmarks.transfer import __main__ as command
 from benchmarks.transfer import runner, stress
+from benchmarks.transfer.draws import draw_share
 from benchmarks.transfer.tasks import loco_tasks, select_tasks, table_tasks
 from benchmarks.transfer.units import Unit, build_unit
 
@@ -173,3 +174,17 @@ def test_networks_return_probabilities(
     probabilities = runner.METHODS[method](built, 0)
     assert probabilities.shape == (320, 3)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-4)
+
+
+def test_share_scores_the_same_half_whatever_is_shown() -> None:
+    label, groups = np.arange(200) % 4, np.arange(200) // 2
+    draws = [
+        draw_share(label, np.arange(200), groups, share, np.random.default_rng(1))
+        for share in (0.01, 0.07, 1.0)
+    ]
+    for draw in draws[1:]:
+        np.testing.assert_array_equal(draw.scored, draws[0].scored)
+    assert set(draws[0].shown) < set(draws[1].shown) < set(draws[2].shown)
+    assert len(draws[0].shown) == 4
+    assert len(draws[2].shown) + len(draws[2].scored) == 200
+    assert abs(len(draws[2].scored) - 100) <= 4

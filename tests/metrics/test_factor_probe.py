@@ -35,7 +35,9 @@ def test_boosting_finds_what_a_line_cannot(rng):
     code = rng.integers(2, size=400)
     z = rng.normal(size=(400, 2))
     z[:, 0] = np.where(code == 1, 3.0, 1.0) * rng.choice([-1, 1], size=400)
-    assert factor_probe(z, code, n_permutations=0).score < 0.6
+    found = factor_probe(z, code, n_permutations=0)
+    assert found.score < 0.6
+    assert np.isnan([found.chance, found.p_value]).all()
     assert factor_probe(z, code, probe="boosting", n_permutations=0).score > 0.95
 
 
@@ -66,12 +68,16 @@ def test_joint_probe_finds_dependence_and_not_margins(rng):
     assert tied.p_value == 0.25
     stratum = rng.integers(2, size=300)
     shared = [a + 6 * stratum[:, None], b + 6 * stratum[:, None]]
-    assert joint_probe(shared, n_permutations=0).score > 0.65
+    found = joint_probe(shared, n_permutations=0)
+    assert found.score > 0.65
+    assert np.isnan([found.chance, found.p_value]).all()
     assert abs(joint_probe(shared, stratum, n_permutations=0).score - 0.5) < 0.1
 
 
 def test_refused(rng):
     z = rng.normal(size=(20, 2))
+    with pytest.raises(InputError, match="or two numbers in as many rows"):
+        factor_probe(np.zeros((4, 2)), np.arange(4.0), numeric=True)
     with pytest.raises(InputError, match="two levels"):
         factor_probe(z, np.zeros(20, dtype=int))
     with pytest.raises(InputError, match="shape"):

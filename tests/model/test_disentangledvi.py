@@ -137,6 +137,17 @@ def test_leakage_table(model):
     assert len(axes.get_yticks()) == len(table)
 
 
+def test_leakage_of_a_single_platform_is_empty(adata, model):
+    one = adata[(adata.obs["platform"] == adata.obs["platform"].iloc[0]).to_numpy()].copy()
+    table = model.get_leakage(one, n_permutations=0).set_index("factor")
+    found = ["score", "chance", "p_value", "low", "high"]
+    assert table.loc["platform", found].isna().all(axis=None)
+    assert (table.loc["platform", "n_rows"] == 0).all()
+    assert table.loc["tissue", ["score", "low", "high"]].notna().all(axis=None)
+    assert table[["chance", "p_value"]].isna().all(axis=None)
+    dv.pl.leakage(table.reset_index())
+
+
 def test_annotation_survives_h5ad(adata, model, tmp_path):
     target = adata.copy()
     model.annotate(target)

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from domainvi.errors import InputError
 from domainvi.tl import _targets, benchmark
 from domainvi.tl._cohorts import Cohorts
-from domainvi.tl._draws import draw_per_class, draw_share
+from domainvi.tl._draws import draw_per_class
 from domainvi.tl._protocols import Rows, cross_validation, label_budget, leave_one_domain_out
 
 
@@ -164,20 +164,6 @@ def test_patients_with_two_rows_keep_a_third_of_each_class() -> None:
     assert not set(groups[draw.shown]) & set(groups[draw.scored])
     np.testing.assert_array_equal(np.bincount(label[draw.scored]), [10, 10])
     np.testing.assert_array_equal(np.bincount(label[draw.shown]), [20, 20])
-
-
-def test_share_scores_the_same_half_whatever_is_shown() -> None:
-    label, groups = np.arange(200) % 4, np.arange(200) // 2
-    draws = [
-        draw_share(label, np.arange(200), groups, share, np.random.default_rng(1))
-        for share in (0.01, 0.07, 1.0)
-    ]
-    for draw in draws[1:]:
-        np.testing.assert_array_equal(draw.scored, draws[0].scored)
-    assert set(draws[0].shown) < set(draws[1].shown) < set(draws[2].shown)
-    assert len(draws[0].shown) == 4
-    assert len(draws[2].shown) + len(draws[2].scored) == 200
-    assert abs(len(draws[2].scored) - 100) <= 4
 
 
 @pytest.mark.parametrize(

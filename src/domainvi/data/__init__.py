@@ -11,6 +11,7 @@ from ._loaders import (
     TransferDataModule,
     TransferSampler,
     labelled_weights,
+    process_number,
     row_loader,
     to_tensors,
 )
@@ -83,6 +84,7 @@ __all__ = [
     "matrix_kind",
     "n_bytes",
     "prepare",
+    "process_number",
     "read_factors",
     "reference_order",
     "row_blocks",

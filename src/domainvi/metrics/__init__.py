@@ -22,7 +22,7 @@ from domainvi.metrics._calibration import (
     reliability_curve,
     risk_coverage_curve,
 )
-from domainvi.metrics._factor_probe import FactorProbe, factor_probe, joint_probe
+from domainvi.metrics._factor_probe import FactorProbe, factor_probe, joint_probe, rows_to_probe
 from domainvi.metrics._leakage import DomainProbe, domain_probe, proxy_a_distance
 from domainvi.metrics._transfer import (
     accuracy,
@@ -61,4 +61,5 @@ __all__ = [
     "proxy_a_distance",
     "reliability_curve",
     "risk_coverage_curve",
+    "rows_to_probe",
 ]

@@ -38,9 +38,11 @@ class FactorProbe:
     score
         Balanced accuracy of levels, R² of numbers, AUC of joint against shuffled; out of fold.
     chance
-        Mean of the score under permutation: within strata this is what the strata give away.
+        Mean of the score under permutation: within strata this is what the strata give away. NaN
+        without permutations.
     p_value
-        Share of permutations, the actual order among them, that score at least as high.
+        Share of permutations, the actual order among them, that score at least as high. NaN
+        without permutations.
     low, high
         Confidence interval of the score, 95 %, from the bootstrap over rows.
     n_rows
@@ -89,7 +91,7 @@ def factor_probe(
     n_splits
         Folds without `held_out`.
     n_permutations
-        Permutations; the smallest p-value is one over one more.
+        Permutations; the smallest p-value is one over one more, and there is none without any.
     seed
         Of folds, permutations and bootstrap.
 
@@ -115,16 +117,11 @@ def factor_probe(
     y = np.asarray(factor)
     if y.shape != (len(matrix),):
         raise InputError(f"`factor` must have shape ({len(matrix)},); got {y.shape}.")
-    known = np.isfinite(y) if numeric else y >= 0
-    if not numeric:
-        level, count = np.unique(y[known], return_counts=True)
-        # A level with fewer rows than folds cannot be in each.
-        known &= np.isin(y, level[count >= n_splits])
-    kept = np.flatnonzero(known)
-    if len(np.unique(y[kept])) < 2:
+    kept = rows_to_probe(y, numeric=numeric, n_splits=n_splits)
+    if not len(kept):
         raise InputError(
             "`factor` must have two levels or more, each with a row for each of the "
-            f"{n_splits} folds; got {len(np.unique(y[kept]))}."
+            f"{n_splits} folds, or two numbers in as many rows."
         )
     x, y = matrix[kept], y[kept]
     s = np.zeros(len(y), dtype=np.int64) if strata is None else np.asarray(strata)[kept]
@@ -145,7 +142,7 @@ def factor_probe(
     return FactorProbe(
         score=score,
         chance=float(np.mean(null)) if null else float("nan"),
-        p_value=(1 + sum(v >= score for v in null)) / (1 + n_permutations),
+        p_value=_p_value(score, null),
         low=low,
         high=high,
         n_rows=len(y),
@@ -207,8 +204,45 @@ def joint_probe(
     every = np.arange(n)
     null = [float(roc_auc_score(*auc(shuffle(whole, every)))) for _ in range(n_permutations)]
     low, high = _interval(roc_auc_score, y, p, rng)
-    p_value = (1 + sum(v >= score for v in null)) / (1 + n_permutations)
-    return FactorProbe(score, 0.5, p_value, low, high, n)
+    chance = 0.5 if null else float("nan")
+    return FactorProbe(score, chance, _p_value(score, null), low, high, n)
+
+
+def rows_to_probe(
+    factor: npt.ArrayLike, *, numeric: bool = False, n_splits: int = 5
+) -> npt.NDArray[np.int64]:
+    """Find the rows by which a factor can be probed.
+
+    Parameters
+    ----------
+    factor, numeric, n_splits
+        As for `factor_probe`.
+
+    Returns
+    -------
+    Row numbers: those with a value, of levels with a row for each fold. None where these have fewer
+    than two levels, or a number has fewer rows than folds.
+
+    Examples
+    --------
+    >>> rows_to_probe([0, 0, 1, 1, 2, -1], n_splits=2)
+    array([0, 1, 2, 3])
+    >>> rows_to_probe([0, 0, 0, 0], n_splits=2)
+    array([], dtype=int64)
+    """
+    y = np.asarray(factor)
+    known = np.isfinite(y) if numeric else y >= 0
+    if not numeric:
+        level, count = np.unique(y[known], return_counts=True)
+        # A level with fewer rows than folds cannot be in each.
+        known &= np.isin(y, level[count >= n_splits])
+    kept = np.flatnonzero(known)
+    enough = len(kept) >= n_splits and len(np.unique(y[kept])) > 1
+    return kept if enough else kept[:0]
+
+
+def _p_value(score: float, null: Sequence[float]) -> float:
+    return (1 + sum(v >= score for v in null)) / (1 + len(null)) if null else float("nan")
 
 
 def permute_within(

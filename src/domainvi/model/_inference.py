@@ -14,7 +14,7 @@ from scvi import REGISTRY_KEYS
 from domainvi.data import row_blocks, to_tensors
 from domainvi.errors import InputError
 from domainvi.module import RowReader
-from domainvi.train import extended_tables
+from domainvi.train import extended_tables, size_factors
 
 from ._codes import codes
 from ._rows import RowsMixin
@@ -149,19 +149,15 @@ class InferenceMixin(RowsMixin):
     ) -> Iterator[Embedded]:
         """Yield embeddings of some rows at a time: places in ``rows``, domain codes, outputs."""
         reader = RowReader(self.module, self._scaling_tables(work), with_reference=with_reference)
-        domain, factors = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), self._size_factors(work)
+        domain = codes(work.manager, REGISTRY_KEYS.BATCH_KEY)
         n_values = DENSE_VALUES if isinstance(work.X, np.ndarray) else INFERENCE_VALUES
         size = batch_size or max(256, n_values // work.n_vars)
         for places, d, block in row_blocks(work.X, rows, domain, size):
-            factor = None if factors is None else factors[rows[places]]
+            factors = size_factors(work, rows[places])
+            factor = None if factors is None else factors.numpy()
             e = reader.embed(block, d, factor)
             scores = reader.score_targets(e.mean, block, d, factor) if self.targets else []
             yield places, torch.full((len(places),), d, device=e.mean.device), e, scores
-
-    def _size_factors(self, work: PreparedAnnData) -> NDArray | None:
-        if REGISTRY_KEYS.SIZE_FACTOR_KEY not in work.manager.data_registry:
-            return None
-        return np.asarray(work.manager.get_from_registry(REGISTRY_KEYS.SIZE_FACTOR_KEY))
 
     def _scaling_tables(self, work: PreparedAnnData) -> ScalingTables | None:
         """Tables for rows that the stored ones do not serve: new domains, missing genes."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from domainvi.metrics import FactorProbe, factor_probe, joint_probe
+from domainvi.metrics import FactorProbe, factor_probe, joint_probe, rows_to_probe
 
 from ._subspaces import SubspaceMixin
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 # A level that is held out has to leave something to learn from.
 MIN_HELD_OUT = 5
+# What is found of a factor that does not vary.
+NAN = float("nan")
+NOTHING = FactorProbe(NAN, NAN, NAN, NAN, NAN, n_rows=0)
 
 
 class LeakageMixin(SubspaceMixin):
@@ -61,7 +64,7 @@ class LeakageMixin(SubspaceMixin):
         ``subspace``, ``factor``, ``own`` (whether the factor belongs to the subspace), ``metric``
         (``"balanced accuracy"``, ``"r2"`` or ``"auc"``), ``score``, ``chance``, ``p_value``,
         ``low`` and ``high`` (95 %), ``n_rows``, ``folds`` (``"stratified"`` or the factor whose
-        levels were held out).
+        levels were held out). A factor of which the rows have a single level has NaN and 0 rows.
 
         Raises
         ------
@@ -80,9 +83,14 @@ class LeakageMixin(SubspaceMixin):
                 own = factor.group == name
                 held = self._held_out(k, codes) if own else None
                 shared = None if own else blocks.condition(name, k)
+                y = values[:, k] if factor.is_numeric else codes[k]
+                metric = "r2" if factor.is_numeric else "balanced accuracy"
+                if not len(rows_to_probe(y, numeric=factor.is_numeric)):
+                    rows.append(_row(name, factor, own, metric, NOTHING, "stratified"))
+                    continue
                 found = factor_probe(
                     z[name],
-                    values[:, k] if factor.is_numeric else codes[k],
+                    y,
                     numeric=factor.is_numeric,
                     strata=None if shared is None else codes[shared],
                     held_out=None if held is None else codes[held],
@@ -90,7 +98,6 @@ class LeakageMixin(SubspaceMixin):
                     n_permutations=n_permutations,
                     seed=seed,
                 )
-                metric = "r2" if factor.is_numeric else "balanced accuracy"
                 folds = "stratified" if held is None else self.factors[held].name
                 rows.append(_row(name, factor, own, metric, found, folds))
         shared = blocks.confounded[0][0] if blocks.confounded else None

@@ -42,14 +42,15 @@ class TargetTrainingMixin(JudgementMixin):
     def _fit_targets(
         self,
         work: PreparedAnnData,
-        x: NDArray[np.float32],
         rows: TrainingRows,
-        drawn: NDArray[np.int64],
     ) -> None:
-        """Fit the linear members, each on rows with a value, and on genes that vary in ``rows``."""
-        if self.module.targets is None:
-            return
+        """Fit the linear members, each on rows with a value, and on genes that vary in ``rows``.
+
+        These are freed before, where the caller does not keep them.
+        """
         genes = leading_genes(rows, MAX_GENES)
+        n_domains = rows.n_domains
+        del rows
         domain, order = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), work.order
         for i, target in enumerate(self.targets):
             values = self._target_values(work, target)
@@ -59,7 +60,7 @@ class TargetTrainingMixin(JudgementMixin):
             stratum = np.zeros(len(own), np.int64) if target.is_numeric else values[own]
             own = own[subsample(domain[own], stratum, self.seed)]
             s = self._standardised_rows(work, own, genes)
-            part = (s, domain[own], values[own], rows.n_domains)
+            part = (s, domain[own], values[own], n_domains)
             member = (
                 fit_numbers(*part, self.seed)
                 if target.is_numeric

@@ -220,8 +220,7 @@ class TrainingMixin(RunMixin, TargetTrainingMixin):
         )
         self.agreement_ = None if anchor is None else anchor.agreement
         if self.targets:
-            rows = self._starting_rows(work, drawn, is_source)
-            self._fit_targets(work, rows.x, rows, drawn)
+            self._fit_targets(work, self._starting_rows(work, drawn, is_source))
         self.is_scaled_ = True
 
     def _starting_rows(

@@ -226,10 +226,6 @@ class EnsembleModule(ExpressionModule):
             return heads.values(i, scores, domain)[0][:, None]
         return heads.log_probabilities(i, scores, domain)
 
-    def target_logits(self, key: str, z: torch.Tensor) -> torch.Tensor:
-        """Scores of a further phenotype by the network alone, from latents ``z``."""
-        return self.target_heads.heads(z)[:, self.target_heads.block(self.target_heads.index(key))]
-
     def ensemble(
         self, network: torch.Tensor, linear: torch.Tensor, domain: torch.Tensor
     ) -> torch.Tensor:

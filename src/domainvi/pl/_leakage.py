@@ -8,7 +8,8 @@ import numpy as np
 
 from domainvi.errors import InputError
 
-from ._canvas import canvas, finish, tidy
+from ._canvas import canvas, finish, legend_above, tidy
+from ._colours import BLUE, GREY, VERMILLION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _NEEDED = ("subspace", "factor", "own", "score", "chance", "low", "high")
-_OWN, _FOREIGN, _CHANCE = "#0072B2", "#D55E00", "#999999"
 
 
 def leakage(
@@ -67,7 +67,10 @@ def leakage(
     axes = canvas(ax, (6.0, 0.8 + 0.3 * len(table)))
     y = np.arange(len(table))
     score = table["score"].to_numpy(dtype=float)
-    for own, colour, label in ((True, _OWN, "own factor"), (False, _FOREIGN, "factor of another")):
+    for own, colour, label in (
+        (True, BLUE, "own factor"),
+        (False, VERMILLION, "factor of another"),
+    ):
         rows = table["own"].to_numpy(dtype=bool) == own
         if not rows.any():
             continue
@@ -75,12 +78,12 @@ def leakage(
         axes.errorbar(
             score[rows], y[rows], xerr=np.maximum(ends, 0), fmt="o", color=colour, label=label
         )
-    axes.plot(table["chance"], y, "|", color=_CHANCE, markersize=14, label="chance")
+    axes.plot(table["chance"], y, "|", color=GREY, markersize=14, label="chance")
     names = [f"{f} from {s}" for s, f in zip(table["subspace"], table["factor"], strict=True)]
     axes.set_yticks(y, names)
     axes.invert_yaxis()
     axes.set_xlabel("score of a fresh probe")
-    axes.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+    legend_above(axes, ncols=3)
     tidy(axes)
     finish(axes, ax, show, save)
     return axes

@@ -8,15 +8,14 @@ import numpy as np
 
 from domainvi.errors import InputError
 
-from ._canvas import canvas, finish, tidy
+from ._canvas import canvas, finish, legend_above, tidy
+from ._colours import palette
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
     from matplotlib.axes import Axes
-
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 
 
 def variance_shares(
@@ -68,14 +67,14 @@ def variance_shares(
         msg = f"table has no gene that varies, in {len(table)} rows."
         raise InputError(msg)
     axes = canvas(ax, (6.0, 3.0))
-    colours = [_COLOURS[i % len(_COLOURS)] for i in range(shares.shape[1])]
+    colours = list(palette(list(shares)).values())
     axes.stackplot(
         np.arange(len(shares)), shares.to_numpy().T, labels=list(shares), colors=colours, step="mid"
     )
     axes.set(xlim=(0, max(len(shares) - 1, 1)), ylim=(0, 1))
     axes.set_xlabel(f"{len(shares)} genes, by {key}")
     axes.set_ylabel("share of the modelled variance")
-    axes.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), ncols=4)
+    legend_above(axes, ncols=4)
     tidy(axes)
     finish(axes, ax, show, save)
     return axes

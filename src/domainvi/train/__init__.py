@@ -12,6 +12,7 @@ from ._initialise import (
     leading_genes,
     log_rows,
     set_library,
+    size_factors,
     source_domains,
     subsample,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "seeded",
     "set_library",
     "settle_latents",
+    "size_factors",
     "source_domains",
     "start_classifier",
     "start_disentangled",

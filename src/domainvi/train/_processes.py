@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from lightning.pytorch.accelerators import AcceleratorRegistry
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.strategies import DDPStrategy
 
 from domainvi._compat import SimpleLogger, parse_device_args
+from domainvi.data import process_number
 
 PATIENCE = 10
 MONITOR = "validation_loss"
@@ -18,8 +18,7 @@ STOPPING = "early_stopping_"
 
 def is_main_process() -> bool:
     """Whether this process is the first of those that train together, or alone."""
-    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return not distributed or torch.distributed.get_rank() == 0
+    return process_number() == 0
 
 
 def is_distributed(
