@@ -84,6 +84,19 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
         -----
         UserWarning
             If rows hold nothing but zeros; ``uns["domainvi"]["rows_without_values"]`` counts them.
+
+        Examples
+        --------
+        >>> import domainvi as dv
+        >>> adata = dv.data.synthetic_cohorts(n_obs=200, n_genes=60, seed=1)
+        >>> dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
+        >>> model = dv.DomainVI(adata)
+        >>> model.train(max_epochs=1, enable_progress_bar=False)
+        >>> model.annotate(adata)
+        >>> sorted(adata.obsm)
+        ['X_domainvi', 'label_prob']
+        >>> {"label_pred", "label_conf", "label_unknown"} <= set(adata.obs)
+        True
         """
         self._check_trained()
         chosen = [t.key for t in self.targets] if targets is None else list(targets)

@@ -60,8 +60,8 @@ def find_cautions(
     if twin > _MANY_TWIN:
         found.append(
             f"Two readings of the target disagree on many rows, so {twin:.0%} of the vote stays "
-            "with a classifier that was not adapted to it. Labels may be wrong and confidence too high: "
-            "check some rows, or label a few of each class."
+            "with a classifier that was not adapted to it. Labels may be wrong and confidence too "
+            "high: check some rows, or label a few of each class."
         )
     missing = len(model.genes) - int(summary.get("genes_matched", len(model.genes)))
     if missing:

@@ -81,6 +81,17 @@ class DisentangledTrainingMixin(SubspaceMixin):
             If an argument is out of range, before anything is changed.
         TrainingError
             If a loss becomes NaN or infinite.
+
+        Examples
+        --------
+        >>> import domainvi as dv
+        >>> adata = dv.data.synthetic_factors(n_obs=300, n_genes=60, seed=1)
+        >>> groups = {"biological": ["tissue"], "technical": ["platform"]}
+        >>> dv.DisentangledVI.setup_anndata(adata, factor_groups=groups)
+        >>> model = dv.DisentangledVI(adata)
+        >>> model.train(max_epochs=1, enable_progress_bar=False)
+        >>> model.is_trained
+        True
         """
         check_training_arguments(max_epochs, train_size, batch_size, {})
         arguments = {**(plan_kwargs or {})}

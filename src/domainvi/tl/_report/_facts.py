@@ -94,9 +94,9 @@ def gather(model: DomainVI, adata: AnnData, *, own: bool, truth: str | None, n_g
     batch = setup["batch_key"] if isinstance(setup["batch_key"], str) else setup["batch_key"][0]
     summary = adata.uns[keys.RESULTS]
     rows = _rows(adata, key, batch)
-    cautions = find_cautions(model, rows, summary).tolist()
-    refused = model.audit_.get("verdict") == "refused"
     unseen = _unseen(model, adata, own)
+    cautions = find_cautions(model, rows[unseen] if unseen.any() else rows, summary).tolist()
+    refused = model.audit_.get("verdict") == "refused"
     now = datetime.datetime.now(datetime.UTC)
     return Facts(
         labels_key=key,
