@@ -30,6 +30,7 @@ PARTS_OF_SETUP = {
     "Target",
     "TransferDataModule",
     "TransferSampler",
+    "check_unchanged",
     "confounded_pairs",
     "dense_rows",
     "factor_values",

@@ -298,6 +298,10 @@ def test_benchmark_takes_numbers_and_budgets(folder: Path, capsys) -> None:
     out = capsys.readouterr().out
     assert out.startswith("R2, mean over held-out parts and seeds:\n")
     assert re.search(r"label_budget 3 +0\.\d{3} +-\d\.\d{3}", out)
+    arguments = ["--target", "age", "--methods", "domainvi", "ridge_z", "--max-epochs", "2"]
+    assert benchmark(folder, *arguments, *budgets, "--force") == SUCCESS
+    table = pd.read_csv(folder / "table.csv")
+    assert table["method"].value_counts().to_dict() == {"domainvi": 4, "ridge_z": 4, "mean": 4}
 
 
 def test_benchmark_trains_the_model(folder: Path) -> None:
@@ -314,6 +318,15 @@ def test_report_is_written_for_a_saved_model_and_for_a_transfer(folder: Path, ca
     files = [str(folder / "model"), str(folder / "both.h5ad"), "-o", str(page), "--genes", "0"]
     assert main(["report", *files, "--truth", "label"]) == SUCCESS
     text = page.read_text(encoding="utf-8")
+    assert "120 rows with the name of one whose label taught the model" in text
+    assert "macro-F1" not in text
+    query = ad.read_h5ad(folder / "query ü.h5ad")
+    query.obs_names = "new" + query.obs_names
+    query.write_h5ad(folder / "new.h5ad")
+    new = [files[0], str(folder / "new.h5ad"), *files[2:], "--force", "--truth", "label"]
+    assert main(["report", *new]) == SUCCESS
+    text = page.read_text(encoding="utf-8")
+    assert "<dt>rows with a true label</dt><dd>60</dd>" in text
     assert "macro-F1" in text
     assert main(["report", *files]) == BAD_INPUT
     assert "--force" in capsys.readouterr().err
@@ -410,6 +423,36 @@ def test_a_folder_without_permission_is_noticed_before_training(
     assert "training" not in shown.err
 
 
+ONE_FILE_TWICE = {
+    "transfer": ["{ref}", "{query}", "-o", "{new}", "--report", "{new}", *QUICK],
+    "transfer, by a link": ["{ref}", "{query}", "-o", "{new}", "--report", "{link}", *QUICK],
+    "transfer, report over the query": ["{ref}", "{query}", "-o", "{new}", "--report", "{query}"]
+    + QUICK,
+    "transfer, checkpoints": ["{ref}", "{query}", "-o", "{new}", "--checkpoints", "{new}", *QUICK],
+    "train": ["{both}", "-o", "{both}", *QUICK],
+    "train, checkpoints": ["{both}", "-o", "{new}", "--checkpoints", "{new}", *QUICK],
+    "train, checkpoints within": ["{both}", "-o", "{new}", "--checkpoints", "{new}/c", *QUICK],
+    "train over the folder of the data": ["{both}", "-o", "{folder}", *QUICK],
+    "benchmark": ["{both}", "-o", "{png}", "--figure", "{png}", *KEYS],
+    "annotate": ["{folder}", "{query}", "-o", "{folder}"],
+    "report": ["{folder}", "{query}", "-o", "{query}"],
+    "explain": ["{folder}", "{query}", "-o", "{folder}"],
+}
+
+
+@pytest.mark.parametrize("case", ONE_FILE_TWICE)
+def test_one_file_is_not_used_twice(case: str, folder: Path, capsys) -> None:
+    (folder / "link.h5ad").symlink_to(folder / "new.h5ad")
+    names = {n: str(folder / f"{n}.h5ad") for n in ("both", "new", "link")}
+    names |= {"ref": str(folder / "ref é.h5ad"), "query": str(folder / "query ü.h5ad")}
+    names |= {"png": str(folder / "new.png"), "folder": str(folder)}
+    before = sorted(folder.iterdir())
+    arguments = [a.format(**names) for a in ONE_FILE_TWICE[case]]
+    assert main([case.split(",")[0].split()[0], *arguments, "--force"]) == BAD_INPUT
+    assert "is also read by this command, or written twice" in capsys.readouterr().err
+    assert sorted(folder.iterdir()) == before
+
+
 # --- bad input ------------------------------------------------------------------------------------
 
 BAD = {
@@ -454,7 +497,7 @@ BAD = {
     ),
     "output over the reference": (
         ["transfer", "{ref}", "{query}", "-o", "{ref}", "--force", *QUICK],
-        "is read by this command too",
+        "is also read by this command",
     ),
     "no such device": (["demo", "--out", "{folder}", "--device", "tpu"], "--device 'tpu'"),
     "no such option": (["demo", "--sede", "1"], "Unknown option: --sede. Did you mean --seed?"),

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import domainvi as dv
+from domainvi.data import _disk
 
 PAGE = Path(__file__).parents[1] / "docs" / "large_data.md"
 
@@ -22,17 +23,24 @@ def function(name):
     return scope[name]
 
 
-def test_chunks_of_a_file_are_predicted_as_the_whole(tmp_path):
+@pytest.mark.parametrize("opened", ["backed", "with dask"])
+def test_chunks_of_a_file_are_predicted_as_the_whole(tmp_path, monkeypatch, opened):
+    if opened == "with dask":
+        pytest.importorskip("dask")
     adata = dv.data.synthetic_cohorts(n_obs=200, n_genes=60, seed=1)
     dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
     model = dv.DomainVI(adata, n_latent=4, n_hidden=8)
     model.train(max_epochs=1, enable_progress_bar=False)
     query = adata.copy()
     query.obs["domain"] = "new"
-    query.write_h5ad(tmp_path / "query.h5ad")
-    chunks = list(function("predict_in_chunks")(model, tmp_path / "query.h5ad", n_rows=90))
-    assert [len(c) for c in chunks] == [90, 90, 20]
     expected = model.predict(query, soft=True)
+    path = tmp_path / "query.h5ad"
+    query.write_h5ad(path)
+    monkeypatch.setattr(_disk, "IN_MEMORY_BYTES", 0)
+    as_file = opened == "backed"
+    query = ad.read_h5ad(path, backed="r") if as_file else function("open_with_dask")(path)
+    chunks = list(function("predict_in_chunks")(model, query, n_rows=90))
+    assert [len(c) for c in chunks] == [90, 90, 20]
     pd.testing.assert_frame_equal(pd.concat(chunks), expected, atol=1e-5)
 
 

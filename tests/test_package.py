@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pkgutil
+import tomllib
 from importlib.metadata import metadata, requires, version
 from importlib.resources import files
 from pathlib import Path
@@ -54,6 +55,14 @@ def test_every_dependency_is_pinned(lane: str) -> None:
         if r.marker is None or any(r.marker.evaluate({**python, "extra": e}) for e in extras)
     }
     assert wanted - pinned - {"domainvi"} == set()
+
+
+def test_the_conda_recipe_needs_what_the_package_needs() -> None:
+    recipe = (ROOT / "packaging" / "conda" / "meta.yaml").read_text()
+    lines = recipe.partition("  run:\n")[2].partition("\n\n")[0].splitlines()
+    run = {line.strip(" -") for line in lines} - {"python >={{ python_min }}"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {r.replace(" ", "") for r in run} == set(project["dependencies"])
 
 
 def _name(requirement: str) -> str:

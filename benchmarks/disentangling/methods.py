@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     Latents = Callable[[AnnData], dict[str, np.ndarray]]
 
 SETTINGS = ("adversarial", "covariance", "hsic", "none")
-METHODS = (*SETTINGS, "domainvi", "scvi", "pca")
+# What the independence term and what the projection after training do on their own.
+ABLATIONS = {
+    "adversarial, not projected": ("adversarial", False),
+    "none, projected": ("none", True),
+}
+METHODS = (*SETTINGS, "domainvi", "scvi", "pca", *ABLATIONS)
 N_COMPONENTS = 32
 
 
@@ -39,8 +44,13 @@ def disentangled(dataset: Dataset, adata: AnnData, setting: str, seed: int) -> d
 
 def latents(dataset: Dataset, adata: AnnData, method: str, seed: int) -> Latents:
     """Fit a method to rows, some of whose target labels may be missing."""
-    if method in SETTINGS:
-        model = disentangled(dataset, adata, method, seed)
+    if method in SETTINGS or method in ABLATIONS:
+        setting, projected = ABLATIONS.get(method, (method, None))
+        model = disentangled(dataset, adata, setting, seed)
+        if projected is not None:
+            model._reset_erasure()
+        if projected:
+            model._fit_erasure(model._validate_anndata())
         return lambda rows: {
             "full": model.get_latent_representation(rows),
             **{g: model.get_latent_representation(rows, group=g) for g in dataset.groups},

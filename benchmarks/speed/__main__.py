@@ -11,18 +11,21 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from . import accuracy, loading, measures, memory
+from . import accuracy, loading, measures, memory, startup
 from .tables import write_tables
 
 HERE = Path(__file__).parent
 MEASURES = {
-    "step-bulk": partial(measures.step, "bulk 10,000 x 5,000 dense", 1),
+    "step-bulk": partial(measures.step, "bulk 10,000 x 5,000 dense"),
     "step-cells": partial(measures.step, "cells 50,000 x 2,000 CSR"),
     "inference": measures.inference,
     "scaling": measures.scaling,
     "loading": loading.loading,
-    "memory": memory.peaks,
+    "memory": partial(memory.peaks, "scanvi", 50_000),
+    "h5ad": partial(memory.peaks, "h5ad", 1_000_000, 1),
+    "zarr": partial(memory.peaks, "zarr", 1_000_000, 1),
     "accuracy": accuracy.times,
+    "startup": startup.startup,
 }
 
 

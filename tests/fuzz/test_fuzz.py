@@ -94,7 +94,7 @@ def model() -> dv.DomainVI:
 
 
 def query(model: dv.DomainVI, adata: AnnData) -> None:
-    mapped = dv.DomainVI.load_query_data(adata, model, min_overlap=0.2)
+    mapped = dv.DomainVI.load_query_data(adata, model)
     mapped.train(**QUICK)
     assert np.isfinite(mapped.predict(soft=True).to_numpy()).all()
 

@@ -19,7 +19,7 @@ scalars = st.none() | st.booleans() | st.integers(-(2**130), 2**130) | st.floats
 arrays = hnp.arrays(
     st.sampled_from(["bool", "int8", "uint64", "int64", "float16", "float32", "float64", "<U4"]),
     hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3),
-)
+).map(lambda array: array.astype(f"<U{longest(array)}") if array.dtype.kind == "U" else array)
 object_arrays = st.lists(scalars, max_size=5).map(
     lambda items: np.fromiter(items, dtype=object, count=len(items))
 )
@@ -29,6 +29,11 @@ values = st.recursive(
     lambda children: st.lists(children, max_size=4) | st.dictionaries(keys, children, max_size=4),
     max_leaves=12,
 )
+
+
+def longest(array):
+    """Width that an array of text is stored with."""
+    return max([1, *map(len, array.reshape(-1).tolist())])
 
 
 @settings(max_examples=200, deadline=None)
@@ -138,6 +143,8 @@ def array(dtype="int64", shape=(1,), data=(1,)):
         array(dtype="str100000000", shape=(3,), data=["a", "", ""]),
         array(dtype="str60000000", shape=(2,), data=["a", ""]),
         array(dtype="str1", data=["ab"]),
+        array(dtype="str3", data=["ab"]),
+        array(dtype="str2", shape=(0,), data=()),
         array(shape=(2,)),
         array(shape=(-1,)),
         array(shape=(True,)),
@@ -163,3 +170,18 @@ def array(dtype="int64", shape=(1,), data=(1,)):
 def test_damaged_tags(damaged):
     with pytest.raises(ModelFileError, match="Model metadata is damaged"):
         decode_json({"outer": [damaged]})
+
+
+def test_memory_of_all_arrays_together_is_bounded():
+    wide = array(dtype="str40000000", shape=(1,), data=["x" * 40_000_000])
+    assert decode_json([wide])[0].nbytes == 160_000_000
+    with pytest.raises(ModelFileError, match="its arrays exceed 268435456 bytes"):
+        decode_json([wide, wide])
+    text = np.array(["x" * 40_000_000])
+    with pytest.raises(InputError, match="all arrays of metadata together may take 268435456"):
+        encode_json([text, text])
+
+
+def test_text_is_stored_with_the_width_of_its_longest_item():
+    assert encode_json(np.array(["ab", ""], dtype="<U9"))["__ndarray__"]["dtype"] == "str2"
+    assert decode_json(encode_json(np.array([], dtype="<U9"))).dtype == "<U1"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tests.processes import listening
 
 from domainvi.io import read_model, write_model
 
@@ -23,15 +22,7 @@ pytestmark = [
 
 @pytest.fixture
 def saver():
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    environment["OMP_NUM_THREADS"] = "1"
-    with subprocess.Popen(
-        [sys.executable, "-W", "ignore", Path(__file__).with_name("saver_process.py")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-    ) as process:
+    with listening(Path(__file__).with_name("saver_process.py")) as process:
         yield process
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import shutil
@@ -10,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from tests.documents import edit
 
 from domainvi.errors import ModelFileError
 from domainvi.io import read_model
@@ -157,38 +157,8 @@ JUNK = (
     None, True, -1, 0, 2**63, 1.5, "", "x" * 1000, [], {}, [[]], {"__float__": "nan"},
     {"__float__": 1}, {"__dict__": {"__dict__": 1}}, {"__ndarray__": {}},
     {"__ndarray__": {"dtype": "str9999999", "shape": [9], "data": ["a"] * 9}},
+    {"__ndarray__": {"dtype": "str999999", "shape": [50], "data": ["a"] * 50}},
 )  # fmt: skip
-
-
-def paths_of(value, path=()):
-    """Every place in a JSON document."""
-    yield path
-    items = value.items() if isinstance(value, dict) else ()
-    items = enumerate(value) if isinstance(value, list) else items
-    for key, child in items:
-        yield from paths_of(child, (*path, key))
-
-
-def edit(rng, document):
-    """Replace, delete or double one place of a JSON document."""
-    places = list(paths_of(document))[1:]
-    if not places:
-        return
-    *path, last = places[rng.integers(len(places))]
-    holder = document
-    for key in path:
-        holder = holder[key]
-    action = rng.integers(3)
-    if action == 0:
-        holder[last] = copy.deepcopy(JUNK[rng.integers(len(JUNK))])
-    elif action == 1:
-        del holder[last]
-    else:
-        other = places[rng.integers(len(places))]
-        value = document
-        for key in other:
-            value = value[key]
-        holder[last] = json.loads(json.dumps(value))
 
 
 def forge(saved, tmp_path, resign, seed, n_mutations):
@@ -203,12 +173,12 @@ def forge(saved, tmp_path, resign, seed, n_mutations):
         shutil.copytree(saved, directory)
         if rng.random() < 0.5:
             content = json.loads((directory / "model.json").read_text())
-            edit(rng, content)
+            edit(rng, content, JUNK)
             resign(directory, **content)
         else:
             header = json.loads(data[8:stop])
             for _ in range(rng.integers(1, 3)):
-                edit(rng, header)
+                edit(rng, header, JUNK)
             text = json.dumps(header).encode()
             resign(directory, weights=len(text).to_bytes(8, "little") + text + data[stop:])
         n_refused += outcome(directory) is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import shutil
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from tests.documents import edit
 
 import domainvi as dv
 from domainvi.errors import ModelFileError
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_SECONDS, MAX_BYTES = 10, 2**28
-JUNK = (None, True, -1, 0, 7, 2**40, 2**63, 0.5, "", "x", "y" * 1000, [], {}, [[]], [1, "a"])
+JUNK = (
+    None, True, -1, 0, 7, 2**40, 2**63, 0.5, "", "x", "y" * 1000, [], {}, [[]], [1, "a"],
+    {"__ndarray__": {"dtype": "str999999", "shape": [50], "data": ["a"] * 50}},
+)  # fmt: skip
 HOSTILE = (
     ("n_latent", 2**40), ("n_hidden", 10**9), ("n_components", 10**12), ("n_layers", 10**9),
     ("n_layers", True), ("n_layers", 0), ("dropout_rate", 52), ("likelihood", "pickle"),
@@ -97,30 +100,17 @@ def test_hostile_numbers_of_members(saved: Path, tmp_path: Path, n_members: Any)
         dv.DomainVI.load(forged(saved, tmp_path / "m", content))
 
 
-def places(value: Any, path: tuple = ()) -> list[tuple]:
-    """Every place in a JSON document."""
-    items = value.items() if isinstance(value, dict) else ()
-    items = enumerate(value) if isinstance(value, list) else items
-    return [path] + [place for key, child in items for place in places(child, (*path, key))]
-
-
-def edit(rng: np.random.Generator, document: Any) -> None:
-    """Replace, delete or double one place."""
-    found = places(document)[1:]
-    *path, last = found[rng.integers(len(found))]
-    holder = document
-    for key in path:
-        holder = holder[key]
-    action = rng.integers(3)
-    if action == 0:
-        holder[last] = copy.deepcopy(JUNK[rng.integers(len(JUNK))])
-    elif action == 1:
-        del holder[last]
-    else:
-        value = document
-        for key in found[rng.integers(len(found))]:
-            value = value[key]
-        holder[last] = copy.deepcopy(value)
+@pytest.mark.parametrize("saved", ["DomainVI"], indirect=True)
+def test_a_description_leads_to_no_other_directory(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = json.loads((saved / "model.json").read_text())
+    content["metadata"]["parameters"]["pretrain_from"] = str(saved)
+    read = []
+    monkeypatch.setattr(dv.DomainVI, "_start_from", lambda _, path: read.append(path))
+    with pytest.raises(ModelFileError, match="pretrain_from names another directory"):
+        dv.DomainVI.load(forged(saved, tmp_path / "m", content))
+    assert not read
 
 
 def forge(saved: Path, tmp_path: Path, seed: int, n: int) -> int:
@@ -128,7 +118,7 @@ def forge(saved: Path, tmp_path: Path, seed: int, n: int) -> int:
     n_refused = 0
     for _ in range(n):
         content = json.loads((saved / "model.json").read_text())
-        edit(rng, content["metadata"])
+        edit(rng, content["metadata"], JUNK)
         n_refused += load(forged(saved, tmp_path / "m", content), saved.name)
     return n_refused
 

@@ -50,10 +50,23 @@ def expected() -> dict[str, dict[str, pd.DataFrame]]:
     return {values: results(base(values)) for values in ("counts", "log")}
 
 
+def with_duplicates(x: np.ndarray) -> sparse.csr_matrix:
+    """Every value but zero in two entries, and the last gene of a row first."""
+    genes = [np.flatnonzero(row)[::-1].repeat(2) for row in x]
+    starts = np.cumsum([0, *map(len, genes)])
+    values = np.concatenate([row[own] for row, own in zip(x, genes, strict=True)])
+    half = (values // 2 if x.dtype.kind in "iu" else values / 2).astype(x.dtype)
+    values[::2] -= half[::2]
+    values[1::2] = half[1::2]
+    return sparse.csr_matrix((values, np.concatenate(genes), starts), x.shape)
+
+
 FORMATS = {
     "dense": np.asarray,
     "fortran": np.asfortranarray,
     "csr": sparse.csr_matrix,
+    "csr with duplicates": with_duplicates,
+    "csc with duplicates": lambda x: with_duplicates(x.T).T,
     "csc": sparse.csc_matrix,
     "csr array": sparse.csr_array,
     "csc array": sparse.csc_array,
@@ -131,6 +144,14 @@ QUICK = {
     "database": None,
     "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 }
+
+
+@pytest.mark.parametrize("form", ["csr with duplicates", "csc with duplicates"])
+@pytest.mark.parametrize("backed", [False, True])
+def test_entries_of_the_same_place_count_as_their_sum(expected, tmp_path, form, backed) -> None:
+    given = {"values": "log", "dtype": "float32", "form": form, "order": "same", "seed": 0}
+    given |= {"names": "text", "view": False, "layer": False, "backed": backed}
+    check(expected, tmp_path, given)
 
 
 @settings(max_examples=8, **QUICK)

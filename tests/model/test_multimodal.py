@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import mudata
@@ -14,6 +15,7 @@ from scipy import sparse
 
 import domainvi as dv
 from domainvi.errors import GeneMatchError, InputError
+from domainvi.train import subsample
 
 from .conftest import QUIET, small_cohorts
 
@@ -89,6 +91,38 @@ def test_rows_that_lack_a_modality_are_as_if_it_were_not_there(
     own = model.predict(soft=True).loc[lacking]
     alone = model.predict(only(mdata, "rna"), soft=True).loc[lacking]
     pd.testing.assert_frame_equal(own, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_modalities_may_have_any_name(mdata: MuData, tmp_path: Path) -> None:
+    plain = fit(mdata, max_epochs=1)
+    names = {"rna": "rna.v1", "mirna": "type"}
+    renamed = MuData({names[name]: part for name, part in mdata.mod.items()})
+    renamed.obs = mdata.obs.loc[renamed.obs_names, ["domain", "label"]]
+    model = fit(renamed, max_epochs=1)
+    pd.testing.assert_frame_equal(model.predict(soft=True), plain.predict(soft=True))
+    assert list(model.likelihood) == ["rna.v1", "type"]
+    model.save(tmp_path / "model")
+    loaded = dv.DomainVI.load(tmp_path / "model")
+    query = MuData({"type": renamed["type"]})
+    query.obs = renamed.obs.loc[query.obs_names]
+    pd.testing.assert_frame_equal(loaded.predict(query, soft=True), model.predict(query, soft=True))
+    with pytest.raises(InputError, match="names need text"):
+        dv.DomainVI.setup_mudata(MuData({"": mdata["rna"]}), **KEYS)
+
+
+def test_the_draw_of_rows_does_not_depend_on_their_order(
+    mdata: MuData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = partial(subsample, limit=80)
+    monkeypatch.setattr("domainvi.model._multimodal.subsample", few)
+    shuffled = mdata[np.random.default_rng(1).permutation(mdata.n_obs)].copy()
+    model, other = fit(mdata, max_epochs=1), fit(shuffled, max_epochs=1)
+    np.testing.assert_allclose(
+        model.predict(soft=True),
+        other.predict(soft=True).loc[mdata.obs_names],
+        rtol=1e-4,
+        atol=2e-5,
+    )
 
 
 def test_annotate_and_the_file(model: dv.DomainVI, mdata: MuData, tmp_path: Path) -> None:

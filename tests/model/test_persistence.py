@@ -10,6 +10,7 @@ import pytest
 
 import domainvi as dv
 from domainvi.errors import GeneMatchError, InputError, ModelFileError
+from domainvi.io import read_model, write_model
 
 from .conftest import QUIET, small_cohorts
 
@@ -39,6 +40,19 @@ def test_files_hold_no_pickle(model: dv.DomainVI, tmp_path: Path) -> None:
     model.save(tmp_path / "m")
     suffixes = {p.suffix for p in (tmp_path / "m").iterdir()}
     assert suffixes == {".json", ".safetensors"}
+
+
+@pytest.mark.parametrize(
+    "taught", [np.zeros(3, dtype=np.float32), np.zeros((2, 2), dtype=np.int64)]
+)
+def test_names_of_rows_that_taught_in_another_form_are_refused(
+    model: dv.DomainVI, tmp_path: Path, taught: np.ndarray
+) -> None:
+    model.save(tmp_path / "m")
+    tensors, metadata = read_model(tmp_path / "m")
+    write_model(tmp_path / "forged", tensors | {"taught": taught}, metadata, package_version="0")
+    with pytest.raises(ModelFileError, match="rows that taught"):
+        dv.DomainVI.load(tmp_path / "forged")
 
 
 def test_saving_twice_needs_overwrite(model: dv.DomainVI, tmp_path: Path) -> None:
@@ -104,7 +118,7 @@ def test_query_from_a_directory(model: dv.DomainVI, query: AnnData, tmp_path: Pa
 
 
 def test_query_without_all_genes_is_refused(model: dv.DomainVI, query: AnnData) -> None:
-    with pytest.raises(InputError, match="lacks 20 of 120 genes"):
+    with pytest.raises(InputError, match="lack 20 of 120 genes"):
         dv.DomainVI.load_query_data(query[:, :100].copy(), model)
     with pytest.raises(GeneMatchError):
         dv.DomainVI.load_query_data(query[:, :30].copy(), model)

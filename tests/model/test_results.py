@@ -76,6 +76,14 @@ def test_annotated_object_survives_h5ad(
     )
 
 
+@pytest.mark.parametrize("alpha", [2, -1, "x", float("nan")])
+def test_unknown_alpha_is_a_share(adata: ad.AnnData, model: dv.DomainVI, alpha: object) -> None:
+    target = adata.copy()
+    with pytest.raises(InputError, match=f"unknown_alpha={alpha!r} must be a number from 0 to 1"):
+        model.annotate(target, unknown_alpha=alpha)
+    assert set(target.obs) == set(adata.obs)
+
+
 def test_unknown_alpha_labels_rows_unknown(adata: ad.AnnData, model: dv.DomainVI) -> None:
     target = adata.copy()
     model.annotate(target, unknown_alpha=0.3)
@@ -95,6 +103,9 @@ def test_class_order_and_colours_are_those_of_the_reference() -> None:
     known = [c for c in order if c != "Unknown"]
     assert list(adata.obs["label_pred"].cat.categories) == known
     assert list(adata.uns["label_pred_colors"]) == [colors[c] for c in known]
+    model.annotate(adata, unknown_alpha=0.5)
+    assert list(adata.obs["label_pred"].cat.categories) == [*known, "Unknown"]
+    assert list(adata.uns["label_pred_colors"]) == [*(colors[c] for c in known), "#d3d3d3"]
     assert list(model.predict(soft=True).columns) == known
 
 
@@ -166,6 +177,22 @@ def test_annotate_says_how_an_unseen_cohort_was_scaled(model: dv.DomainVI, tmp_p
         model.annotate(part)
         assert words in part.uns["domainvi"]["unseen_cohorts"]["batch|7"]
         part.write_h5ad(tmp_path / "new.h5ad")
+
+
+def test_rows_without_a_cohort_are_of_none_whatever_the_cohorts_are_called() -> None:
+    adata = small_cohorts(n_domains=3)
+    plain = ["first", "second", "third"]
+    new = adata[(adata.obs["domain"] == "domain_2").to_numpy()].copy()
+    del new.obs["domain"]
+    found = []
+    for names in (plain, ["first", "unseen", "unseen_"]):
+        adata.obs["domain"] = adata.obs["domain"].cat.rename_categories(names)
+        own = adata[(adata.obs["domain"] != names[2]).to_numpy()].copy()
+        dv.DomainVI.setup_anndata(own, batch_key="domain", labels_key="label")
+        model = dv.DomainVI(own, n_latent=4, n_hidden=8, n_components=8)
+        model.train(max_epochs=1, **QUIET)
+        found.append(model.get_latent_representation(new))
+    np.testing.assert_allclose(found[0], found[1], atol=1e-5)
 
 
 def test_subset_of_an_unseen_cohort_agrees_with_the_whole(model: dv.DomainVI) -> None:

@@ -76,6 +76,26 @@ def test_planted_phenotypes_are_found(
     assert np.mean(model.predict()[hidden] == adata.obs["label_true"].to_numpy()[hidden]) > 0.9
 
 
+@pytest.mark.parametrize("n_known", [4, 6])
+def test_few_values_among_many_rows_are_all_used(n_known: int) -> None:
+    adata = dv.data.synthetic_cohorts(n_obs=12_000, n_genes=40, n_domains=3, seed=2)
+    adata.obs["sex"] = pd.Series(None, index=adata.obs_names, dtype=object)
+    adata.obs["age"] = np.nan
+    rows = np.random.default_rng(7).permutation(adata.n_obs)
+    adata.obs.iloc[rows[:n_known], adata.obs.columns.get_loc("sex")] = ["f", "m"] * (n_known // 2)
+    adata.obs.iloc[rows[:10], adata.obs.columns.get_loc("age")] = np.arange(20.0, 30.0)
+    dv.DomainVI.setup_anndata(adata, "domain", "label", target_keys=["sex", "age"])
+    model = dv.DomainVI(adata, n_latent=4, n_hidden=8, n_components=8)
+    model.train(max_epochs=1, batch_size=2000, **QUIET)
+    heads = model.module.target_heads
+    known = adata.obs.loc[adata.obs["sex"].notna(), "domain"].unique()
+    assert [d for d, k in zip(model.domains, heads.is_known[:, 0], strict=True) if k] == sorted(
+        known
+    )
+    assert heads.location[1].item() == pytest.approx(24.5)
+    assert np.isfinite(model.predict(target="sex", soft=True).to_numpy()).all()
+
+
 def test_soft_predictions(model: dv.DomainVI, adata: ad.AnnData) -> None:
     p = model.predict(target="sex", soft=True)
     assert list(p.columns) == ["male", "female"]
@@ -121,6 +141,7 @@ def test_annotate_writes_every_target(
 def test_annotate_some_and_flag_unknown(model: dv.DomainVI, adata: ad.AnnData) -> None:
     out = adata.copy()
     model.annotate(out, targets=["sex"], unknown_alpha=1.0)
+    assert out.uns["sex_pred_colors"] == ["#0000ff", "#ff0000", "#d3d3d3"]
     assert "age_pred" not in out.obs
     assert set(out.obs["sex_pred"]) == {"Unknown"}
     with pytest.raises(InputError, match="'bmi' is not a target"):
@@ -232,6 +253,13 @@ def test_models_from_before_there_were_targets_load() -> None:
     assert "targets" not in out.uns["domainvi"]
     with pytest.raises(InputError, match="has no targets"):
         loaded.predict(data, target="sex")
+
+
+def test_models_from_before_rows_that_taught_were_noted_keep_not_knowing(tmp_path: Path) -> None:
+    loaded = dv.DomainVI.load(BEFORE)
+    assert loaded.taught_ is None
+    loaded.save(tmp_path / "m")
+    assert dv.DomainVI.load(tmp_path / "m").taught_ is None
 
 
 def test_a_class_name_as_a_single_key(adata: ad.AnnData) -> None:

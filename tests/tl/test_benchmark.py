@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 from domainvi.errors import InputError
-from domainvi.tl import benchmark
+from domainvi.tl import _targets, benchmark
 from domainvi.tl._cohorts import Cohorts
 from domainvi.tl._draws import draw_per_class, draw_share
 from domainvi.tl._protocols import Rows, cross_validation, label_budget, leave_one_domain_out
@@ -126,7 +126,7 @@ def test_more_folds_than_groups_or_rows_are_refused(n_groups: int, per_class: in
 
 
 def test_visible_labels_hide_the_scored_rows(adata: ad.AnnData) -> None:
-    cohorts = Cohorts(adata, "cohort", "kind", "NA", None, None)
+    cohorts = Cohorts(adata, "cohort", "kind", "NA", None, None, None)
     for trial in cohorts.trials("leave_one_domain_out", (), 2, 0):
         assert np.all(cohorts.visible_labels(trial)[trial.scored[trial.used]] == -1)
         work = cohorts.anndata(trial)
@@ -249,6 +249,49 @@ def test_numbers_know_every_protocol(aged: ad.AnnData) -> None:
     assert result.loc[result["method"] == "ridge_z", "r2"].min() > 0.8
 
 
+QUIET = {"enable_progress_bar": False, "accelerator": "cpu", "max_epochs": 30}
+
+
+def test_number_beside_the_main_phenotype(aged: ad.AnnData) -> None:
+    keys = {"target_key": "age", "methods": None, "train_kwargs": QUIET}
+    result = table(aged, **keys)
+    assert result["method"].unique().tolist() == [
+        *("domainvi", "ridge", "ridge_z", "random_forest", "mean")
+    ]
+    r2 = result.groupby("method")["r2"].mean()
+    assert r2["domainvi"] > 0.5 > r2["mean"]
+    alone = table(aged, labels_key="age", methods=None)
+    simple = result[result["method"] != "domainvi"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(simple.drop(columns="seconds"), alone.drop(columns="seconds"))
+
+
+def test_class_beside_the_main_phenotype(adata: ad.AnnData) -> None:
+    adata.obs["other"] = np.where(np.asarray(adata.X)[:, 2] > 5, "high", "low")
+    adata.obs.loc["s9", "other"] = "NA"
+    adata.obs.loc["s7", "kind"] = None
+    keys = {"target_key": "other", "methods": ["domainvi", "majority"], "train_kwargs": QUIET}
+    result = table(adata, **keys).groupby("method")["macro_f1"].mean()
+    assert result["domainvi"] > 0.8 > result["majority"]
+
+
+def test_both_phenotypes_of_the_held_out_part_are_hidden(aged: ad.AnnData) -> None:
+    cohorts = Cohorts(aged, "cohort", "age", "NA", None, None, "kind")
+    for protocol in ("leave_one_domain_out", "cross_validation", "label_budget"):
+        for trial in cohorts.trials(protocol, (5,), 3, 0):
+            obs = cohorts.anndata(trial).obs
+            scored = trial.scored[trial.used]
+            assert obs["label"][scored].eq("NA").all()
+            assert obs["target"][scored].isna().all()
+            taught = trial.shown[trial.used]
+            np.testing.assert_array_equal(obs["target"][taught], aged.obs["age"][trial.shown])
+            np.testing.assert_array_equal(obs["label"][taught], aged.obs["kind"][trial.shown])
+
+
+def test_target_that_is_the_main_phenotype(adata: ad.AnnData) -> None:
+    with pytest.raises(InputError, match="kind"):
+        table(adata, target_key="kind")
+
+
 def test_methods_of_the_other_kind_are_refused(aged: ad.AnnData) -> None:
     with pytest.raises(InputError, match="ridge_z, random_forest, mean"):
         table(aged, labels_key="age", methods=["logistic_regression"])
@@ -258,6 +301,35 @@ def test_disjoint_classes_leave_nothing_to_score(adata: ad.AnnData) -> None:
     adata = adata[adata.obs["cohort"] != "c"].copy()
     adata.obs["kind"] = np.where(adata.obs["cohort"] == "a", "one", "two")
     with pytest.raises(InputError, match="nothing to score"):
+        table(adata)
+
+
+def test_a_part_that_cannot_be_learned_has_no_figures_and_costs_no_others(
+    adata: ad.AnnData, caplog: pytest.LogCaptureFixture
+) -> None:
+    third = (adata.obs["cohort"] == "a") & (np.arange(adata.n_obs) % 5 == 1)
+    adata.obs.loc[third, "kind"] = "three"
+    adata.obs.loc["s61", "kind"] = "three"  # the only one that is shown when "a" is held out
+    result = table(
+        adata,
+        methods=("domainvi", "majority"),
+        train_kwargs={"max_epochs": 1, "enable_progress_bar": False},
+    ).set_index(["held_out", "method"])
+    assert result.loc[("a", "domainvi"), ["macro_f1", "nll"]].isna().all()
+    assert result.drop(("a", "domainvi"))["macro_f1"].notna().all()
+    assert len(result) == 6
+    assert "a held out: domainvi has no figures" in caplog.text
+    assert "1 of 3 classes have one labelled row: 'three'" in caplog.text
+
+
+def test_faults_of_our_own_end_a_benchmark(
+    adata: ad.AnnData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(_targets.BASELINES, "majority", fault)
+    with pytest.raises(ZeroDivisionError):
         table(adata)
 
 

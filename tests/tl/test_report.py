@@ -7,11 +7,14 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import domainvi as dv
 from domainvi.errors import InputError, NotTrainedError
-from domainvi.tl._report import _facts, _write
+from domainvi.model._cautions import find_cautions
+from domainvi.tl._report import _write
+from domainvi.tl._report._comparison import Comparison, compare
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,16 +96,100 @@ def domain_names(model: dv.DomainVI) -> set[str]:
     return set(model.domains)
 
 
-def test_scores_are_of_rows_that_did_not_teach(model: dv.DomainVI, adata: AnnData) -> None:
+def compared(model: dv.DomainVI, adata: AnnData, truth: str = "label_true") -> Comparison:
     work = adata.copy()
     model.annotate(work)
-    hidden = int((adata.obs["label"] == "Unknown").sum())
-    own = adata.copy()
-    own.obs = work.obs
-    own.uns, own.obsm = work.uns, work.obsm
-    facts = _facts.gather(model, own, own=True, truth="label_true", n_genes=0)
-    assert 0 < hidden < adata.n_obs
-    assert facts.scores["rows with a true label"] == hidden
+    return compare(model, work, truth)
+
+
+def test_rows_that_taught_are_not_scored(model: dv.DomainVI, adata: AnnData) -> None:
+    hidden = (adata.obs["label"] == "Unknown").to_numpy()
+    assert 0 < hidden.sum() < adata.n_obs
+    shuffled = adata[::-1].copy()
+    for rows, expected in ((adata, hidden), (adata.copy(), hidden), (shuffled, hidden[::-1])):
+        found = compared(model, rows)
+        np.testing.assert_array_equal(found.rows, expected)
+        assert found.scores["rows with a true label"] == hidden.sum()
+        assert f"Left out: {(~hidden).sum()} rows" in found.remark
+
+
+def test_a_loaded_model_knows_the_rows_that_taught(
+    model: dv.DomainVI, adata: AnnData, tmp_path: Path
+) -> None:
+    hidden = (adata.obs["label"] == "Unknown").to_numpy()
+    model.save(tmp_path / "m")
+    loaded = dv.DomainVI.load(tmp_path / "m")
+    np.testing.assert_array_equal(compared(loaded, adata).rows, hidden)
+    loaded.save(tmp_path / "again")
+    again = dv.DomainVI.load(tmp_path / "again", adata[hidden].copy())
+    np.testing.assert_array_equal(compared(again, adata).rows, hidden)
+    query = adata[hidden].copy()
+    query.obs["label"] = query.obs["label_true"]
+    query.obs_names = [f"new{i}" for i in range(query.n_obs)]
+    assert compared(loaded, query).rows.all()
+    mapped = dv.DomainVI.load_query_data(query, loaded)
+    mapped.train(max_epochs=1, accelerator="cpu", enable_progress_bar=False)
+    assert not compared(mapped, query).rows.any()
+    np.testing.assert_array_equal(compared(mapped, adata).rows, hidden)
+
+
+def test_a_model_that_does_not_know_says_so(
+    model: dv.DomainVI, adata: AnnData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "taught_", None)
+    assert "may be among those that are scored" in compared(model, adata).remark
+
+
+def test_without_rows_to_compare_there_are_no_scores(
+    model: dv.DomainVI, adata: AnnData, tmp_path: Path
+) -> None:
+    work = adata.copy()
+    work.obs["nothing"] = pd.Categorical(["Unknown", None] * 100)
+    for truth in ("label", "nothing"):
+        found = compared(model, work, truth)
+        assert found.scores == {}
+        assert "row has a true label" in found.remark
+        path = dv.tl.report(
+            model, work, tmp_path / "r.html", truth=truth, n_genes=0, overwrite=True
+        )
+        assert found.remark in path.read_text(encoding="utf-8")
+
+
+def test_unlabelled_rows_are_not_scored(model: dv.DomainVI, adata: AnnData) -> None:
+    work = adata.copy()
+    hidden = np.flatnonzero(work.obs["label"] == "Unknown")
+    work.obs.iloc[hidden[:7], work.obs.columns.get_loc("label_true")] = "Unknown"
+    found, rows = compared(model, work), hidden[7:]
+    assert found.scores["rows with a true label"] == len(rows)
+    truth, predicted = adata.obs["label_true"].to_numpy()[rows], model.predict(adata)[rows]
+    assert found.scores["macro-F1"] == pytest.approx(dv.metrics.macro_f1(truth, predicted))
+
+
+def test_the_model_at_hand_is_reported(model: dv.DomainVI, adata: AnnData, tmp_path: Path) -> None:
+    work = adata.copy()
+    model.annotate(work)
+    other = np.roll(work.obs["label_pred"].to_numpy(), 1)
+    work.obs["label_pred"] = other
+    work.uns["domainvi"]["genes_matched"] = 3
+    dv.tl.report(model, work, tmp_path / "r.html", n_genes=0)
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "of the model&#39;s 60 genes are missing" not in text
+    assert (work.obs["label_pred"].to_numpy() == other).all()
+    assert work.uns["domainvi"]["genes_matched"] == 3
+
+
+def test_unknown_rows_are_named_as_asked(
+    model: dv.DomainVI, adata: AnnData, tmp_path: Path
+) -> None:
+    path = dv.tl.report(model, path=tmp_path / "r.html", n_genes=0, unknown_alpha=1.0)
+    assert f'<th scope="row">Unknown</th><td>{adata.n_obs}</td>' in path.read_text("utf-8")
+
+
+def test_reports_are_for_domainvi(tmp_path: Path) -> None:
+    adata = dv.data.synthetic_factors(80, 60, seed=1)
+    dv.DisentangledVI.setup_anndata(adata, factor_groups=adata.uns["factor_groups"])
+    with pytest.raises(InputError, match="Reports are for DomainVI, and this is a DisentangledVI"):
+        dv.tl.report(dv.DisentangledVI(adata), path=tmp_path / "r.html")
 
 
 def test_rows_are_annotated_on_a_copy(model: dv.DomainVI, adata: AnnData, tmp_path: Path) -> None:
@@ -159,10 +246,8 @@ def test_many_unsure_rows_are_a_caution(model: dv.DomainVI) -> None:
 
 
 def _rows(**columns: np.ndarray) -> object:
-    import pandas as pd
-
     return pd.DataFrame({"confidence": np.full(100, 0.9), "unknown": np.full(100, 0.5)} | columns)
 
 
 def _cautions(model: dv.DomainVI, rows: object) -> list[str]:
-    return _facts.find_cautions(model, rows, {})
+    return list(find_cautions(model, rows, {}))

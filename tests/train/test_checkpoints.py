@@ -10,6 +10,7 @@ import torch
 
 import domainvi as dv
 from domainvi.errors import InputError, ModelFileError
+from domainvi.io import read_model, write_model
 
 SMALL = {"n_latent": 4, "n_hidden": 8, "n_components": 8}
 FIT = {"max_epochs": 4, "batch_size": 32, "enable_progress_bar": False}
@@ -129,6 +130,33 @@ def test_another_training_is_refused(cohorts, tmp_path):
         fresh(cohorts).train(**FIT, checkpoint_dir=tmp_path / "model", resume=True)
 
 
+@pytest.mark.parametrize("part", ["X", "age", "sex"])
+def test_a_training_on_other_data_is_refused(cohorts, tmp_path, part):
+    def made(seed):
+        adata, rng = cohorts(), np.random.default_rng(0)
+        adata.obs["age"] = rng.normal(50, 10, adata.n_obs)
+        adata.obs["sex"] = rng.choice(["f", "m"], adata.n_obs)
+        order = np.random.default_rng(seed).permutation(adata.n_obs) if seed else slice(None)
+        if part == "X":
+            adata.X = np.asarray(adata.X)[order]
+        else:
+            adata.obs[part] = adata.obs[part].to_numpy()[order]
+        dv.DomainVI.setup_anndata(
+            adata,
+            batch_key="domain",
+            labels_key="label",
+            target_keys=["age"],
+            categorical_covariate_keys=["sex"],
+        )
+        return dv.DomainVI(adata, **SMALL)
+
+    fit = {**FIT, "max_epochs": 1, "checkpoint_dir": tmp_path / "c"}
+    made(0).train(**fit)
+    with pytest.raises(InputError, match="is of a training with other"):
+        made(1).train(**fit, resume=True)
+    made(0).train(**fit, resume=True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -178,3 +206,19 @@ def test_a_disk_that_fills_up_leaves_a_model_that_can_be_used(cohorts, tmp_path,
     resumed.train(**FIT, checkpoint_dir=tmp_path / "c", resume=True)
     whole.train(**FIT)
     assert_same(whole, resumed)
+
+
+@pytest.mark.parametrize("change", [{"directory": "elsewhere"}, {"rows": None}, {"random": None}])
+def test_a_checkpoint_sets_nothing_but_the_progress_of_a_training(cohorts, tmp_path, change):
+    fit = {**FIT, "max_epochs": 1, "checkpoint_dir": tmp_path / "c"}
+    fresh(cohorts).train(**fit)
+    tensors, metadata = read_model(tmp_path / "c")
+    (kept,) = (v for k, v in metadata["checkpoint"]["callbacks"].items() if "Keeper" in k)
+    for name, value in change.items():
+        if value is None:
+            del kept[name]
+        else:
+            kept[name] = value
+    write_model(tmp_path / "c", tensors, metadata, overwrite=True, package_version="1")
+    with pytest.raises(ModelFileError, match="is no complete checkpoint.*Remove it"):
+        fresh(cohorts).train(**fit, resume=True)

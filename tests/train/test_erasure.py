@@ -45,3 +45,19 @@ def test_within_strata_what_the_stratum_explains_stays(rows):
     tied = other.copy()
     matrix, _ = erasure_map(z, [Concept(tied, 2, stratum=other)])
     np.testing.assert_allclose(matrix, np.eye(5), atol=1e-9)
+
+
+def test_own_factors_that_are_correlated_by_chance_are_not_taken_for_leakage(rows):
+    z, _, own = rows
+    # Foreign rows agree with the own factor more often than not, and leave no trace of their own.
+    foreign = np.where(np.random.default_rng(1).random(600) < 0.6, own, 1 - own)
+    given = np.eye(2)[own]
+    matrix, _ = erasure_map(z, [Concept(foreign, 2)], given)
+    np.testing.assert_allclose(matrix, np.eye(5), atol=1e-9)
+    plain, _ = erasure_map(z, [Concept(foreign, 2)])
+    assert correlation(z @ matrix, own) > correlation(z @ plain, own) + 0.05
+    # A trace is found beside it.
+    z = z + 0.5 * foreign[:, None]
+    matrix, _ = erasure_map(z, [Concept(foreign, 2)], given)
+    residual = z @ matrix - given @ np.linalg.lstsq(given, z @ matrix, rcond=None)[0]
+    assert correlation(residual, foreign) < 1e-6

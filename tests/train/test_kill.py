@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.processes import listening
 
 pytestmark = [
     pytest.mark.slow,
@@ -22,15 +21,7 @@ N_KILLS = 10
 
 @pytest.fixture(scope="module")
 def trainer():
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    environment["OMP_NUM_THREADS"] = "1"
-    with subprocess.Popen(
-        [sys.executable, "-W", "ignore", Path(__file__).with_name("trainer_process.py")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-    ) as process:
+    with listening(Path(__file__).with_name("trainer_process.py")) as process:
         yield process
 
 

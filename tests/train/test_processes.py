@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import lightning.pytorch as pl
 import numpy as np
 import pytest
 from lightning.pytorch.callbacks import EarlyStopping
@@ -13,7 +14,7 @@ from lightning.pytorch.strategies import DDPStrategy
 
 import domainvi as dv
 from domainvi.errors import InputError
-from domainvi.train import is_main_process, trainer_arguments
+from domainvi.train import is_distributed, is_main_process, trainer_arguments
 
 SCRIPT = Path(__file__).with_name("ddp_process.py")
 
@@ -58,8 +59,9 @@ def test_further_phenotypes_are_trained_in_one_process():
     adata.obs["sex"] = ["f", "m"] * 30
     dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label", target_keys=["sex"])
     model = dv.DomainVI(adata)
-    with pytest.raises(InputError, match="one process"):
-        model.train(devices=2, strategy="ddp")
+    for arguments in ({"strategy": "ddp"}, {"devices": 2}, {"devices": "2"}):
+        with pytest.raises(InputError, match="one process"):
+            model.train(accelerator="cpu", **arguments)
     assert not model.is_scaled_
 
 
@@ -68,6 +70,35 @@ def test_one_process_leaves_early_stopping_to_scvi_tools():
     assert found["early_stopping"] is True
     assert "callbacks" not in found
     assert is_main_process()
+
+
+@pytest.mark.parametrize(
+    ("devices", "others", "expected"),
+    [
+        (2, {}, True),
+        ("2", {}, True),
+        (1, {}, False),
+        ("auto", {"strategy": "auto"}, False),
+        (1, {"num_nodes": 2}, True),
+        (1, {"strategy": DDPStrategy()}, True),
+    ],
+)
+def test_devices_decide_as_lightning_does(devices, others, expected):
+    assert is_distributed("cpu", devices, others) is expected
+    trainer = pl.Trainer(accelerator="cpu", devices=devices, logger=False, **others)
+    assert isinstance(trainer.strategy, DDPStrategy) is expected
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_early_stopping_is_as_asked_for(devices):
+    asked = {"early_stopping_patience": 3, "early_stopping_monitor": "train_loss"}
+    found = trainer_arguments("cpu", devices, True, {**asked, "early_stopping_min_delta": 0.1})
+    if devices == 1:
+        assert found.items() >= {**asked, "early_stopping_min_delta": 0.1}.items()
+        return
+    (stop,) = found["callbacks"]
+    assert (stop.patience, stop.monitor, abs(stop.min_delta)) == (3, "train_loss", 0.1)
+    assert not [name for name in found if name.startswith("early_stopping")]
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn", DDPStrategy()])

@@ -1,7 +1,7 @@
 """`domainvi annotate`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -10,11 +10,6 @@ from ._fit import accelerator
 from ._options import Data, Device, Force, Json, Output, UnknownAlpha
 from ._report import reporting
 from ._summary import say_predictions, say_written
-
-if TYPE_CHECKING:
-    from anndata import AnnData
-
-    from domainvi import DomainVI
 
 Model = Annotated[Path, Parameter(help="Folder that `domainvi train` wrote.")]
 
@@ -48,38 +43,13 @@ def annotate(
     with reporting(as_json) as say:
         from domainvi import DomainVI
 
-        check_output(output, force)
+        check_output(output, force, others=(model,))
         where = accelerator(device)
-        trained = DomainVI.load(model)
-        if where["accelerator"] in {"gpu", "mps"}:
-            number = where["devices"][0] if where["accelerator"] == "gpu" else 0
-            trained.to_device({"gpu": f"cuda:{number}", "mps": "mps"}[where["accelerator"]])
+        trained = DomainVI.load(model, accelerator=where["accelerator"], device=where["devices"])
         adata = read(data)
         with naming(data):
-            check(adata, trained)
             trained.annotate(adata, unknown_alpha=unknown_alpha, targets=targets)
         written = [t.key for t in trained.targets] if targets is None else targets
         say_predictions(say, trained, adata, written)
         write(adata, output)
         say_written(say, output)
-
-
-def check(adata: "AnnData", model: "DomainVI") -> None:
-    """Refuse data that cannot be annotated: their labels do not matter, nor need they a cohort."""
-    from domainvi.data import check_likelihood, check_setup, describe_matrix
-
-    if len(model.modalities) > 1:
-        return  # The model finds out which of them these are, and checks them.
-    setup = model.registry_["setup_args"]
-    batch, layer = setup["batch_key"], setup["layer"]
-    keys = [batch] if isinstance(batch, str) else list(batch)
-    check_setup(
-        adata,
-        batch_keys=[key for key in keys if key in adata.obs],
-        labels_key=None,
-        layer=layer,
-        require_labels=False,
-        require_domains=False,
-    )
-    matrix = adata.X if layer is None else adata.layers[layer]
-    check_likelihood(describe_matrix(matrix), model.likelihood)

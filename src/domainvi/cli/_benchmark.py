@@ -34,6 +34,10 @@ def benchmark(
     *,
     batch: Batch,
     labels: Labels,
+    target: Annotated[
+        str | None,
+        Parameter("--target", help="Column to score in place of --labels, DomainVI's main one."),
+    ] = None,
     output: Annotated[Path, Parameter(("--output", "-o"), help="The CSV table to write.")],
     protocol: Annotated[
         tuple[str, ...],
@@ -86,9 +90,9 @@ def benchmark(
     with reporting(as_json) as say:
         from domainvi.tl import benchmark as measure
 
-        for path in (output, figure):
-            if path is not None:
-                check_output(path, force, inputs=(data,))
+        check_output(output, force, others=(data,))
+        if figure is not None:
+            check_output(figure, force, others=(data, output))
         if figure is not None and figure.suffix.lower() not in _FIGURES:
             raise InputError(f"--figure {figure}: expected a name that ends in png, pdf or svg.")
         training = {
@@ -104,6 +108,7 @@ def benchmark(
                 adata,
                 batch_key=batch,
                 labels_key=labels,
+                target_key=target,
                 unlabeled_category=unlabeled,
                 protocol=cast("tuple[Protocol, ...]", protocol),
                 methods=methods,
@@ -131,7 +136,7 @@ def _say_means(say: Results, table: "pd.DataFrame") -> None:
     score, words = ("macro_f1", "macro-F1") if "macro_f1" in table else ("r2", "R2")
     budget = table["budget"].astype("string").radd(" ").fillna("")
     column = table["protocol"] + budget
-    means = table.pivot_table(index="method", columns=column, values=score, aggfunc="mean")
+    means = table.groupby(["method", column])[score].mean().unstack()
     means = means.loc[table["method"].unique(), column.unique()]
     say(f"{words}, mean over held-out parts and seeds:", score=score, means=means.to_dict())
     say(means.T.rename_axis(index=None, columns=None).to_string(float_format="{:.3f}".format))

@@ -48,7 +48,7 @@ def explain(
     with reporting(as_json) as say:
         from domainvi import DomainVI
 
-        check_output(output, force, inputs=(data,))
+        check_output(output, force, others=(model, data))
         trained = DomainVI.load(model)
         adata = read(data)
         with naming(data):

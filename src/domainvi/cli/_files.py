@@ -36,19 +36,29 @@ def read(path: Path) -> "AnnData":
         raise InputError(msg) from error
 
 
-def check_output(path: Path, force: bool, *, inputs: tuple[Path, ...] = ()) -> None:
+def check_output(path: Path, force: bool, *, others: tuple[Path | None, ...] = ()) -> None:
     """Refuse an output that cannot be written, before hours are spent on it.
+
+    Parameters
+    ----------
+    path
+        What is to be written.
+    force
+        Whether it may be there already.
+    others
+        What the command reads, or writes besides.
 
     Raises
     ------
     InputError
-        If the output exists and is not to be replaced, is an input, or has no folder to stand in.
+        If the output exists and is not to be replaced, is one of the others or holds one, or has no
+        folder to stand in.
     """
     if not path.absolute().parent.is_dir():
         msg = f"{path}: the folder {path.parent} does not exist. Create it first."
         raise InputError(msg)
-    if any(path.exists() and path.samefile(other) for other in inputs if other.exists()):
-        msg = f"{path} is read by this command too. Write to another file."
+    if any(_is_in(other, path) for other in others if other is not None):
+        msg = f"{path} is also read by this command, or written twice. Write to another place."
         raise InputError(msg)
     if not os.access(path.absolute().parent, os.W_OK):
         msg = f"{path}: the folder {path.parent} cannot be written to. Write elsewhere."
@@ -56,6 +66,13 @@ def check_output(path: Path, force: bool, *, inputs: tuple[Path, ...] = ()) -> N
     if path.exists() and not force:
         msg = f"{path} exists already. Pass --force to replace it, or write elsewhere."
         raise InputError(msg)
+
+
+def _is_in(other: Path, path: Path) -> bool:
+    """Whether two names stand for one file, or one for something in the folder of the other."""
+    if other.resolve().is_relative_to(path.resolve()):
+        return True
+    return other.exists() and path.exists() and other.samefile(path)
 
 
 @contextmanager

@@ -86,21 +86,19 @@ def _say_numbers(say: Results, adata: "AnnData", key: str) -> None:
 
 def say_agreement(say: Results, adata: "AnnData", labels: str, unlabeled: str) -> None:
     """Score predictions against labels that the data hold, and that were not used."""
+    from domainvi.data._columns import is_labelled
     from domainvi.metrics import accuracy, macro_f1
 
     if labels not in adata.obs:
         return
-    column = adata.obs[labels]
-    truth = column.astype(object).where(column.notna(), unlabeled).astype(str).to_numpy()
-    predicted = adata.obs[keys.prediction(labels)].astype(str).to_numpy()
-    known = truth != unlabeled
-    if known.any():
-        rows, names = int(known.sum()), (truth[known], predicted[known])
-        f1, share = macro_f1(*names), accuracy(*names)
+    known = adata.obs[is_labelled(adata.obs[labels], unlabeled)]
+    truth, predicted = (known[c].astype(str).to_numpy() for c in (labels, keys.prediction(labels)))
+    if len(known):
+        f1, share = macro_f1(truth, predicted), accuracy(truth, predicted)
         say(
-            f"agreement with its own {rows} labels, which were not used: "
+            f"agreement with its own {len(known)} labels, which were not used: "
             f"macro-F1 {f1:.3f}, accuracy {share:.3f}",
-            agreement={"rows": rows, "macro_f1": f1, "accuracy": share},
+            agreement={"rows": len(known), "macro_f1": f1, "accuracy": share},
         )
 
 

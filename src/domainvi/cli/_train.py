@@ -51,7 +51,7 @@ def train(
     ever executed.
     """
     with reporting(as_json) as say:
-        check_output(output, force)
+        check_output(output, force, others=(ref, checkpoints))
         where = accelerator(device)
         adata = read(ref)
         with naming(ref):

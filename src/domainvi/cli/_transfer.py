@@ -65,9 +65,9 @@ def transfer(
     """
     columns = Columns(batch, labels, unlabeled, layer, tuple(targets or ()))
     with reporting(as_json) as say:
-        check_output(output, force, inputs=(ref,))
+        check_output(output, force, others=(ref, checkpoints))
         if report is not None:
-            check_output(report, force, inputs=(ref, query, output))
+            check_output(report, force, others=(ref, query, output, checkpoints))
         where = accelerator(device)
         reference, adata = read(ref), read(query)
         with naming(ref):
@@ -103,7 +103,7 @@ def transfer(
             from domainvi import tl
 
             # Reference and query together, as the model was trained.
-            tl.report(model, joined, report, overwrite=force)
+            tl.report(model, joined, report, unknown_alpha=unknown_alpha, overwrite=force)
             say_written(say, report)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from ._annotate import Model, check
+from ._annotate import Model
 from ._files import check_output, naming, read
 from ._options import Data, Force, Json
 from ._report import reporting
@@ -41,10 +41,9 @@ def report(
     with reporting(as_json) as say:
         from domainvi import DomainVI, tl
 
-        check_output(output, force, inputs=(data,))
+        check_output(output, force, others=(model, data))
         trained = DomainVI.load(model)
         adata = read(data)
         with naming(data):
-            check(adata, trained)
             tl.report(trained, adata, output, truth=truth, n_genes=genes, overwrite=force)
         say_written(say, output)

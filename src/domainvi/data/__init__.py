@@ -23,7 +23,14 @@ from ._matrix import (
     matrix_kind,
     select_matrix,
 )
-from ._prepare import MODALITIES, Columns, PreparedAnnData, prepare, reference_order
+from ._prepare import (
+    MODALITIES,
+    Columns,
+    PreparedAnnData,
+    check_unchanged,
+    prepare,
+    reference_order,
+)
 from ._prepare_mudata import (
     choose_modalities,
     flatten,
@@ -61,6 +68,7 @@ __all__ = [
     "audit_arrays",
     "check_likelihood",
     "check_setup",
+    "check_unchanged",
     "choose_modalities",
     "cohorts",
     "confounded_pairs",

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from domainvi.errors import InputError
 
@@ -36,6 +37,17 @@ def is_number_column(column: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(
         column.dtype
     )
+
+
+def is_labelled(column: pd.Series, unlabeled_category: str) -> NDArray[np.bool_]:
+    """Rows with a label: neither missing nor of the category of rows without one.
+
+    Examples
+    --------
+    >>> is_labelled(pd.Series(["a", None, "Unknown"]), "Unknown").tolist()
+    [True, False, False]
+    """
+    return (column.notna() & (column.astype(object).astype(str) != unlabeled_category)).to_numpy()
 
 
 def column_levels(column: pd.Series, argument: str) -> Levels:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from ._sparse import canonical
+
 if TYPE_CHECKING:
     from ._genes import GeneAlignment
 
@@ -82,7 +84,8 @@ class DiskMatrix:
     def aligned(self, block: Any) -> Any:
         """Bring rows as they are stored to an ndarray or CSR, with the genes of the model."""
         block = computed(block)
-        block = sparse.csr_matrix(block) if sparse.issparse(block) else np.asarray(block)
+        is_sparse = sparse.issparse(block)
+        block = canonical(sparse.csr_matrix(block)) if is_sparse else np.asarray(block)
         return block if self.alignment is None else self.alignment.take(block)
 
 

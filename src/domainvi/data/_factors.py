@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from domainvi.errors import InputError
 
@@ -180,6 +181,7 @@ def _check_groups(obs: pd.DataFrame, factor_groups: Mapping[str, Sequence[str]])
         raise InputError(msg)
     home: dict[str, str] = {}
     for group, names in factor_groups.items():
+        _check_group_name(group)
         if isinstance(names, str) or not len(names) or group == RESIDUAL:
             msg = (
                 f"factor_groups[{group!r}]={names!r}: expected a list with at least one column "
@@ -199,6 +201,20 @@ def _check_groups(obs: pd.DataFrame, factor_groups: Mapping[str, Sequence[str]])
                 )
                 raise InputError(msg)
             home[name] = group
+
+
+def _check_group_name(group: object) -> None:
+    """Refuse what cannot be the name of a part of a module."""
+    if not isinstance(group, str):
+        msg = f"factor_groups has the group {group!r} of type {type(group).__name__}; use text."
+        raise InputError(msg)
+    if not group or "." in group or hasattr(nn.ModuleDict(), group):
+        msg = (
+            f"factor_groups has a group called {group!r}. Groups name parts of a PyTorch module, "
+            "which may not be empty, hold a dot, or be called as what each module has, such as "
+            "'type' or 'keys'. Rename the group."
+        )
+        raise InputError(msg)
 
 
 def _names(column: pd.Series, unlabeled_category: str) -> NDArray[np.object_]:

@@ -12,6 +12,7 @@ from scipy import sparse
 from domainvi.errors import InputError
 
 from ._disk import computed
+from ._sparse import canonical
 
 MatrixKind = Literal["counts", "nonnegative", "real"]
 
@@ -119,9 +120,9 @@ def iter_row_chunks(matrix: Any, n_rows: int | None = None) -> Iterator[tuple[in
     """
     step = n_rows or _chunk_length(matrix.shape[1])
     if sparse.issparse(matrix):
-        matrix = matrix.tocsr()
+        matrix = canonical(matrix.tocsr())
     for start in range(0, matrix.shape[0], step):
-        block = computed(matrix[start : start + step])
+        block = canonical(computed(matrix[start : start + step]))
         yield start, block if sparse.issparse(block) else np.asarray(block)
 
 
@@ -223,14 +224,14 @@ def _chunk_length(n_across: int) -> int:
 def _value_chunks(matrix: Any) -> Iterator[NDArray[Any]]:
     """Values in any order; zeros that a sparse matrix does not store are left out."""
     if sparse.issparse(matrix):
-        stored = matrix if matrix.format in {"csr", "csc"} else matrix.tocsr()
+        stored = canonical(matrix if matrix.format in {"csr", "csc"} else matrix.tocsr())
         for start in range(0, stored.nnz, _CHUNK_VALUES):
             yield stored.data[start : min(start + _CHUNK_VALUES, stored.nnz)]
     elif getattr(matrix, "format", None) == "csc":
         # A file that is stored by columns would be read whole for every block of rows.
         step = _chunk_length(matrix.shape[0])
         for start in range(0, matrix.shape[1], step):
-            yield matrix[:, start : start + step].data
+            yield canonical(matrix[:, start : start + step]).data
     else:
         for _, block in iter_row_chunks(matrix):
             yield block.data if sparse.issparse(block) else block.reshape(-1)

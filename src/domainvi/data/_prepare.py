@@ -7,6 +7,7 @@ goes to this private object, which shares the expression matrix where its format
 from __future__ import annotations
 
 import logging
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from mudata import MuData
 from scipy import sparse
 
 from domainvi.errors import InputError
 
 from ._disk import DiskMatrix, computed, stays_on_disk
 from ._genes import align_genes
+from ._sparse import canonical
 from ._targets import Target, find_targets, target_column
 
 if TYPE_CHECKING:
@@ -70,6 +73,8 @@ class PreparedAnnData(AnnData):
     on_disk: DiskMatrix | None = None
     # How each cohort that was not in training is standardised, in words.
     scaling_notes: dict[str, str]
+    # Of the values at the time; a matrix in memory is shared with the user's object.
+    checksum: int
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
@@ -93,6 +98,7 @@ def prepare(
     *,
     reference_genes: Sequence[str] | None = None,
     classes: Sequence[str] | None = None,
+    domains: Sequence[str] = (),
     targets: Sequence[Target] | None = None,
     min_overlap: float = 0.5,
 ) -> PreparedAnnData:
@@ -112,6 +118,8 @@ def prepare(
         reported, filled with zeros and marked in ``gene_mask``. ``None`` keeps all genes.
     classes
         Classes of a trained model. Labels outside of them count as unlabelled.
+    domains
+        Domains of a trained model. Rows without a column for them belong to none of these.
     targets
         Further phenotypes of a trained model, whose columns may be missing.
     min_overlap
@@ -141,7 +149,8 @@ def prepare(
             )
         matrix = matrix if on_disk else alignment.take(matrix)
         mask, genes = alignment.mask, pd.Index(reference_genes)
-    obs = _observations(adata.obs, columns, classes, is_query=reference_genes is not None)
+    is_query = reference_genes is not None
+    obs = _observations(adata.obs, columns, classes, domains, is_query=is_query)
     unlabeled = columns.unlabeled_category
     if targets is None:
         targets = find_targets(adata.obs, columns.target_keys, unlabeled)
@@ -153,24 +162,70 @@ def prepare(
         is_same = alignment is None or alignment.is_identity
         work.on_disk = DiskMatrix(matrix, None if is_same else alignment)
     work.gene_mask = mask
-    work.scaling_notes = {}
+    work.scaling_notes, work.checksum = {}, 0 if on_disk else checksum(matrix)
     if isinstance(adata, FlatAnnData):
         work.obsm[MODALITIES], work.gene_mask = adata.obsm[MODALITIES], adata.gene_mask
     return work
 
 
+def checksum(matrix: Any) -> int:
+    """Checksum of values spread evenly over a matrix in memory: all of them, or some 2**18."""
+    step = 1 + matrix.size // 2**18
+    values = matrix.data[::step] if sparse.issparse(matrix) else matrix[::step]
+    return zlib.crc32(np.ascontiguousarray(values).tobytes())
+
+
+def check_unchanged(adata: AnnData | MuData, work: PreparedAnnData) -> None:
+    """Refuse an object whose rows or values are no longer those that were set up.
+
+    Parameters
+    ----------
+    adata
+        The user's object.
+    work
+        What was prepared from it. Of a MuData it may have some of the rows.
+
+    Raises
+    ------
+    InputError
+        If rows were removed, reordered or renamed, or values changed in place.
+    """
+    names, known = adata.obs_names, work.obs_names
+    if isinstance(adata, MuData) and len(names) > len(known):
+        names = names[names.isin(known)]
+    change = ""
+    if len(names) != len(known):
+        change = f"it has {len(names)} rows, and had {len(known)}"
+    elif not names.equals(known):
+        change = "its rows have other names, or another order"
+    elif work.on_disk is None and checksum(work.X) != work.checksum:
+        change = "its values were changed in place"
+    if change:
+        msg = (
+            f"The data were changed since they were set up: {change}. Pass a copy, such as "
+            "model.predict(adata.copy()), to have them read anew, or call setup_anndata again "
+            "and make a new model."
+        )
+        raise InputError(msg)
+
+
 def _in_memory(matrix: Any) -> Any:
-    """Read backed matrices, and bring sparse ones to CSR, which serves rows quickly."""
+    """Read backed matrices, and bring sparse ones to canonical CSR, which serves rows quickly."""
     matrix = matrix.to_memory() if hasattr(matrix, "to_memory") else computed(matrix)
     if sparse.issparse(matrix):
-        matrix = matrix if matrix.format == "csr" else matrix.tocsr()
+        matrix = canonical(matrix if matrix.format == "csr" else matrix.tocsr())
         return matrix.astype(np.float32) if matrix.dtype == bool else matrix
     matrix = np.asarray(matrix)
     return matrix.astype(np.float32) if matrix.dtype == bool else matrix
 
 
 def _observations(
-    obs: pd.DataFrame, columns: Columns, classes: Sequence[str] | None, *, is_query: bool
+    obs: pd.DataFrame,
+    columns: Columns,
+    classes: Sequence[str] | None,
+    domains: Sequence[str],
+    *,
+    is_query: bool,
 ) -> pd.DataFrame:
     """Copy the columns that are needed: domains, labels, covariates."""
     out = pd.DataFrame(index=obs.index.astype(str))
@@ -178,7 +233,10 @@ def _observations(
         if key in obs:
             out[key] = pd.Categorical(obs[key].astype(str))
         elif is_query:
-            out[key] = pd.Categorical([UNSEEN_DOMAIN] * len(obs))
+            name = UNSEEN_DOMAIN
+            while name in domains:
+                name += "_"
+            out[key] = pd.Categorical([name] * len(obs))
         else:
             msg = f"batch_key={key!r} is not a column of adata.obs."
             raise InputError(msg)

@@ -63,8 +63,8 @@ def choose_modalities(
     if unknown := [name for name in names if name not in mdata.mod]:
         msg = f"modalities has {unknown}, but mdata has {', '.join(mdata.mod)}."
         raise InputError(msg)
-    if several := [name for name in names if SEPARATOR in name]:
-        msg = f"modalities has {several}; names must not hold {SEPARATOR!r}. Rename them."
+    if unfit := [name for name in names if not name or SEPARATOR in name]:
+        msg = f"modalities has {unfit}; names need text without {SEPARATOR!r}. Rename them."
         raise InputError(msg)
     layers = modalities if hasattr(modalities, "keys") else {}
     return {name: layers.get(name) for name in names}  # type: ignore[union-attr]

@@ -26,18 +26,38 @@ _ITEM_TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def encode_array(array: np.ndarray, where: str) -> dict[str, Any]:
-    """Encode an array as ``{"__ndarray__": {"dtype", "shape", "data"}}`` with flat data."""
-    name = f"str{array.dtype.itemsize // 4}" if array.dtype.kind == "U" else array.dtype.name
+class Room:
+    """What is left of the bytes that the arrays of one file may take together."""
+
+    def __init__(self) -> None:
+        self.left = MAX_ARRAY_BYTES
+
+    def take(self, n_bytes: int) -> bool:
+        """Use some, and tell whether they were there."""
+        self.left -= n_bytes
+        return self.left >= 0
+
+
+def encode_array(array: np.ndarray, where: str, room: Room) -> dict[str, Any]:
+    """Encode an array as ``{"__ndarray__": {"dtype", "shape", "data"}}`` with flat data.
+
+    Text gets the width of its longest item.
+    """
     if isinstance(array, np.ma.MaskedArray):
         msg = f"{where} is a masked array, whose mask would be lost: fill it first with filled()."
         raise InputError(msg)
+    name, itemsize = array.dtype.name, array.itemsize
+    if array.dtype.kind == "U":
+        width = max(1, int(np.char.str_len(array).max(initial=0)))
+        name, itemsize = f"str{width}", 4 * width
     if not _DTYPE.fullmatch(name):
         msg = f"{where} is an array of dtype {array.dtype}, which a model file cannot hold."
         raise InputError(msg + " Convert it to numbers, text or bool.")
-    if array.nbytes > MAX_ARRAY_BYTES or array.ndim > _MAX_DIMS:
-        msg = f"{where} is an array of {array.nbytes} bytes and {array.ndim} dimensions; metadata"
-        raise InputError(f"{msg} may hold {MAX_ARRAY_BYTES} and {_MAX_DIMS}. Pass it as a tensor.")
+    n_bytes = array.size * itemsize
+    if array.ndim > _MAX_DIMS or not room.take(n_bytes):
+        msg = f"{where} is an array of {n_bytes} bytes and {array.ndim} dimensions; all arrays of"
+        msg += f" metadata together may take {MAX_ARRAY_BYTES}, and each have {_MAX_DIMS}."
+        raise InputError(f"{msg} Pass it as a tensor.")
     flat = array.reshape(-1).tolist()
     bad = next((item for item in flat if not is_scalar(item)), None)
     if bad is not None:
@@ -47,7 +67,7 @@ def encode_array(array: np.ndarray, where: str) -> dict[str, Any]:
     return {ARRAY_TAG: {"dtype": name, "shape": list(array.shape), "data": data}}
 
 
-def decode_array(content: Any) -> np.ndarray:
+def decode_array(content: Any, room: Room) -> np.ndarray:
     """Restore an array; the file is not trusted, so everything is checked before allocation."""
     if not isinstance(content, dict) or set(content) != {"dtype", "shape", "data"}:
         _refuse("an array needs dtype, shape and data")
@@ -56,9 +76,10 @@ def decode_array(content: Any) -> np.ndarray:
     data = content["data"]
     if not isinstance(data, list) or math.prod(shape) != len(data):
         _refuse(f"an array of shape {shape} has other data")
-    if len(data) * dtype.itemsize > MAX_ARRAY_BYTES:
-        _refuse(f"an array exceeds {MAX_ARRAY_BYTES} bytes")
-    return _fill(_decoded_items(data, dtype), dtype, shape)
+    items = _decoded_items(data, dtype)
+    if not room.take(len(data) * dtype.itemsize):
+        _refuse(f"its arrays exceed {MAX_ARRAY_BYTES} bytes")
+    return _fill(items, dtype, shape)
 
 
 def _checked_dtype(name: Any) -> np.dtype:
@@ -69,7 +90,7 @@ def _checked_dtype(name: Any) -> np.dtype:
     width = int(name[3:])
     if width * 4 > MAX_ARRAY_BYTES:
         _refuse(f"text of {width} characters in an array")
-    return np.dtype(f"<U{width}")
+    return np.dtype(f"<U{max(width, 1)}")
 
 
 def _checked_shape(shape: Any) -> tuple[int, ...]:
@@ -93,8 +114,9 @@ def _decoded_items(data: list[Any], dtype: np.dtype) -> list[Any]:
     ]
     if any(type(item) not in allowed for item in items):
         _refuse(f"an array of dtype {dtype} holds items of another type")
-    if dtype.kind == "U" and max(map(len, items), default=0) > dtype.itemsize // 4:
-        _refuse(f"a text is longer than its dtype {dtype}")
+    # Only what is there may ask for memory.
+    if dtype.kind == "U" and dtype.itemsize != 4 * max(1, max(map(len, items), default=1)):
+        _refuse(f"the longest text is not as long as its dtype {dtype}")
     return items
 
 

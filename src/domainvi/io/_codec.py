@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from domainvi.errors import InputError, ModelFileError
-from domainvi.io._arrays import ARRAY_TAG, decode_array, encode_array
+from domainvi.io._arrays import ARRAY_TAG, Room, decode_array, encode_array
 from domainvi.io._scalars import FLOAT_TAG, decode_float, encode_scalar, is_scalar
 
 DICT_TAG = "__dict__"
@@ -41,7 +41,8 @@ def encode_json(obj: Any) -> Any:
     Notes
     -----
     Tuples come back as lists, numpy scalars as Python scalars, mappings as dicts. Arrays keep
-    their dtype and shape. Nothing is ever encoded as code or as the name of a class.
+    their dtype and shape, those of text with the width of their longest item, and may take 256 MB
+    together. Nothing is ever encoded as code or as the name of a class.
 
     Examples
     --------
@@ -49,7 +50,7 @@ def encode_json(obj: Any) -> Any:
     >>> encode_json({"classes": ("a", "b"), "best": float("inf")})
     {'classes': ['a', 'b'], 'best': {'__float__': 'inf'}}
     """
-    return _encode(obj, "metadata", 0)
+    return _encode(obj, "metadata", 0, Room())
 
 
 def decode_json(obj: Any) -> Any:
@@ -75,8 +76,12 @@ def decode_json(obj: Any) -> Any:
     >>> decode_json({"__ndarray__": {"dtype": "int64", "shape": [2], "data": [3, 4]}})
     array([3, 4])
     """
+    return _decode(obj, Room())
+
+
+def _decode(obj: Any, room: Room) -> Any:
     if isinstance(obj, list):
-        return [decode_json(item) for item in obj]
+        return [_decode(item, room) for item in obj]
     if not isinstance(obj, dict):
         return obj
     if len(obj) == 1:
@@ -84,31 +89,31 @@ def decode_json(obj: Any) -> Any:
         if tag == FLOAT_TAG:
             return decode_float(content)
         if tag == ARRAY_TAG:
-            return decode_array(content)
+            return decode_array(content, room)
         if tag == DICT_TAG:
-            return _decode_items(content)
-    return _decode_items(obj)
+            return _decode_items(content, room)
+    return _decode_items(obj, room)
 
 
-def _decode_items(content: Any) -> dict[str, Any]:
+def _decode_items(content: Any, room: Room) -> dict[str, Any]:
     if not isinstance(content, dict):
         msg = f"Model metadata is damaged: {DICT_TAG} needs an object. Copy the model again."
         raise ModelFileError(msg)
-    return {key: decode_json(value) for key, value in content.items()}
+    return {key: _decode(value, room) for key, value in content.items()}
 
 
-def _encode(obj: Any, where: str, depth: int) -> Any:
+def _encode(obj: Any, where: str, depth: int, room: Room) -> Any:
     if depth > _MAX_DEPTH:
         msg = f"metadata is nested deeper than {_MAX_DEPTH} levels (or contains itself)."
         raise InputError(msg)
     if is_scalar(obj):
         return encode_scalar(obj, where)
     if isinstance(obj, np.ndarray):
-        return encode_array(obj, where)
+        return encode_array(obj, where, room)
     if isinstance(obj, list | tuple):
-        return [_encode(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(obj)]
+        return [_encode(item, f"{where}[{i}]", depth + 1, room) for i, item in enumerate(obj)]
     if isinstance(obj, Mapping):
-        return _encode_mapping(obj, where, depth)
+        return _encode_mapping(obj, where, depth, room)
     msg = (
         f"{where} has type {type(obj).__module__}.{type(obj).__name__}, which a model file cannot "
         "hold: use numbers, text, lists, dicts or numpy arrays (pandas: to_numpy() or tolist())."
@@ -116,13 +121,13 @@ def _encode(obj: Any, where: str, depth: int) -> Any:
     raise InputError(msg)
 
 
-def _encode_mapping(obj: Mapping[Any, Any], where: str, depth: int) -> dict[str, Any]:
+def _encode_mapping(obj: Mapping[Any, Any], where: str, depth: int, room: Room) -> dict[str, Any]:
     for key in obj:
         if not isinstance(key, str):
             msg = f"{where} has the key {key!r} of type {type(key).__name__}: keys must be text."
             raise InputError(msg)
     result = {
-        str.__str__(key): _encode(value, f"{where}[{key!r}]", depth + 1)
+        str.__str__(key): _encode(value, f"{where}[{key!r}]", depth + 1, room)
         for key, value in obj.items()
     }
     if any(tag in result for tag in _TAGS):

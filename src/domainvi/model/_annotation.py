@@ -6,6 +6,7 @@ import copy
 import logging
 import warnings
 from importlib.metadata import version
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,13 +16,14 @@ from scvi import REGISTRY_KEYS
 from domainvi import _keys
 from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import count_empty_rows, reference_order
+from domainvi.errors import InputError
 
 from ._cautions import find_cautions
 from ._codes import codes
 from ._judgement import unknown_spaces
 from ._persistence import PersistenceMixin
 from ._prediction import PredictionMixin
-from ._target_annotation import TargetAnnotationMixin
+from ._target_annotation import TargetAnnotationMixin, colors_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +58,7 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
         unknown_alpha
             Rows whose p-value of belonging to any known class is at most this are labelled with
             the unlabelled category (``"Unknown"``) in the prediction column. ``None`` keeps the
-            best class for every row.
+            best class for every row. In the colours of the reference the category is grey.
         targets
             Which of the further phenotypes to write; all of them if ``None``.
 
@@ -78,7 +80,7 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
         NotTrainedError
             Before :meth:`train`.
         InputError
-            If ``targets`` names one that the model does not have.
+            If ``targets`` names one that the model does not have, or ``unknown_alpha`` is no share.
 
         Warns
         -----
@@ -99,6 +101,7 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
         True
         """
         self._check_trained()
+        check_alpha(unknown_alpha)
         chosen = [t.key for t in self.targets] if targets is None else list(targets)
         numbers = [self.module.target_heads.index(key) for key in chosen]
         work = self._validate_anndata(adata)
@@ -111,7 +114,8 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
         columns = self._class_columns(key, self.class_order_, p, known, unknown_alpha)
         arrays, colors = {_keys.probability(key): p.astype(np.float32)}, {}
         if self.class_colors_:
-            colors[_keys.colors(_keys.prediction(key))] = list(self.class_colors_)
+            palette = colors_of(self.class_colors_, unknown_alpha)
+            colors[_keys.colors(_keys.prediction(key))] = palette
         for i in numbers:
             found = self._target_found(i, work, out, unknown_alpha)
             columns, arrays, colors = columns | found[0], arrays | found[1], colors | found[2]
@@ -125,7 +129,7 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
                 stacklevel=2,
             )
         rows = pd.DataFrame({"confidence": columns[_keys.confidence(key)], "unknown": known})
-        summary["cautions"] = find_cautions(self, rows[self._to_judge(work, target)], summary)
+        summary["cautions"] = find_cautions(self, rows[self._to_judge(work)], summary)
         if len(summary["cautions"]):
             logger.warning(
                 "%d cautions on these predictions: see uns[%r]['cautions'].",
@@ -140,10 +144,13 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
             target.obsm[name] = at_rows(inside, array)
         target.uns.update({_keys.RESULTS: summary, **colors})
 
-    def _to_judge(self, work: PreparedAnnData, target: AnnData | MuData) -> NDArray[np.bool_]:
+    def _to_judge(self, work: PreparedAnnData) -> NDArray[np.bool_]:
         """Rows that cautions are about: of the model's own data those that did not teach it."""
         every = np.ones(work.n_obs, dtype=bool)
-        untold = self._labels(work) < 0 if target is self._adata else every
+        own = None if self._adata is None else self._require_manager().adata
+        if own is None or not own.obs_names.equals(work.obs_names):
+            return every
+        untold = self._labels(own) < 0
         return untold if untold.any() else every
 
     def _unknown_p_values(self, work: PreparedAnnData, out: RowOutputs) -> np.ndarray:
@@ -183,6 +190,14 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
         for target in self.targets:
             order, colors = order_and_colors(adata, target.key, list(target.classes))
             self.target_order_[target.key], self.target_colors_[target.key] = order, colors
+
+
+def check_alpha(unknown_alpha: float | None) -> None:
+    """Refuse what is no share of p-values."""
+    if unknown_alpha is None or (isinstance(unknown_alpha, Real) and 0 <= unknown_alpha <= 1):
+        return
+    msg = f"unknown_alpha={unknown_alpha!r} must be a number from 0 to 1, or None."
+    raise InputError(msg)
 
 
 def order_and_colors(

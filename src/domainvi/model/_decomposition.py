@@ -31,12 +31,7 @@ class DecompositionMixin(SubspaceMixin):
         self._check_trained()
         work = self._validate_anndata(adata)
         # Missing genes have no variance, and nothing to correct.
-        if not work.gene_mask.all():
-            msg = (
-                f"adata lacks {int((~work.gene_mask).sum())} genes that were in training, and this "
-                "method decodes all of them. Add them first."
-            )
-            raise InputError(msg)
+        self._check_genes(work, "this method")
         return work
 
     @torch.inference_mode()

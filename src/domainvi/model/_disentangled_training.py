@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scvi.train import TrainRunner
 
 from domainvi.data import TransferDataModule, stratified_split
-from domainvi.errors import InputError
 from domainvi.train import (
     Concept,
     DisentangledTrainingPlan,
+    Keeper,
     erasure_map,
     log_rows,
-    seeded,
     set_library,
     start_disentangled,
     subsample,
 )
 
+from ._judgement import fit_calibration
+from ._running import RunMixin, check_checkpoint_arguments
 from ._subspaces import SubspaceMixin
 from ._training import check_training_arguments
 
 if TYPE_CHECKING:
+    import os
+
     from numpy.typing import NDArray
 
     from domainvi.data import PreparedAnnData
 
 DEFAULT_EPOCHS = 40
-PATIENCE = 10
 
 
-class DisentangledTrainingMixin(SubspaceMixin):
+class DisentangledTrainingMixin(SubspaceMixin, RunMixin):
     """``train`` for models with subspaces."""
 
     def train(
@@ -46,6 +46,9 @@ class DisentangledTrainingMixin(SubspaceMixin):
         batch_size: int = 128,
         early_stopping: bool = False,
         plan_kwargs: dict[str, Any] | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        checkpoint_every: int = 1,
+        resume: bool = False,
         **trainer_kwargs: Any,
     ) -> None:
         """Train the model.
@@ -68,6 +71,8 @@ class DisentangledTrainingMixin(SubspaceMixin):
         plan_kwargs
             Arguments of :class:`~domainvi.train.DisentangledTrainingPlan`: learning rate and
             weights of the terms.
+        checkpoint_dir, checkpoint_every, resume
+            As for :meth:`domainvi.DomainVI.train`.
         **trainer_kwargs
             Arguments of :class:`scvi.train.Trainer`.
 
@@ -81,6 +86,11 @@ class DisentangledTrainingMixin(SubspaceMixin):
             If an argument is out of range, before anything is changed.
         TrainingError
             If a loss becomes NaN or infinite.
+        ModelFileError
+            If a checkpoint cannot be written, or is damaged.
+        KeyboardInterrupt
+            After Ctrl-C, which ends training after the current step; the model has the weights of
+            its best epoch and can be used.
 
         Examples
         --------
@@ -93,45 +103,56 @@ class DisentangledTrainingMixin(SubspaceMixin):
         >>> model.is_trained
         True
         """
-        check_training_arguments(max_epochs, train_size, batch_size, {})
-        arguments = {**(plan_kwargs or {})}
-        known = set(inspect.signature(DisentangledTrainingPlan).parameters) - {"module", "n_steps"}
-        if unknown := sorted(set(arguments) - known):
-            msg = f"plan_kwargs has {', '.join(unknown)}; it takes {', '.join(sorted(known))}."
-            raise InputError(msg)
+        plan_arguments = {**(plan_kwargs or {})}
+        check_training_arguments(
+            DisentangledTrainingPlan, max_epochs, train_size, batch_size, plan_arguments
+        )
+        check_checkpoint_arguments(checkpoint_dir, checkpoint_every, resume)
         work = self._validate_anndata()
-        strata = self._strata(work)
-        train_idx, val_idx = stratified_split(*strata, 1 - train_size, self.seed)
+        self._check_genes(work, "train")
+        order = work.order
+        domain, label = (codes[order] for codes in self._strata(work))
+        split = stratified_split(domain, label, 1 - train_size, self.seed)
+        train_idx, val_idx = order[split[0]], order[split[1]]
+        max_epochs = DEFAULT_EPOCHS if max_epochs is None else max_epochs
+        arguments = {
+            "max_epochs": max_epochs,
+            "train_size": train_size,
+            "batch_size": batch_size,
+            "early_stopping": early_stopping,
+            "plan_kwargs": plan_arguments,
+        }
+        files = self._checkpoint_files(work, arguments, checkpoint_dir, resume)
+        self.training_ = arguments
+        self._reset_erasure()
         if not self.is_scaled_:
-            drawn = subsample(*strata, self.seed)
+            drawn = order[subsample(domain, label, self.seed)]
             set_library(self.module, work, drawn)
             start_disentangled(self.module, log_rows(self.module, work, drawn))
             self.is_scaled_ = True
         data = TransferDataModule(
             work.manager, train_idx, val_idx, unweighted, batch_size, self.seed
         )
-        max_epochs = DEFAULT_EPOCHS if max_epochs is None else max_epochs
-        plan = DisentangledTrainingPlan(
-            self.module, n_steps=max_epochs * len(data.sampler), **arguments
-        )
-        runner = TrainRunner(
-            self,
-            training_plan=plan,
-            data_splitter=data,
+        plan = DisentangledTrainingPlan(self.module, n_steps=0, **plan_arguments)
+
+        def judge() -> None:
+            if plan.adversary_weight > 0 and self.module.alignment.kind != "none":
+                self._fit_erasure(work)
+            self._fit_priors(work)
+            self._fit_errors(work, train_idx, val_idx)
+
+        self._run(
+            plan,
+            data,
+            Keeper(data, checkpoint_dir, checkpoint_every),
+            judge,
             max_epochs=max_epochs,
+            early_stopping=early_stopping,
+            files=files,
             accelerator=accelerator,
             devices=devices,
-            early_stopping=early_stopping and len(val_idx) > 0,
-            early_stopping_monitor="validation_loss",
-            early_stopping_patience=PATIENCE,
-            **trainer_kwargs,
+            trainer_kwargs=trainer_kwargs,
         )
-        with seeded(self.seed):
-            runner()
-        if plan.adversary_weight > 0 and self.module.alignment.kind != "none":
-            self._fit_erasure(work)
-        self._fit_priors(work)
-        self._fit_errors(work, val_idx if len(val_idx) else train_idx)
 
     def _strata(self, work: PreparedAnnData) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Levels by which rows are split: of the first factor of the second and first group."""
@@ -140,10 +161,16 @@ class DisentangledTrainingMixin(SubspaceMixin):
         label, domain = (self.factors[k].codes(values[:, k]) for k in first[:2])
         return domain + 1, label
 
+    @torch.no_grad()
+    def _reset_erasure(self) -> None:
+        """Train on the latents as the encoder makes them."""
+        self.module.erasure.copy_(torch.eye(self.module.n_latent))
+        self.module.erasure_centre.zero_()
+
     @torch.inference_mode()
     def _fit_erasure(self, work: PreparedAnnData) -> None:
         """Project out of each subspace what is left of the factors of other groups."""
-        values, mean = self._values(work), self._encode(work).mean
+        values, (mean, metadata) = self._values(work), self._with_metadata(work)
         codes = [f.codes(values[:, k]) for k, f in enumerate(self.factors)]
         foreign, blocks = self.module.alignment.foreign(), self.module.alignment.blocks
         for name in self.subspaces:
@@ -153,7 +180,8 @@ class DisentangledTrainingMixin(SubspaceMixin):
                 Concept(codes[k], self.factors[k].n_levels, None if s is None else codes[s])
                 for k, s in own.items()
             ]
-            matrix, centre = erasure_map(mean[:, at], concepts)
+            given = metadata[name].numpy() if name in metadata else None
+            matrix, centre = erasure_map(mean[:, at].numpy(), concepts, given)
             self.module.erasure[at, at] = torch.from_numpy(matrix).float()
             self.module.erasure_centre[at] = torch.from_numpy(centre).float()
 
@@ -163,25 +191,41 @@ class DisentangledTrainingMixin(SubspaceMixin):
 
         This is what maximises the ELBO given encoder and heads.
         """
-        out = self._encode(work)
-        values = torch.from_numpy(self._values(work))
-        scores = [torch.from_numpy(s) for s in out.scores]
-        metadata = self.module.metadata(values, scores)
-        blocks = self.module.split(torch.from_numpy(out.mean))
+        mean, metadata = self._with_metadata(work)
+        blocks = self.module.split(mean)
         for name in self.groups:
             fit = torch.linalg.lstsq(metadata[name], blocks[name], driver="gelsd").solution
             self.module.get_parameter(f"priors.{name}.weight").copy_(fit.T)
         means = torch.cat([metadata[name].mean(dim=0) for name in self.groups])
         self.module.factor_mean.copy_(means)
 
-    def _fit_errors(self, work: PreparedAnnData, rows: NDArray[np.int64]) -> None:
-        """Keep the standard error of each numeric factor, from the rows that were held out."""
-        values, out = self._values(work)[rows], self._encode(work, rows)
-        self.errors_ = {}
+    def _with_metadata(self, work: PreparedAnnData) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Posterior means, and the metadata of each group, expected where they are missing."""
+        out = self._encode(work)
+        scores = [torch.from_numpy(s) for s in out.scores]
+        metadata = self.module.metadata(torch.from_numpy(self._values(work)), scores)
+        return torch.from_numpy(out.mean), metadata
+
+    def _fit_errors(
+        self, work: PreparedAnnData, train_idx: NDArray[np.int64], val_idx: NDArray[np.int64]
+    ) -> None:
+        """Fit standard errors of numbers and temperatures of levels to the rows held out.
+
+        Where none has a value, errors are those of the training rows and probabilities stay as
+        they are.
+        """
+        values, scores = self._values(work), self._encode(work).scores
+        self.errors_, self.calibrations_ = {}, {}
         for k, factor in enumerate(self.factors):
             if factor.is_numeric:
-                error = (out.scores[k][:, 0] - values[:, k])[np.isfinite(values[:, k])]
-                self.errors_[factor.name] = float(np.sqrt(np.mean(error**2))) * factor.scale
+                error = scores[k][:, 0] - values[:, k]
+                held_out = error[val_idx][np.isfinite(error[val_idx])]
+                used = held_out if held_out.size else error[train_idx]
+                self.errors_[factor.name] = float(np.sqrt(np.nanmean(used**2))) * factor.scale
+            else:
+                is_held_out = np.isin(np.arange(len(values)), val_idx)
+                fitted = fit_calibration(scores[k], factor.codes(values[:, k]), is_held_out)
+                self.calibrations_[factor.name] = fitted.to_dict()
 
 
 def unweighted(rows: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -131,6 +131,8 @@ class DisentangledVI(
         self.likelihood, self.seed = likelihood, seed
         self.is_scaled_ = False
         self.errors_: dict[str, float] = {}
+        self.calibrations_: dict[str, dict[str, Any]] = {}
+        self.training_: dict[str, Any] = {}
         sizes = subspace_sizes(self.factors, n_latent, n_residual)
         direct = direct_levels(self.factors, sizes, direct_factors)
         blocks = Blocks(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from scvi import REGISTRY_KEYS
 from scvi.model.base import ArchesMixin, BaseModelClass, VAEMixin
 
@@ -88,8 +89,9 @@ class DomainVI(
 
     Notes
     -----
-    The user's object is read and never written, except by :meth:`annotate`. Setup reads it as it
-    is at that moment: call :meth:`setup_anndata` again after changing it.
+    The user's object is read and never written, except by :meth:`annotate`. Setup reads its
+    columns as they are at that moment. When rows were removed, reordered or renamed in place since,
+    or values changed, methods refuse it and take a copy, which is read anew.
 
     Examples
     --------
@@ -134,9 +136,11 @@ class DomainVI(
         self.calibration_, self.unknown_, self.centring_ = None, None, None
         self.target_unknown_ = {}
         self.agreement_, self.n_reference_domains_ = None, None
+        self.taught_ = np.empty(0, dtype=np.int64)
         self.audit_: dict[str, Any] = {}
         self.guard_: dict[str, Any] = {}
         self.pretraining_: dict[str, Any] = {}
+        self.training_: dict[str, Any] = {}
         self.partial_: dict[str, Any] = {}
         with seeded(seed, devices=[]):
             self.module = self._build_module(

@@ -54,7 +54,7 @@ class ExplanationMixin:
         method
             ``"deeplift"`` (Shrikumar et al., ICML 2017), one backward pass, complete up to rounding
             (:class:`~domainvi.nn.Paired` has the rules). ``"integrated_gradients"`` (Sundararajan
-            et al., ICML 2017); rows that 1e-3 or more is missing from get up to 32 times the steps.
+            et al., ICML 2017); rows that over 5e-4 is missing from get up to 32 times the steps.
             ``"gradient_shap"`` (Erion et al., Nature Machine Intelligence 2021): gradients at
             random points between the row and random rows of the baseline's kind; complete on
             average.

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 NO_LABELS = "_no_labels"
 
 
+def column_of(factor: str) -> str:
+    """Column of the prepared object with the values of a factor; size factors may be its name."""
+    return f"_factor_{factor}"
+
+
 def check_rows(adata: AnnData, setup: dict[str, Any]) -> None:
     """Check rows that a model was not set up with: their metadata may be missing."""
     check_setup(
@@ -61,7 +66,7 @@ def prepare_factors(
     factors = [Factor.from_dict(f) for f in setup["factors"]]
     values = factor_values(adata.obs, factors, setup["unlabeled_category"])
     for factor, column in zip(factors, values.T, strict=True):
-        work.obs[factor.name] = column
+        work.obs[column_of(factor.name)] = column
     return work
 
 
@@ -73,7 +78,7 @@ def register_factors(
     fields = [
         LayerField(REGISTRY_KEYS.X_KEY, None, is_count_data=False),
         NumericalObsField(REGISTRY_KEYS.SIZE_FACTOR_KEY, setup["size_factor_key"], required=False),
-        NumericalJointObsField(FACTORS_KEY, [f["name"] for f in setup["factors"]]),
+        NumericalJointObsField(FACTORS_KEY, [column_of(f["name"]) for f in setup["factors"]]),
     ]
     manager = PreparedManager(fields=fields, setup_method_args=setup_method_args)
     manager.register_fields(work, source)

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Values of the rows that are read at once.
-INFERENCE_VALUES = 2**25
+# Values of the rows that are read at once; fewer where their zeros are stored.
+INFERENCE_VALUES = 2**23
+DENSE_VALUES = 2**21
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,8 @@ class InferenceMixin(RowsMixin):
         """Yield embeddings of some rows at a time: places in ``rows``, domain codes, outputs."""
         reader = RowReader(self.module, self._scaling_tables(work), with_reference=with_reference)
         domain, factors = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), self._size_factors(work)
-        size = batch_size or max(256, INFERENCE_VALUES // work.n_vars)
+        n_values = DENSE_VALUES if isinstance(work.X, np.ndarray) else INFERENCE_VALUES
+        size = batch_size or max(256, n_values // work.n_vars)
         for places, d, block in row_blocks(work.X, rows, domain, size):
             factor = None if factors is None else factors[rows[places]]
             e = reader.embed(block, d, factor)

@@ -29,10 +29,13 @@ class JudgementMixin(InferenceMixin):
     """Judge the model on its own rows, once training is over."""
 
     def _judge(self, domain: NDArray[np.int64], label: NDArray[np.int64], *, align: bool) -> None:
-        """Centre the latents, and fit calibration, unknown score and guard anew."""
-        self.centring_, self.calibration_, self.unknown_ = None, None, None
+        """Centre the latents, and fit calibration, unknown score and guard anew.
+
+        Without a label, in a query, those of the reference stay.
+        """
         if not (label >= 0).any():
             return
+        self.centring_, self.calibration_, self.unknown_ = None, None, None
         work = self._validate_anndata()
         rows = self._judged_rows(work, domain, label)
         held_out = np.isin(rows, self.validation_indices)
@@ -78,7 +81,7 @@ class JudgementMixin(InferenceMixin):
         self, domain: NDArray[np.int64], label: NDArray[np.int64], predicted: NDArray[np.int64]
     ) -> None:
         """Audit the design once more, with predictions where labels are missing."""
-        if not self.audit_:
+        if not self.audit_ or len(np.unique(domain)) < 2:
             return
         names = (self.domains, self.classes)
         audit = audit_arrays(

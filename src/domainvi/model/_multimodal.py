@@ -17,6 +17,7 @@ from domainvi.data import (
 )
 from domainvi.errors import InputError
 from domainvi.module import DomainVAE, MultimodalVAE
+from domainvi.nn import inner_name
 from domainvi.train import (
     TrainingRows,
     extended_tables,
@@ -74,9 +75,11 @@ class MultimodalMixin(MuDataMixin, PatternMixin):
             super()._fit_scaling(work, is_source)
             return
         domain, label = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), self._labels(work)
+        order = work.order
         priors, agreements = [], []
         for _, module, part, has in parts_of(joint, work):
-            drawn = np.flatnonzero(has)[subsample(domain[has], label[has], self.seed)]
+            own = order[has[order]]
+            drawn = own[subsample(domain[own], label[own], self.seed)]
             set_library(module, part, drawn)
             x = log_rows(module, part, drawn)
             rows = TrainingRows(x, domain[drawn], label[drawn], is_source, len(self.classes))
@@ -124,10 +127,19 @@ class MultimodalMixin(MuDataMixin, PatternMixin):
             part = joint.parts[name]
             check_scale(describe_matrix(matrix[:, block]), self.likelihood[name], part)
 
+    def _n_missing_genes(self, work: PreparedAnnData) -> int:
+        """Genes that are missing from modalities that some row has."""
+        joint = self._joint
+        if joint is None:
+            return super()._n_missing_genes(work)
+        is_there = np.asarray(work.obsm[MODALITIES]).max(axis=0, initial=0) > 0
+        masks = [work.gene_mask[block] for block in joint.blocks.values()]
+        return sum(int((~m).sum()) for m, there in zip(masks, is_there, strict=True) if there)
+
     def _make_room(self, metadata: dict[str, Any], tensors: dict[str, Any]) -> None:
         joint = self._joint
         for name, part in ({} if joint is None else joint.parts).items():
-            part.set_linear_members(len(tensors[f"module.parts.{name}.linear.weight"]))
+            part.set_linear_members(len(tensors[f"module.parts.{inner_name(name)}.linear.weight"]))
         super()._make_room(metadata, tensors)
 
     def _summary(self, work: PreparedAnnData) -> dict[str, Any]:

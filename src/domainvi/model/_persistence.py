@@ -7,23 +7,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scvi import REGISTRY_KEYS
 
-from domainvi._compat import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY, STATE_REGISTRY_KEY
-from domainvi.data import check_setup, prepare
+from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.errors import InputError
 from domainvi.train import Centring
 from domainvi.trust import Calibrator, UnknownScorer
 
-from ._prepared import as_rows, columns_of, register
+from ._codes import codes
+from ._prepared import check_other_columns, columns_of
 from ._stored import StoredMixin, arrays_under
-from ._targets import registered_targets
+from ._taught import checked, fingerprints
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
+    from numpy.typing import NDArray
+
+    from domainvi.data import PreparedAnnData
 
 UNKNOWN_PREFIX = "unknown."
 CENTRING_PREFIX = "centring."
 TARGET_UNKNOWN_PREFIX = "target_unknown."
+TAUGHT = "taught"
 
 
 class PersistenceMixin(StoredMixin):
@@ -41,12 +45,26 @@ class PersistenceMixin(StoredMixin):
         "audit_",
         "guard_",
         "pretraining_",
+        "training_",
         "partial_",
     )
-    later_state = frozenset({"target_order_", "target_colors_", "pretraining_", "partial_"})
+    later_state = frozenset(
+        {"target_order_", "target_colors_", "pretraining_", "training_", "partial_"}
+    )
+
+    def _taught(self) -> NDArray[np.int64]:
+        """Fingerprints of the names of all rows whose labels are known to have taught the model."""
+        taught = np.empty(0, dtype=np.int64) if self.taught_ is None else self.taught_
+        if self._adata is None:
+            return taught
+        work = self._require_manager().adata
+        labelled = codes(work.manager, REGISTRY_KEYS.LABELS_KEY) < len(self.classes)
+        return np.union1d(taught, fingerprints(work.obs_names[labelled]))
 
     def _more_tensors(self) -> dict[str, Any]:
         tensors: dict[str, Any] = {}
+        if self.taught_ is not None:
+            tensors[TAUGHT] = self._taught()
         if self.unknown_ is not None:
             arrays = self.unknown_.to_arrays()
             tensors |= {UNKNOWN_PREFIX + k: np.asarray(v) for k, v in arrays.items()}
@@ -71,34 +89,22 @@ class PersistenceMixin(StoredMixin):
     def _check_registry(cls, registry: dict[str, Any]) -> None:
         columns_of(registry[SETUP_ARGS_KEY])
 
-    @classmethod
-    def _attach(cls, data: AnnData | MuData, registry: dict[str, Any]) -> None:
-        """Set data up as a model's own, by the registry of the model."""
-        adata = as_rows(data, registry)
-        columns = columns_of(registry[SETUP_ARGS_KEY])
-        fields = {k: v[STATE_REGISTRY_KEY] for k, v in registry[FIELD_REGISTRIES_KEY].items()}
-        genes = fields[REGISTRY_KEYS.X_KEY]["column_names"]
-        classes = fields[REGISTRY_KEYS.LABELS_KEY]["categorical_mapping"][:-1]
-        check_setup(
-            adata,
-            batch_keys=columns.batch_keys,
-            labels_key=None,
-            layer=columns.layer,
-            require_labels=False,
-            require_domains=False,
-        )
-        targets = registered_targets(registry)
-        work = prepare(adata, columns, reference_genes=genes, classes=classes, targets=targets)
-        known = fields[REGISTRY_KEYS.BATCH_KEY]["categorical_mapping"]
-        if new := sorted(set(adata.obs[columns.batch_keys[0]].astype(str)) - set(map(str, known))):
+    def _prepare_own(self, data: AnnData | MuData) -> PreparedAnnData:
+        setup = self.registry_[SETUP_ARGS_KEY]
+        columns = columns_of(setup)
+        if lacking := [key for key in columns.batch_keys if key not in data.obs]:
+            msg = f"adata.obs lacks {', '.join(lacking)}, the domain of the model's setup."
+            raise InputError(msg)
+        work = self._prepare_query(data)
+        known = set(self.domains)
+        if new := sorted(set(work.obs[columns.batch_keys[0]].astype(str)) - known):
             msg = (
                 f"adata has domains that the model does not: {', '.join(new[:5])}. Load without "
                 "adata and pass it to predict or annotate, or use load_query_data."
             )
             raise InputError(msg)
-        arguments = {k: v for k, v in registry.items() if k != FIELD_REGISTRIES_KEY}
-        register(work, columns, arguments, registry)
-        cls._remember(data, work)
+        check_other_columns(self, work)
+        return work
 
     def _restore(self, tensors: dict[str, Any], metadata: dict[str, Any]) -> None:
         super()._restore(tensors, metadata)
@@ -107,6 +113,8 @@ class PersistenceMixin(StoredMixin):
             raise ValueError(msg)
         if metadata["calibration"] is not None:
             self.calibration_ = Calibrator.from_dict(metadata["calibration"])
+        # Files of earlier versions do not say.
+        self.taught_ = checked(tensors[TAUGHT].numpy()) if TAUGHT in tensors else None
         unknown, centring = (numpy_under(p, tensors) for p in (UNKNOWN_PREFIX, CENTRING_PREFIX))
         self.unknown_ = UnknownScorer.from_arrays(unknown) if unknown else None
         self.centring_ = Centring.from_arrays(centring) if centring else None

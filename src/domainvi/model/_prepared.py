@@ -29,6 +29,7 @@ from domainvi.data import (
     PreparedManager,
     check_likelihood,
     check_setup,
+    check_unchanged,
     describe_matrix,
     flatten,
     genes_by_modality,
@@ -182,7 +183,9 @@ class PreparedDataMixin(ModelState):
         if isinstance(adata, PreparedAnnData):
             return adata
         if adata is None or adata is self._adata:
-            return self._require_manager().adata
+            work: PreparedAnnData = self._require_manager().adata
+            check_unchanged(self._own_data(), work)
+            return work
         return self._prepare_query(adata)
 
     def _own_data(self) -> AnnData | MuData:
@@ -205,6 +208,7 @@ class PreparedDataMixin(ModelState):
             columns,
             reference_genes=self.genes,
             classes=self.classes,
+            domains=self.domains,
             targets=self.targets,
             min_overlap=min_overlap,
         )
@@ -266,3 +270,17 @@ class PreparedDataMixin(ModelState):
     def genes(self) -> list[str]:
         """Genes of the model, in its order."""
         return [str(g) for g in np.asarray(self._state(REGISTRY_KEYS.X_KEY)["column_names"])]
+
+
+def check_other_columns(model: PreparedDataMixin, work: PreparedAnnData) -> None:
+    """Refuse new levels of domain columns beyond the first, and of categorical covariates."""
+    for key in (EXTRA_DOMAINS_KEY, REGISTRY_KEYS.CAT_COVS_KEY):
+        known = model._state(key).get("n_cats_per_key", [])
+        found = work.manager.get_state_registry(key).get("n_cats_per_key", [])
+        if list(known) != list(found):
+            names = model._state(key).get("field_keys", key)
+            msg = (
+                f"adata has new levels in {', '.join(names)}; only the first batch_key may "
+                "have new ones. Map them to levels that the model knows."
+            )
+            raise InputError(msg)

@@ -167,6 +167,7 @@ class PretrainingMixin(TrainingMixin):
                 "new model."
             )
             raise InputError(msg)
+        self._check_genes(own, "pretrain")
         if adata is None:
             return [own]
         more = self._prepare_query(adata)

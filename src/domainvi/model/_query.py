@@ -11,19 +11,16 @@ from anndata import AnnData
 from scvi import REGISTRY_KEYS
 
 from domainvi.data import align_genes
-from domainvi.errors import InputError
-from domainvi.module import EXTRA_DOMAINS_KEY
 from domainvi.nn import NO_DECAY
 from domainvi.train import extended_tables
 
 from ._codes import codes
 from ._inference import InferenceMixin
 from ._persistence import PersistenceMixin
+from ._prepared import check_other_columns
 
 if TYPE_CHECKING:
     import os
-
-    from domainvi.data import PreparedAnnData
 
 
 class QueryMixin(InferenceMixin, PersistenceMixin):
@@ -35,7 +32,6 @@ class QueryMixin(InferenceMixin, PersistenceMixin):
         adata: AnnData,
         reference_model: Self | str | os.PathLike[str],
         unfrozen: bool = False,
-        min_overlap: float = 0.5,
     ) -> Self:
         """Extend a trained model by the domains of a query, to be trained on the query alone.
 
@@ -52,8 +48,6 @@ class QueryMixin(InferenceMixin, PersistenceMixin):
         unfrozen
             Train everything. By default only the decoder's weights of the new domains learn, so
             that latents and predictions of the reference stay what they were.
-        min_overlap
-            Least share of the model's genes that the query must have.
 
         Returns
         -------
@@ -62,7 +56,10 @@ class QueryMixin(InferenceMixin, PersistenceMixin):
         Raises
         ------
         GeneMatchError
-            If too few genes match.
+            If less than half of the genes match.
+        InputError
+            If the query lacks any gene of the model, has new levels in a column other than the
+            first ``batch_key``, or cannot be used otherwise.
         NotTrainedError
             If the reference is not trained.
 
@@ -86,14 +83,8 @@ class QueryMixin(InferenceMixin, PersistenceMixin):
             reference = cls.load(str(reference_model))
         reference._check_trained()
         reference._refuse_several("load_query_data")
-        work = reference._prepare_query(adata, min_overlap)
-        if not work.gene_mask.all():
-            missing = int((~work.gene_mask).sum())
-            msg = (
-                f"The query lacks {missing} of {len(work.gene_mask)} genes, and the decoder needs "
-                "all. Predict with the reference model itself, which masks missing genes."
-            )
-            raise InputError(msg)
+        work = reference._prepare_query(adata)
+        reference._check_genes(work, "load_query_data")
         check_other_columns(reference, work)
         cls._remember(adata, work)
         parameters = reference._parameters() | {"likelihood": reference.likelihood}
@@ -135,6 +126,7 @@ class QueryMixin(InferenceMixin, PersistenceMixin):
             "guard_",
         ):
             setattr(self, name, copy.deepcopy(getattr(reference, name)))
+        self.taught_ = None if reference.taught_ is None else reference._taught()
         # A cohort without labels of its own is not corrected for a class mix.
         module.log_prior[n_old:] = 0.0
         if module.targets is not None:
@@ -210,20 +202,6 @@ class QueryMixin(InferenceMixin, PersistenceMixin):
         for name, layer in adata.layers.items():
             out.layers[name] = alignment.take(layer)
         return out
-
-
-def check_other_columns(reference: QueryMixin, work: PreparedAnnData) -> None:
-    """Refuse new levels of domain columns beyond the first, and of categorical covariates."""
-    for key in (EXTRA_DOMAINS_KEY, REGISTRY_KEYS.CAT_COVS_KEY):
-        known = reference._state(key).get("n_cats_per_key", [])
-        found = work.manager.get_state_registry(key).get("n_cats_per_key", [])
-        if list(known) != list(found):
-            names = reference._state(key).get("field_keys", key)
-            msg = (
-                f"The query has new levels in {', '.join(names)}; only the first batch_key may "
-                "have new ones. Map them to levels of the reference."
-            )
-            raise InputError(msg)
 
 
 def grow(old: torch.Tensor, new: torch.Tensor, at: int | None = None) -> torch.Tensor:

@@ -78,17 +78,25 @@ class LogRowsMixin(StoredMixin):
             yield u, domain.squeeze(-1).long().to(module.device)
 
     def _retrained(self, seed: int) -> Self:
-        """Train a model with the same parameters on the same rows from another seed."""
-        work = self._require_manager().adata
+        """Train a model with the same arguments on the same rows from another seed."""
+        work = self._validate_anndata()
         model: Any = type(self)(work, **(self._parameters() | {"seed": seed}))
-        epochs = 1 if self.history_ is None else len(self.history_["train_loss"])
         accelerator = "cpu" if self.module.device.type == "cpu" else "auto"
-        model.train(max_epochs=epochs, accelerator=accelerator, enable_progress_bar=False)
+        model.train(**self.training_, accelerator=accelerator, enable_progress_bar=False)
         return model
 
 
 class ReadoutMixin(LogRowsMixin, TrainingMixin, PersistenceMixin):
     """The heads of a model with an encoder, a classifier and linear members."""
+
+    def _retrained(self, seed: int) -> Self:
+        if self.pretraining_:
+            msg = (
+                "stability= trains the model anew, and cannot repeat its pretraining. Pretrain and "
+                "train models with other seeds, and compare what they explain."
+            )
+            raise InputError(msg)
+        return super()._retrained(seed)
 
     def _readout(self, work: PreparedAnnData, target: str | None) -> Readout:
         """Return the head that ``target`` names; ``None`` is the main phenotype."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scvi import REGISTRY_KEYS
+from scvi.train import TrainRunner
 
 from domainvi.data import iter_row_chunks
 from domainvi.errors import InputError, ModelFileError, TrainingError
@@ -18,27 +19,51 @@ from domainvi.train import (
     interruptible,
     read_checkpoint,
     seeded,
+    trainer_arguments,
 )
 
-from ._codes import codes
-from ._judgement import JudgementMixin
+from ._rows import RowsMixin
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
-    from scvi.train import TrainRunner
-
-    from domainvi.data import PreparedAnnData
+    from domainvi.data import PreparedAnnData, TransferDataModule
+    from domainvi.train import DomainTrainingPlan
 
 logger = logging.getLogger(__name__)
 
 
-class RunMixin(JudgementMixin):
+class RunMixin(RowsMixin):
     """Run a training, with checkpoints where they are wanted."""
 
-    def _run(self, runner: TrainRunner, keeper: Keeper, judge: Callable[[], None]) -> None:
+    def _run(
+        self,
+        plan: DomainTrainingPlan,
+        data: TransferDataModule,
+        keeper: Keeper,
+        judge: Callable[[], None],
+        *,
+        max_epochs: int,
+        early_stopping: bool,
+        files: CheckpointFiles | None,
+        accelerator: str,
+        devices: int | list[int] | str,
+        trainer_kwargs: dict[str, Any],
+    ) -> None:
         """Train and judge; what ends a training early is raised when the model is in order."""
+        stopping = early_stopping and len(data.val_idx) > 0
+        others = with_keeper(trainer_kwargs, keeper, files)
+        runner = TrainRunner(
+            self,
+            training_plan=plan,
+            data_splitter=data,
+            max_epochs=max_epochs,
+            **trainer_arguments(accelerator, devices, stopping, others),
+        )
+        # The trainer knows how many processes there are, and so how many steps.
+        data.sampler.share_among(runner.trainer.num_devices * runner.trainer.num_nodes)
+        plan.n_steps = max_epochs * len(data.sampler)
         problem: TrainingError | ModelFileError | None = None
         with seeded(self.seed), interruptible(keeper):
             try:
@@ -49,7 +74,7 @@ class RunMixin(JudgementMixin):
         if keeper.interrupted or problem is not None:
             kept = self._keep_best(runner, keeper)
         keeper.best = {}
-        if self.is_trained_ and self.n_reference_domains_ is None:
+        if self.is_trained_:
             judge()
         if problem is not None:
             raise type(problem)(f"{problem} {kept}") from problem
@@ -77,7 +102,7 @@ class RunMixin(JudgementMixin):
     def _checkpoint_files(
         self,
         work: PreparedAnnData,
-        settings: tuple[Any, ...],
+        arguments: dict[str, Any],
         directory: str | os.PathLike[str] | None,
         resume: bool,
     ) -> CheckpointFiles | None:
@@ -85,13 +110,14 @@ class RunMixin(JudgementMixin):
         if directory is None:
             return None
         identity = {
-            "arguments": repr(settings),
+            "arguments": repr(sorted(arguments.items())),
             "model parameters": repr(sorted(self.init_params_["non_kwargs"].items())),
             "genes": digest(np.asarray(self.genes)),
-            "cohorts": digest(codes(work.manager, REGISTRY_KEYS.BATCH_KEY)),
-            "labels": digest(self._labels(work)),
-            "values": f"a sum of {total(work.X):.6g}",
+            "values": sums(work.X),
         }
+        for name in work.manager.data_registry:
+            if name != REGISTRY_KEYS.X_KEY:
+                identity[name] = digest(np.asarray(work.manager.get_from_registry(name)))
         if not has_checkpoint(directory):
             return CheckpointFiles(identity)
         if not resume:
@@ -127,9 +153,14 @@ def check_checkpoint_arguments(directory: object, every: int, resume: bool) -> N
         raise InputError(msg)
 
 
-def total(matrix: Any) -> float:
-    """Sum of all values, also of a matrix in a file."""
-    return float(sum(rows.sum(dtype=np.float64) for _, rows in iter_row_chunks(matrix)))
+def sums(matrix: Any) -> str:
+    """Fingerprint of the sums of rows and of genes, to six digits; also of a matrix in a file."""
+    by_row, by_gene = [], np.zeros(matrix.shape[1])
+    for _, rows in iter_row_chunks(matrix):
+        by_row.append(np.asarray(rows.sum(axis=1, dtype=np.float64)).ravel())
+        by_gene += np.asarray(rows.sum(axis=0, dtype=np.float64)).ravel()
+    text = " ".join(f"{value:.6g}" for value in np.concatenate([*by_row, by_gene]))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def digest(values: np.ndarray) -> str:

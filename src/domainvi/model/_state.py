@@ -35,11 +35,15 @@ class ModelState:
     unknown_: UnknownScorer | None
     centring_: Centring | None
     partial_: dict[str, Any]
+    # Names of rows that taught, beside those of the model's own data; None if its file is older.
+    taught_: NDArray[np.int64] | None
     agreement_: float | None
     n_reference_domains_: int | None
     audit_: dict[str, Any]
     guard_: dict[str, Any]
     pretraining_: dict[str, Any]
+    # Arguments of the last training, for those that repeat it.
+    training_: dict[str, Any]
     history_: dict[str, pd.DataFrame] | None
     init_params_: dict[str, Any]
     registry_: dict[str, Any]

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
+    from domainvi.data import PreparedAnnData
+
 MODULE_PREFIX = "module."
 # What a description may raise that is valid JSON and was never written by `save`.
 FORGED = (
@@ -122,6 +124,8 @@ class StoredMixin(RowsMixin):
             If the directory is missing, damaged or no model of this class.
         GeneMatchError
             If too few genes of ``adata`` match.
+        InputError
+            If ``adata`` has values on another scale, or levels that the model does not know.
 
         Examples
         --------
@@ -143,11 +147,13 @@ class StoredMixin(RowsMixin):
             raise ModelFileError(msg)
         with consistent(dir_path):
             cls._check_description(tensors, metadata)
-        if adata is not None:
-            cls._attach(adata, metadata["registry"])
         with consistent(dir_path):
-            model = cls(adata, registry=metadata["registry"], **metadata["parameters"])
+            model = cls(registry=metadata["registry"], **metadata["parameters"])
             model._restore(tensors, metadata)
+        if adata is not None:
+            work = model._prepare_own(adata)
+            cls._remember(adata, work)
+            model._adata, model._adata_manager = adata, work.manager
         *_, place = parse_device_args(accelerator, device, "torch", validate_single_device=True)
         model.to_device(place)
         return model
@@ -157,6 +163,9 @@ class StoredMixin(RowsMixin):
         """Compare the described sizes with the tensors before memory is taken for them."""
         registry, parameters = metadata["registry"], metadata["parameters"]
         cls._check_registry(registry)
+        if parameters.get("pretrain_from") is not None:
+            msg = "pretrain_from names another directory"
+            raise ValueError(msg)
         if not 0 < parameters.get("n_layers", 1) <= len(tensors):
             msg = f"{parameters['n_layers']} layers"
             raise ValueError(msg)
@@ -199,10 +208,9 @@ class StoredMixin(RowsMixin):
     def _check_registry(cls, registry: dict[str, Any]) -> None:
         """Look at the registry before a model is made of it."""
 
-    @classmethod
     @abstractmethod
-    def _attach(cls, adata: Any, registry: dict[str, Any]) -> None:
-        """Set data up as a model's own, by the registry of the model."""
+    def _prepare_own(self, data: Any) -> PreparedAnnData:
+        """Prepare data that become the model's own, by its registry."""
 
 
 @contextmanager

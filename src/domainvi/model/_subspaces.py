@@ -20,6 +20,7 @@ from domainvi.data import (
     to_tensors,
 )
 from domainvi.errors import InputError
+from domainvi.trust import Calibrator
 
 from ._factor_rows import check_rows, prepare_factors, register_factors
 from ._rows import RowsMixin
@@ -59,6 +60,7 @@ class SubspaceMixin(RowsMixin):
 
     module: DisentangledVAE
     errors_: dict[str, float]
+    calibrations_: dict[str, dict[str, Any]]
 
     @property
     def _setup(self) -> dict[str, Any]:
@@ -115,12 +117,7 @@ class SubspaceMixin(RowsMixin):
 
     def _make_data_loader(self, adata: PreparedAnnData, *args: Any, **kwargs: Any) -> AnnDataLoader:
         """Load rows for methods that decode."""
-        if not adata.gene_mask.all():
-            msg = (
-                "adata lacks genes that were in training, and this method needs the decoder. Add "
-                "them, or use predict, annotate or get_latent_representation, which do not."
-            )
-            raise InputError(msg)
+        self._check_genes(adata, "this method")
         kwargs.setdefault("collate_fn", to_tensors)
         return super()._make_data_loader(adata, *args, **kwargs)  # type: ignore[misc]
 
@@ -225,6 +222,7 @@ class SubspaceMixin(RowsMixin):
         factor: str | None = None,
         soft: bool = False,
         batch_size: int | None = None,
+        calibrated: bool = True,
     ) -> NDArray[Any] | pd.DataFrame:
         """Predict a factor from its own subspace, by expression alone.
 
@@ -241,6 +239,9 @@ class SubspaceMixin(RowsMixin):
             Return probabilities of the levels, or the number with its standard error.
         batch_size
             Rows at a time.
+        calibrated
+            Whether probabilities are calibrated, by one temperature a factor, which was fitted to
+            the rows held out of training.
 
         Returns
         -------
@@ -277,7 +278,7 @@ class SubspaceMixin(RowsMixin):
             return pd.DataFrame({"value": value, "standard_error": error}, index=index)
         if not soft:
             return np.asarray(described.levels)[score.argmax(axis=1)]
-        p = np.exp(score - score.max(axis=1, keepdims=True))
-        return pd.DataFrame(
-            p / p.sum(axis=1, keepdims=True), index=index, columns=list(described.levels)
-        )
+        plain = Calibrator.identity(described.n_levels)
+        fitted = Calibrator.from_dict(self.calibrations_[described.name]) if calibrated else plain
+        p = fitted.apply(score) if len(score) else score
+        return pd.DataFrame(p, index=index, columns=list(described.levels))

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     Found = tuple[dict[str, Any], dict[str, NDArray], dict[str, list[str]]]
 
 
+# Of rows that are called none of the classes.
+GREY = "#d3d3d3"
+
+
 class TargetAnnotationMixin(TargetPredictionMixin):
     """Gather what ``annotate`` writes of a phenotype."""
 
@@ -69,6 +73,19 @@ class TargetAnnotationMixin(TargetPredictionMixin):
             spaces = unknown_spaces(out)
             known = self.target_unknown_[key].p_value(spaces, linear, domain=domain)
         obs = self._class_columns(key, order, p, known, unknown_alpha)
-        colors = self.target_colors_[key]
-        uns = {_keys.colors(_keys.prediction(key)): list(colors)} if colors else {}
+        uns = {}
+        if self.target_colors_[key]:
+            palette = colors_of(self.target_colors_[key], unknown_alpha)
+            uns[_keys.colors(_keys.prediction(key))] = palette
         return obs, {_keys.probability(key): p.astype(np.float32)}, uns
+
+
+def colors_of(classes: Sequence[str], unknown_alpha: float | None) -> list[str]:
+    """One colour for each category of a prediction.
+
+    Examples
+    --------
+    >>> colors_of(["red", "blue"], 0.05)
+    ['red', 'blue', '#d3d3d3']
+    """
+    return list(classes) if unknown_alpha is None else [*classes, GREY]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from scvi import REGISTRY_KEYS
 
-from domainvi.train import fit_classes, fit_numbers, leading_genes
+from domainvi.train import fit_classes, fit_numbers, leading_genes, log_rows, subsample
 
 from ._codes import codes
 from ._judgement import MIN_ROWS, JudgementMixin, fit_calibration, fit_unknown
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # Genes that linear members of targets read: more than those of the main phenotype, since some
 # phenotypes are told by a few genes that vary little.
 MAX_GENES = 5000
+BLOCK_ROWS = 512
 
 
 class TargetTrainingMixin(JudgementMixin):
@@ -45,24 +46,40 @@ class TargetTrainingMixin(JudgementMixin):
         rows: TrainingRows,
         drawn: NDArray[np.int64],
     ) -> None:
-        """Fit the linear members on the rows ``drawn``, whose log values are ``x``."""
+        """Fit the linear members, each on rows with a value, and on genes that vary in ``rows``."""
         if self.module.targets is None:
             return
         genes = leading_genes(rows, MAX_GENES)
-        u, domain = torch.from_numpy(x), torch.from_numpy(rows.domain)
-        device = self.module.device
-        s = self.module.standardised_by_domain(u.to(device), domain.to(device)).cpu().numpy()
-        s = s[:, genes]
+        domain, order = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), work.order
         for i, target in enumerate(self.targets):
-            values = self._target_values(work, target)[drawn]
+            values = self._target_values(work, target)
             known = np.isfinite(values) if target.is_numeric else values >= 0
-            part = (s[known], rows.domain[known], values[known], rows.n_domains)
+            own = order[known[order]]
+            # The rows that the other members were fitted on may have few of the values, or none.
+            stratum = np.zeros(len(own), np.int64) if target.is_numeric else values[own]
+            own = own[subsample(domain[own], stratum, self.seed)]
+            s = self._standardised_rows(work, own, genes)
+            part = (s, domain[own], values[own], rows.n_domains)
             member = (
                 fit_numbers(*part, self.seed)
                 if target.is_numeric
                 else fit_classes(*part, target.n_outputs, self.seed)
             )
             self._set_target(i, member, genes)
+
+    def _standardised_rows(
+        self, work: PreparedAnnData, rows: NDArray[np.int64], genes: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Read some genes of rows, standardised by domain; few rows at a time with all genes."""
+        domain = torch.from_numpy(codes(work.manager, REGISTRY_KEYS.BATCH_KEY)[rows])
+        s = np.empty((len(rows), len(genes)), dtype=np.float32)
+        device = self.module.device
+        for start in range(0, len(rows), BLOCK_ROWS):
+            some = slice(start, start + BLOCK_ROWS)
+            u = torch.from_numpy(log_rows(self.module, work, rows[some])).to(device)
+            block = self.module.standardised_by_domain(u, domain[some].to(device))
+            s[some] = block.cpu().numpy()[:, genes]
+        return s
 
     def _set_target(self, i: int, member: LinearTarget, genes: NDArray[np.int64]) -> None:
         heads = self.module.target_heads

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from scvi import REGISTRY_KEYS
-from scvi.train import TrainRunner
 
 from domainvi.data import (
     TransferDataModule,
@@ -29,11 +28,10 @@ from domainvi.train import (
     set_library,
     source_domains,
     subsample,
-    trainer_arguments,
 )
 
 from ._codes import codes
-from ._running import RunMixin, check_checkpoint_arguments, with_keeper
+from ._running import RunMixin, check_checkpoint_arguments
 from ._target_training import TargetTrainingMixin
 
 if TYPE_CHECKING:
@@ -135,16 +133,20 @@ class TrainingMixin(RunMixin, TargetTrainingMixin):
         >>> model.is_trained
         True
         """
-        check_training_arguments(max_epochs, train_size, batch_size, plan_kwargs or {})
+        check_training_arguments(
+            DomainTrainingPlan, max_epochs, train_size, batch_size, plan_kwargs or {}
+        )
         check_checkpoint_arguments(checkpoint_dir, checkpoint_every, resume)
-        if self.targets and is_distributed(trainer_kwargs):
+        if self.targets and is_distributed(accelerator, devices, trainer_kwargs):
             # Processes wait for each other's figures, and a batch may have no value of a target.
             msg = (
-                "Models with target_keys are trained in one process. Leave strategy="
-                f"{trainer_kwargs['strategy']!r} out, or the targets."
+                f"Models with target_keys are trained in one process; devices={devices!r} and "
+                f"strategy={trainer_kwargs.get('strategy')!r} ask for several. Pass devices=1 and "
+                "no strategy, or leave the targets out."
             )
             raise InputError(msg)
         work = self._validate_anndata()
+        self._check_genes(work, "train")
         domain, label = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), self._labels(work)
         is_source = source_domains(domain, label, len(self.domains))
         order = work.order
@@ -152,8 +154,16 @@ class TrainingMixin(RunMixin, TargetTrainingMixin):
         train_idx, val_idx = order[split[0]], order[split[1]]
         max_epochs = DEFAULT_EPOCHS if max_epochs is None else max_epochs
         plan_arguments = self._align_as_audited(domain, label, force_alignment, plan_kwargs)
-        settings = (max_epochs, train_size, batch_size, early_stopping, plan_arguments)
-        files = self._checkpoint_files(work, settings, checkpoint_dir, resume)
+        arguments = {
+            "max_epochs": max_epochs,
+            "train_size": train_size,
+            "batch_size": batch_size,
+            "early_stopping": early_stopping,
+            "force_alignment": force_alignment,
+            "plan_kwargs": plan_arguments,
+        }
+        files = self._checkpoint_files(work, arguments, checkpoint_dir, resume)
+        self.training_ = arguments
         if not self.is_scaled_:
             self._fit_scaling(work, is_source)
         self._set_support(work, label)
@@ -166,26 +176,25 @@ class TrainingMixin(RunMixin, TargetTrainingMixin):
             work.manager, train_idx, val_idx, weigh, batch_size, self.seed, teacher
         )
         plan = DomainTrainingPlan(self.module, n_steps=0, **plan_arguments)
-        keeper = Keeper(data, checkpoint_dir, checkpoint_every)
-        stopping = early_stopping and len(val_idx) > 0
-        others = with_keeper(trainer_kwargs, keeper, files)
-        runner = TrainRunner(
-            self,
-            training_plan=plan,
-            data_splitter=data,
-            max_epochs=max_epochs,
-            **trainer_arguments(accelerator, devices, stopping, others),
-        )
-        # The trainer knows how many processes there are, and so how many steps.
-        data.sampler.share_among(runner.trainer.num_devices * runner.trainer.num_nodes)
-        plan.n_steps = max_epochs * len(data.sampler)
         align = self.module.alignment.kind == "conditional" and plan.adversary_weight > 0
 
         def judge() -> None:
-            self._judge(domain, label, align=align)
-            self._judge_targets(work)
+            if self.n_reference_domains_ is None:
+                self._judge(domain, label, align=align)
+                self._judge_targets(work)
 
-        self._run(runner, keeper, judge)
+        self._run(
+            plan,
+            data,
+            Keeper(data, checkpoint_dir, checkpoint_every),
+            judge,
+            max_epochs=max_epochs,
+            early_stopping=early_stopping,
+            files=files,
+            accelerator=accelerator,
+            devices=devices,
+            trainer_kwargs=trainer_kwargs,
+        )
 
     def _align_as_audited(
         self,
@@ -213,18 +222,31 @@ class TrainingMixin(RunMixin, TargetTrainingMixin):
         order = work.order
         drawn = order[subsample(domain[order], label[order], self.seed)]
         set_library(self.module, work, drawn)
+        anchor = initialise(
+            self.module,
+            self._starting_rows(work, drawn, is_source),
+            self.scaling,
+            keep_encoder=bool(self.pretraining_),
+        )
+        self.agreement_ = None if anchor is None else anchor.agreement
+        if self.targets:
+            rows = self._starting_rows(work, drawn, is_source)
+            self._fit_targets(work, rows.x, rows, drawn)
+        self.is_scaled_ = True
+
+    def _starting_rows(
+        self, work: PreparedAnnData, drawn: NDArray[np.int64], is_source: NDArray[np.bool_]
+    ) -> TrainingRows:
+        """Read the rows from which starting values are estimated."""
         x = log_rows(self.module, work, drawn)
-        if (x == x[0]).all():
+        if not np.ptp(x, axis=0).any():
             msg = (
                 f"No gene differs between rows: all {len(x)} hold the same {x.shape[1]} values. "
                 "Check which layer holds the expression values."
             )
             raise InputError(msg)
-        rows = TrainingRows(x, domain[drawn], label[drawn], is_source, len(self.classes))
-        anchor = initialise(self.module, rows, self.scaling, keep_encoder=bool(self.pretraining_))
-        self.agreement_ = None if anchor is None else anchor.agreement
-        self._fit_targets(work, x, rows, drawn)
-        self.is_scaled_ = True
+        domain = codes(work.manager, REGISTRY_KEYS.BATCH_KEY)[drawn]
+        return TrainingRows(x, domain, self._labels(work)[drawn], is_source, len(self.classes))
 
     def _set_support(self, work: PreparedAnnData, label: NDArray[np.int64]) -> None:
         """Tell the adversary of each domain column which classes its domains have."""
@@ -235,28 +257,32 @@ class TrainingMixin(RunMixin, TargetTrainingMixin):
             support = class_support(column.astype(np.int64), label, n, len(self.classes))
             self.module.alignment.set_support(i, torch.from_numpy(support))
 
+    @torch.inference_mode()
     def _teacher(self, work: PreparedAnnData) -> NDArray[np.float32]:
         """Class probabilities of the linear members for all rows, ``(n_rows, n_classes)``."""
         teacher = np.empty((work.n_obs, len(self.classes)), dtype=np.float32)
-        out = self._forward(work, work.order, None, with_reference=False)
-        teacher[work.order] = np.exp(out.linear)
+        self.module.eval()
+        for places, _, e, _ in self._embedded(work, work.order, None, with_reference=False):
+            teacher[work.order[places]] = np.exp(e.linear.cpu().numpy())
         return teacher
 
 
 def check_training_arguments(
-    max_epochs: int | None, train_size: float, batch_size: int, plan_kwargs: dict[str, Any]
+    plan: type[DomainTrainingPlan],
+    max_epochs: int | None,
+    train_size: float,
+    batch_size: int,
+    plan_kwargs: dict[str, Any],
 ) -> None:
     """Refuse numbers out of range, and arguments that the training plan does not have."""
-    known = set(inspect.signature(DomainTrainingPlan).parameters) - {"module", "n_steps"}
+    known = set(inspect.signature(plan).parameters) - {"module", "n_steps"}
     if unknown := sorted(set(plan_kwargs) - known):
         msg = f"plan_kwargs has {', '.join(unknown)}; it takes {', '.join(sorted(known))}."
         raise InputError(msg)
-    if max_epochs is not None and max_epochs < 1:
-        msg = f"max_epochs={max_epochs!r} must be at least 1."
-        raise InputError(msg)
+    for name, value, least in (("max_epochs", max_epochs, 1), ("batch_size", batch_size, 4)):
+        if value is not None and (not isinstance(value, int) or value < least):
+            msg = f"{name}={value!r} must be a whole number of at least {least}."
+            raise InputError(msg)
     if not 0 < train_size <= 1:
         msg = f"train_size={train_size!r} must be above 0 and at most 1."
-        raise InputError(msg)
-    if batch_size < 4:
-        msg = f"batch_size={batch_size!r} must be at least 4."
         raise InputError(msg)

@@ -8,8 +8,7 @@ import torch
 from scvi import REGISTRY_KEYS
 from scvi.module.base import LossOutput, auto_move_data
 from torch import nn
-from torch.distributions import Distribution, Normal, kl_divergence
-from torch.nn import functional
+from torch.distributions import Distribution, Normal
 
 from domainvi._compat import MODULE_KEYS
 from domainvi.data import FACTORS_KEY, Factor
@@ -18,10 +17,9 @@ from domainvi.nn import (
     GaussianEncoder,
     ModulatedLoadings,
     Standardiser,
-    balanced_domain_loss,
-    one_hot,
 )
 
+from ._factors import direct_columns, expected_metadata, factor_codes, factor_losses
 from ._independence import Blocks, IndependenceTerms
 from ._likelihood import Likelihood, build_likelihood
 from ._scaled import ExpressionModule
@@ -165,9 +163,7 @@ class DisentangledVAE(ExpressionModule):
         """Encode rows; genes outside of ``gene_mask`` are set to their mean."""
         library = self.library_size(x, size_factor)
         mean, variance = self.encode_log(self.log_values(x, library), gene_mask)
-        qz = Normal(mean, variance.sqrt(), validate_args=False)
-        z = qz.rsample() if n_samples == 1 else qz.rsample((n_samples,))
-        return {MODULE_KEYS.QZ_KEY: qz, MODULE_KEYS.Z_KEY: z, "library": library}
+        return self.draw(mean, variance, n_samples) | {"library": library}
 
     def encode_log(
         self, u: torch.Tensor, gene_mask: torch.Tensor | None = None
@@ -199,18 +195,7 @@ class DisentangledVAE(ExpressionModule):
         if self.training and self.metadata_dropout:
             hidden = torch.rand_like(values) < self.metadata_dropout
             values = values.masked_fill(hidden, torch.nan)
-        out: dict[str, list[torch.Tensor]] = {f.group: [] for f in self.factors}
-        for k, factor in enumerate(self.factors):
-            known = torch.isfinite(values[:, k])
-            value = torch.where(known, values[:, k], 0.0)
-            score = scores[k].detach()
-            if factor.is_numeric:
-                part = torch.where(known[:, None], value[:, None], score)
-            else:
-                level = one_hot(value.long(), factor.width)
-                part = torch.where(known[:, None], level, functional.softmax(score, dim=1))
-            out[factor.group].append(part)
-        return {group: torch.cat(parts, dim=1) for group, parts in out.items()}
+        return expected_metadata(self.factors, values, scores)
 
     def contributions(
         self,
@@ -264,33 +249,6 @@ class DisentangledVAE(ExpressionModule):
             return z.new_zeros(len(z), self.sizes[name])
         return self.priors[name](metadata[name])
 
-    def factor_codes(self, values: torch.Tensor) -> list[torch.Tensor]:
-        """Level of each factor, quarter of a number, -1 where missing."""
-        out = []
-        for k, factor in enumerate(self.factors):
-            known = torch.isfinite(values[:, k])
-            value = torch.where(known, values[:, k], 0.0)
-            if factor.is_numeric:
-                value = torch.bucketize(value, value.new_tensor(factor.cuts), right=True)
-            out.append(torch.where(known, value.long(), -1))
-        return out
-
-    def factor_losses(
-        self, scores: Sequence[torch.Tensor], values: torch.Tensor
-    ) -> list[torch.Tensor]:
-        """Loss of each factor over the rows whose value is known; 0 when there are none."""
-        out = []
-        for k, factor in enumerate(self.factors):
-            known = torch.isfinite(values[:, k])
-            value = values[known, k]
-            if not known.any():
-                out.append(scores[k].new_zeros(()))
-            elif factor.is_numeric:
-                out.append(0.5 * functional.mse_loss(scores[k][known, 0], value))
-            else:
-                out.append(balanced_domain_loss(scores[k][known], value.long()))
-        return out
-
     def loss(
         self,
         tensors: dict[str, torch.Tensor],
@@ -306,14 +264,12 @@ class DisentangledVAE(ExpressionModule):
         x = x if genes is None else x[:, genes]
         values = tensors[FACTORS_KEY]
         qz = inference_outputs[MODULE_KEYS.QZ_KEY]
-        kl = kl_divergence(qz, generative_outputs[MODULE_KEYS.PZ_KEY]).sum(dim=-1)
-        reconstruction = -generative_outputs[MODULE_KEYS.PX_KEY].log_prob(x).sum(dim=-1)
-        reconstruction = reconstruction * (self.n_input / x.shape[1])
+        reconstruction, kl = self.elbo_terms(x, qz, generative_outputs)
         anchoring = torch.stack(
-            self.factor_losses(generative_outputs["factor_scores"], values)
+            factor_losses(self.factors, generative_outputs["factor_scores"], values)
         ).sum()
         independence, metrics = self.alignment(
-            self.split(qz.loc), self.factor_codes(values), adversary_weight
+            self.split(qz.loc), factor_codes(self.factors, values), adversary_weight
         )
         elbo = (reconstruction + kl_weight * kl).mean() / self.n_input
         loss = anchoring + reconstruction_weight * elbo + independence
@@ -323,16 +279,3 @@ class DisentangledVAE(ExpressionModule):
             kl_local=kl,
             extra_metrics={k: v.detach() for k, v in {"factor_loss": anchoring, **metrics}.items()},
         )
-
-
-def direct_columns(factors: Sequence[Factor], group: str, direct: Sequence[str]) -> tuple[int, ...]:
-    """Columns of a group's metadata whose level owns a unit."""
-    out: list[int] = []
-    start = 0
-    for factor in factors:
-        if factor.group != group:
-            continue
-        if factor.name in direct:
-            out += range(start, start + factor.width)
-        start += factor.width
-    return tuple(out)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from scvi import REGISTRY_KEYS
 from scvi.module.base import LossOutput, auto_move_data
-from torch.distributions import Distribution, Normal, kl_divergence
+from torch.distributions import Distribution, Normal
 from torch.nn import functional
 
 from domainvi._compat import MODULE_KEYS
@@ -152,10 +152,7 @@ class DomainVAE(EnsembleModule):
         domain = batch_index.squeeze(-1).long()
         s = self.standardiser(self.log_values(x, library), domain, tables)
         mean, variance = self.z_encoder(s)
-        # What is not finite is reported by the training plan, with the term that broke.
-        qz = Normal(mean, variance.sqrt(), validate_args=False)
-        z = qz.rsample() if n_samples == 1 else qz.rsample((n_samples,))
-        return {MODULE_KEYS.QZ_KEY: qz, MODULE_KEYS.Z_KEY: z, "library": library}
+        return self.draw(mean, variance, n_samples) | {"library": library}
 
     def covariates(
         self,
@@ -253,11 +250,9 @@ class DomainVAE(EnsembleModule):
         x = x if genes is None else x[:, genes]
         label = self.labels(tensors)
         z = inference_outputs[MODULE_KEYS.Z_KEY]
-        kl = kl_divergence(
-            inference_outputs[MODULE_KEYS.QZ_KEY], generative_outputs[MODULE_KEYS.PZ_KEY]
-        ).sum(dim=-1)
-        reconstruction = -generative_outputs[MODULE_KEYS.PX_KEY].log_prob(x).sum(dim=-1)
-        reconstruction = reconstruction * (self.n_input / x.shape[1])
+        reconstruction, kl = self.elbo_terms(
+            x, inference_outputs[MODULE_KEYS.QZ_KEY], generative_outputs
+        )
         logits = self.classifier(z)
         classification = self.classification_loss(logits, label)
         teaching = self.teaching_loss(logits, label, tensors.get(TEACHER_KEY))

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from scvi.module.base import auto_move_data
-from torch import nn
 from torch.distributions import Distribution, Normal
 from torch.nn import functional
 
 from domainvi._compat import MODULE_KEYS
 from domainvi.data import MODALITIES
-from domainvi.nn import product_of_experts
+from domainvi.nn import NamedModules, product_of_experts
 
 from ._blocks import BlockDistribution
 from ._domain_vae import DomainVAE
@@ -115,7 +114,7 @@ class MultimodalVAE(DomainVAE):
         for name in OF_PARTS:
             delattr(self, name)
         shared = {k: parameters[k] for k in SHARED if k in parameters}
-        self.parts: dict[str, DomainVAE] = nn.ModuleDict(  # type: ignore[assignment]
+        self.parts: dict[str, DomainVAE] = NamedModules(  # type: ignore[assignment]
             {
                 name: DomainVAE(
                     n, n_domains, n_classes, likelihood=likelihood[name], adversary="none", **shared
@@ -240,10 +239,7 @@ class MultimodalVAE(DomainVAE):
         mean, variance = self.experts(
             torch.stack([q.loc for q in moments]), torch.stack([q.variance for q in moments]), seen
         )
-        qz = Normal(mean, variance.sqrt(), validate_args=False)
-        z = qz.rsample() if n_samples == 1 else qz.rsample((n_samples,))
-        library = torch.cat(libraries, dim=1)
-        return {MODULE_KEYS.QZ_KEY: qz, MODULE_KEYS.Z_KEY: z, "library": library}
+        return self.draw(mean, variance, n_samples) | {"library": torch.cat(libraries, dim=1)}
 
     @auto_move_data
     def generative(

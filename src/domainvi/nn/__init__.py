@@ -16,6 +16,7 @@ from ._independence import (
 )
 from ._linear import LinearEnsemble, class_log_softmax
 from ._loadings import ModulatedLoadings
+from ._named import NamedModules, inner_name
 from ._networks import NO_DECAY, Classifier, Decoder, GaussianEncoder, one_hot
 from ._representation import alignment, effective_rank, uniformity
 from ._standardise import Standardiser, log_normalise
@@ -33,6 +34,7 @@ __all__ = [
     "JointDiscriminator",
     "LinearEnsemble",
     "ModulatedLoadings",
+    "NamedModules",
     "Paired",
     "Standardiser",
     "alignment",
@@ -50,6 +52,7 @@ __all__ = [
     "gradient_penalty",
     "hsic",
     "info_nce",
+    "inner_name",
     "log_normalise",
     "one_hot",
     "product_of_experts",

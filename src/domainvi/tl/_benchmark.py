@@ -10,7 +10,7 @@ import pandas as pd
 
 from domainvi.data import check_setup
 from domainvi.data._columns import is_number_column
-from domainvi.errors import InputError
+from domainvi.errors import InputError, TrainingError
 
 from ._cohorts import Cohorts
 from ._protocols import Protocol
@@ -33,6 +33,7 @@ def benchmark(
     *,
     batch_key: str,
     labels_key: str,
+    target_key: str | None = None,
     unlabeled_category: str = "Unknown",
     protocol: Protocol | Sequence[Protocol] = "leave_one_domain_out",
     methods: Sequence[str] | None = None,
@@ -57,6 +58,11 @@ def benchmark(
         Column of ``adata.obs`` that names the domain.
     labels_key
         Column with the phenotype: names, or numbers such as age, which are regressed.
+    target_key
+        Column with a further phenotype, names or numbers, that is scored in place of
+        ``labels_key``. DomainVI is then trained with ``labels_key`` as its main phenotype, which is
+        hidden along with this one. Without it numbers are left to the simpler methods, since the
+        main phenotype of DomainVI has classes.
     unlabeled_category
         Rows with this value, like rows without one, are unlabelled.
     protocol
@@ -68,8 +74,9 @@ def benchmark(
         For classes any of ``"domainvi"``, ``"logistic_regression"`` (scaled by the reference),
         ``"logistic_regression_z"`` (scaled within each domain), ``"coral"``, ``"random_forest"``,
         ``"gradient_boosting"`` and ``"linear_svm"``; the first three and the forest if ``None``.
-        For numbers ``"ridge"`` (scaled by the reference), ``"ridge_z"`` and ``"random_forest"``;
-        all if ``None``. The floor, ``"majority"`` or ``"mean"``, is always there.
+        For numbers ``"domainvi"`` (with ``target_key``), ``"ridge"`` (scaled by the reference),
+        ``"ridge_z"`` and ``"random_forest"``; all if ``None``. The floor, ``"majority"`` or
+        ``"mean"``, is always there.
     groups
         Column, such as a patient or a study, of which no value is on both sides.
     budgets
@@ -91,7 +98,8 @@ def benchmark(
     AUROC (one class against the rest), expected calibration error, negative log-likelihood,
     seconds. Means over classes are over the classes of the scored rows. A numeric phenotype has
     R2, against the mean of the scored rows, and mean absolute error instead. ``budget`` is missing
-    where it does not vary.
+    where it does not vary, and figures are where a method cannot learn from what it is shown, such
+    as a class of one row; the log says why.
 
     Raises
     ------
@@ -110,17 +118,20 @@ def benchmark(
     """
     protocols = [protocol] if isinstance(protocol, str) else list(protocol)
     _check_arguments(protocols, budgets, n_splits, seeds)
-    is_number = labels_key in adata.obs and is_number_column(adata.obs[labels_key])
+    scored = labels_key if target_key is None else target_key
+    only_number = target_key is None and scored in adata.obs and is_number_column(adata.obs[scored])
     check_setup(
         adata,
         batch_keys=[batch_key],
-        labels_key=None if is_number else labels_key,
-        target_keys=[labels_key] if is_number else None,
+        labels_key=None if only_number else labels_key,
+        target_keys=[scored] if only_number or target_key is not None else None,
         unlabeled_category=unlabeled_category,
         layer=layer,
     )
-    cohorts = Cohorts(adata, batch_key, labels_key, unlabeled_category, groups, layer)
-    target = NumberTarget(cohorts) if is_number else ClassTarget(cohorts, train_kwargs or {})
+    main = None if target_key is None else labels_key
+    cohorts = Cohorts(adata, batch_key, scored, unlabeled_category, groups, layer, main)
+    kind = NumberTarget if cohorts.is_number else ClassTarget
+    target = kind(cohorts, train_kwargs or {})
     contenders = _with_floor(methods, target)
     table = [
         {"protocol": name, **record}
@@ -183,7 +194,12 @@ def _run_trial(
     for method in methods:
         logger.info("%s: %s, seed %d", trial.name, method, seed)
         start = time.perf_counter()
-        scores = target.run(trial, arrays, method, seed)
+        try:
+            scores = target.run(trial, arrays, method, seed)
+        except (InputError, TrainingError) as error:
+            # What was measured so far is not lost for one part that cannot be.
+            logger.warning("%s: %s has no figures: %s", trial.name, method, error)
+            scores = dict.fromkeys(target.scores, float("nan"))
         yield {
             "held_out": trial.held_out,
             "method": method,

@@ -29,6 +29,7 @@ class Cohorts:
     """The user's data, coded once for every trial.
 
     A numeric phenotype has one class, that of the rows with a value, and its numbers in ``value``.
+    With ``main_key`` the phenotype is one beside that of ``main_key``, as it is to DomainVI.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Cohorts:
         unlabeled_category: str,
         groups: str | None,
         layer: str | None,
+        main_key: str | None,
     ) -> None:
         self.matrix = _in_memory(select_matrix(adata, layer))
         self.var_names = adata.var_names
@@ -59,6 +61,8 @@ class Cohorts:
             _group_codes(adata.obs, groups),
         )
         self.counts = matrix_kind(self.matrix) == "counts"
+        main = None if main_key is None else adata.obs[main_key].astype("string")
+        self.main = None if main is None else main.to_numpy(dtype=object)
 
     def trials(
         self, protocol: Protocol, budgets: Sequence[int], n_splits: int, seed: int
@@ -92,16 +96,27 @@ class Cohorts:
         )
 
     def anndata(self, trial: Trial) -> AnnData:
-        """Return the used rows as DomainVI takes them."""
+        """Return the used rows as DomainVI takes them: ``domain``, ``label``, maybe ``target``."""
+        obs = {"domain": np.array(self.domains, dtype=object)[self.rows.domain[trial.used]]}
+        scored = self._visible(trial)
+        if self.main is None:
+            obs["label"] = scored
+        else:
+            is_open = (trial.is_source | trial.shown)[trial.used]
+            obs["label"] = np.where(is_open, self.main[trial.used], self.unlabeled_category)
+            obs["target"] = scored
+        frame = pd.DataFrame(obs, index=np.flatnonzero(trial.used).astype(str))
+        return AnnData(self.matrix[trial.used], obs=frame, var=pd.DataFrame(index=self.var_names))
+
+    def visible_values(self, trial: Trial) -> NDArray[np.float64]:
+        """Numbers of the used rows, NaN where they are hidden."""
+        return np.where(trial.shown, self.value, np.nan)[trial.used]
+
+    def _visible(self, trial: Trial) -> NDArray[Any]:
+        if self.is_number:
+            return self.visible_values(trial)
         names = np.array([*self.classes, self.unlabeled_category], dtype=object)
-        obs = pd.DataFrame(
-            {
-                "domain": np.array(self.domains, dtype=object)[self.rows.domain[trial.used]],
-                "label": names[self.visible_labels(trial)],
-            },
-            index=np.flatnonzero(trial.used).astype(str),
-        )
-        return AnnData(self.matrix[trial.used], obs=obs, var=pd.DataFrame(index=self.var_names))
+        return names[self.visible_labels(trial)]
 
 
 def _in_memory(matrix: Any) -> Any:

@@ -14,8 +14,6 @@ from ._scores import CLASS_SCORES, NUMBER_SCORES, score_numbers, score_probabili
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
     from ._baselines import TransferData
     from ._cohorts import Cohorts
     from ._protocols import Trial
@@ -42,10 +40,10 @@ class ClassTarget:
         Passed to :meth:`domainvi.DomainVI.train`.
     """
 
+    scores: ClassVar = CLASS_SCORES
+    floor: ClassVar = "majority"
     methods: ClassVar = ("domainvi", *_CLASSICAL)
     usual: ClassVar = ("domainvi", "logistic_regression", "logistic_regression_z", "random_forest")
-    floor: ClassVar = "majority"
-    scores: ClassVar = CLASS_SCORES
 
     def __init__(self, cohorts: Cohorts, train_kwargs: Mapping[str, Any]) -> None:
         self.cohorts, self.train_kwargs = cohorts, train_kwargs
@@ -53,27 +51,12 @@ class ClassTarget:
     def run(self, trial: Trial, arrays: TransferData, method: str, seed: int) -> dict[str, float]:
         """Run one method and score it."""
         if method == "domainvi":
-            probabilities = self._domainvi(trial, seed)
+            soft = _domainvi(self.cohorts, trial, seed, self.train_kwargs)
+            probabilities = soft.reindex(columns=self.cohorts.classes, fill_value=0.0).to_numpy()
         else:
             probabilities = BASELINES[_CLASSICAL[method]](arrays, seed=seed)
         truth = self.cohorts.rows.label[trial.scored]
         return score_probabilities(truth, probabilities[trial.scored[trial.used]])
-
-    def _domainvi(self, trial: Trial, seed: int) -> NDArray[np.float64]:
-        from domainvi import DomainVI
-
-        work = self.cohorts.anndata(trial)
-        DomainVI.setup_anndata(
-            work,
-            batch_key="domain",
-            labels_key="label",
-            unlabeled_category=self.cohorts.unlabeled_category,
-        )
-        model = DomainVI(work, seed=seed)
-        model.train(**self.train_kwargs)
-        soft = pd.DataFrame(model.predict(soft=True))
-        classes = self.cohorts.classes
-        return np.asarray(soft.reindex(columns=classes, fill_value=0.0), dtype=np.float64)
 
 
 class NumberTarget:
@@ -82,19 +65,45 @@ class NumberTarget:
     Parameters
     ----------
     cohorts
-        The data.
+        The data. DomainVI takes part if they have a main phenotype beside the numeric one.
+    train_kwargs
+        Passed to :meth:`domainvi.DomainVI.train`.
     """
 
-    methods: ClassVar = tuple(REGRESSORS)
-    usual: ClassVar = tuple(REGRESSORS)
-    floor: ClassVar = "mean"
     scores: ClassVar = NUMBER_SCORES
+    floor: ClassVar = "mean"
 
-    def __init__(self, cohorts: Cohorts) -> None:
-        self.cohorts = cohorts
+    def __init__(self, cohorts: Cohorts, train_kwargs: Mapping[str, Any]) -> None:
+        self.cohorts, self.train_kwargs = cohorts, train_kwargs
+        deep = () if cohorts.main is None else ("domainvi",)
+        self.methods = self.usual = (*deep, *REGRESSORS)
 
     def run(self, trial: Trial, arrays: TransferData, method: str, seed: int) -> dict[str, float]:
         """Run one method and score it."""
-        value = np.where(trial.shown, self.cohorts.value, np.nan)[trial.used]
-        predicted = REGRESSORS[method](arrays, value, seed=seed)
+        if method == "domainvi":
+            soft = _domainvi(self.cohorts, trial, seed, self.train_kwargs)
+            predicted = soft["value"].to_numpy(dtype=np.float64)
+        else:
+            value = self.cohorts.visible_values(trial)
+            predicted = REGRESSORS[method](arrays, value, seed=seed)
         return score_numbers(self.cohorts.value[trial.scored], predicted[trial.scored[trial.used]])
+
+
+def _domainvi(
+    cohorts: Cohorts, trial: Trial, seed: int, train_kwargs: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Train on the used rows; predict the phenotype that is scored."""
+    from domainvi import DomainVI
+
+    work = cohorts.anndata(trial)
+    target = None if cohorts.main is None else "target"
+    DomainVI.setup_anndata(
+        work,
+        batch_key="domain",
+        labels_key="label",
+        target_keys=None if target is None else [target],
+        unlabeled_category=cohorts.unlabeled_category,
+    )
+    model = DomainVI(work, seed=seed)
+    model.train(**train_kwargs)
+    return pd.DataFrame(model.predict(target=target, soft=True))

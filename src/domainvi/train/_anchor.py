@@ -11,6 +11,7 @@ from ._cross_fit import cross_fit, sharpen
 from ._tables import (
     Table,
     TrainingRows,
+    blocks,
     domain_table,
     gene_weights,
     labelled_table,
@@ -143,13 +144,16 @@ def fit_anchor(rows: TrainingRows) -> Anchor:
 
 def fit_twin(rows: TrainingRows, table: Table) -> tuple[LinearMember, NDArray[np.float64]]:
     """Fit logistic regression (C = 0.01, classes balanced) on every gene; also its predictions."""
-    s = standardise(rows.x, rows.domain, table).astype(np.float64)
-    label = rows.label[rows.labelled]
-    weight = np.zeros(len(s))
-    weight[rows.labelled] = 1 / np.bincount(label)[label]
+    known = rows.labelled
+    label = rows.label[known]
+    weight = 1 / np.bincount(label)[label]
     weight *= len(label) / weight.sum()
-    coef, intercept = logistic(s, rows.label, weight, rows.n_classes, strength=0.01)
-    return LinearMember(table, coef, intercept, 1.0), softmax(s @ coef + intercept)
+    s = standardise(rows.x[known], rows.domain[known], table, 1.0)
+    coef, intercept = logistic(s, label, weight, rows.n_classes, strength=0.01)
+    scores = [
+        standardise(rows.x[some], rows.domain[some], table) @ coef for some in blocks(len(rows.x))
+    ]
+    return LinearMember(table, coef, intercept, 1.0), softmax(np.concatenate(scores) + intercept)
 
 
 def class_mix_correction(rows: TrainingRows, probs: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -30,10 +30,12 @@ class Centring:
                        \lVert \mu_{dk} - \mu_k \rVert_{\Sigma^{-1}}\Bigr),
 
     where :math:`\Sigma` is the covariance within classes and domains, :math:`L` the number of
-    latents, :math:`D` the number of domains and :math:`n_{dk}` the effective number of rows. The
-    factor :math:`a` leaves a difference of the length that chance alone would make, so that small
-    groups are not over-corrected. It is the correction step of Harmony (Korsunsky et al., 2019)
-    with classes for clusters, and a class that one domain alone has is left where it is.
+    latents, :math:`n_{dk}` the effective number of rows, and :math:`D` the largest number of
+    domains that have five rows or more of one class. A domain beyond the fitted ones has no part in
+    :math:`\mu_k`: for it the term :math:`1/D` is left out. The factor :math:`a` leaves a difference
+    of the length that chance alone would make, so that small groups are not over-corrected. It is
+    the correction step of Harmony (Korsunsky et al., 2019) with classes for clusters, and a class
+    that one domain alone has is left where it is.
 
     Parameters
     ----------
@@ -63,13 +65,13 @@ class Centring:
         domain
             Domain codes, shape ``(n_rows,)``.
         """
-        out = z.astype(np.float64)
+        out = np.empty(z.shape, dtype=np.float32)
         for d in np.unique(domain):
             rows = domain == d
             known = d < len(self.shift)
             shift = self.shift[d] if known else self._shift_of(z[rows], p[rows])
-            out[rows] -= p[rows] @ shift
-        return out.astype(np.float32)
+            out[rows] = z[rows] - p[rows] @ shift
+        return out
 
     def _shift_of(
         self, z: NDArray[np.float32], p: NDArray[np.float64], own_share: float = 0.0

@@ -73,8 +73,9 @@ def _held_out_probs(
         for i, view in enumerate(views.values()):
             features = view.features
             if view.is_labelled_table:
-                s = standardise(rows.x, rows.domain, labelled_table(part, by_domain))
-                features = components(s * view.gene_weight)[0]
+                table = labelled_table(part, by_domain)
+                s = standardise(rows.x, rows.domain, table, view.gene_weight)
+                features = components(s, overwrite=True)[0]
             weight = balanced_weights(part, target_share, use_target=view.uses_target_labels)
             coef, intercept = logistic(features, label, weight, rows.n_classes)
             out[i, fold == f] = softmax(features[test] @ coef + intercept)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from ._initialise import leading_genes, set_baseline, set_projection
-from ._plan import DomainTrainingPlan
-from ._tables import TrainingRows, domain_table, standardise
+from ._plan import DomainTrainingPlan, own_rate
+from ._tables import TrainingRows, domain_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 # Where the loss of a factor is of the order of 1.
 DEFAULT_WEIGHT = {"adversarial": 0.2, "covariance": 10.0, "hsic": 5.0, "none": 0.0}
+# With momentum encoder and adversaries chase each other in circles, and more is left of foreign
+# factors than without adversaries.
+ADVERSARIAL_BETAS = (0.0, 0.999)
+ADVERSARIAL_RATE = 3.0
 
 
 class DisentangledTrainingPlan(DomainTrainingPlan):
@@ -25,7 +29,8 @@ class DisentangledTrainingPlan(DomainTrainingPlan):
 
     Optimiser, schedules, clipping and logging are those of
     :class:`~domainvi.train.DomainTrainingPlan`; what rises along the ramp is the weight of the
-    independence term.
+    independence term. Against adversaries AdamW has no momentum, and their own learning rate is
+    three times that of the rest.
 
     Parameters
     ----------
@@ -64,6 +69,13 @@ class DisentangledTrainingPlan(DomainTrainingPlan):
             genes_per_step=genes_per_step,
         )
 
+    def _groups(self) -> list[dict[str, Any]]:
+        groups, alignment = super()._groups(), self.module.alignment
+        if alignment.kind != "adversarial" or not self.adversary_weight:
+            return groups
+        split = own_rate(groups, alignment, self.lr * ADVERSARIAL_RATE)
+        return [{**group, "betas": ADVERSARIAL_BETAS} for group in split]
+
     def loss_weights(self) -> dict[str, float]:
         """Weights of the terms at this step."""
         weights = super().loss_weights()
@@ -88,6 +100,7 @@ def start_disentangled(module: DisentangledVAE, x: NDArray[np.float32]) -> None:
     table = domain_table(rows)
     module.standardiser.is_shared.fill_(True)
     module.standardiser.set_tables(*(torch.as_tensor(t, dtype=torch.float32) for t in table))
-    set_projection(module, standardise(x, same, table), leading_genes(rows))
+    genes = leading_genes(rows)
+    set_projection(module, rows.with_genes(genes), table, genes)
     if module.counts:
         set_baseline(module, rows)

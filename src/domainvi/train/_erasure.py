@@ -33,21 +33,29 @@ class Concept(NamedTuple):
 
 
 def erasure_map(
-    z: NDArray[np.floating], concepts: Sequence[Concept]
+    z: NDArray[np.floating],
+    concepts: Sequence[Concept],
+    given: NDArray[np.floating] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     r"""Affine map of a subspace after which no linear probe finds more than chance of the factors.
 
     An adversary never quite reaches its saddle point, and a probe trained to convergence finds
     what it left. With the covariance :math:`\Sigma` of the latents and, for each factor :math:`k`,
     the left singular vectors :math:`U_k` of the covariance of the whitened latents
-    :math:`\Sigma^{-1/2} z` with its levels (each scaled by :math:`p_l^{-1/2}`),
+    :math:`\Sigma^{-1/2} z` with its levels (each scaled by :math:`p_l^{-1/2}`), both after a
+    regression on what is ``given``,
 
     .. math:: z \leftarrow \bar z + (I - \Sigma^{1/2} Q Q^\top \Sigma^{-1/2}) (z - \bar z)
 
     where :math:`Q` is a basis of those singular vectors of all factors whose singular value is
-    above :math:`\sqrt{\max(d, L_k - 1) / n_k}`, what chance alone would make of it. With all of
-    them this is LEACE (Belrose et al., NeurIPS 2023), the least change after which the covariances
-    are zero. It needs no metadata of the rows that it is applied to.
+    above :math:`\sqrt{\max(r, L_k - 1) / n_k}`, what chance alone would make of it, with :math:`r`
+    the variance that the regression leaves. With all of them and nothing given this is LEACE
+    (Belrose et al., NeurIPS 2023), the least change after which the covariances are zero. It needs
+    no metadata of the rows that it is applied to.
+
+    In any finite sample a subspace's own factors are correlated with foreign ones. Without the
+    regression that correlation, times the large signal of the own factors, passes for leakage:
+    what is projected out then misses part of the leakage and takes part of the signal.
 
     Parameters
     ----------
@@ -55,6 +63,8 @@ def erasure_map(
         Latents of the subspace, shape ``(n_rows, n_units)``.
     concepts
         Factors of other groups.
+    given
+        Metadata of the subspace's own factors, ``(n_rows, n_columns)``; none if ``None``.
 
     Returns
     -------
@@ -67,15 +77,18 @@ def erasure_map(
     values, vectors = np.linalg.eigh(covariance)
     root = np.sqrt(np.maximum(values, RIDGE * values.max() + 1e-12))
     whiten, colour = vectors / root, vectors * root
+    own = np.zeros((len(z), 0)) if given is None else given.astype(np.float64)
     found = [np.zeros((z.shape[1], 0))]
     for concept in concepts:
         rows, levels = _levels(concept)
         if not len(rows):
             continue
         stratum = None if concept.stratum is None else concept.stratum[rows]
-        centred = _centre(z[rows] @ whiten, stratum)
-        u, c, _ = np.linalg.svd(centred.T @ _centre(levels, stratum) / len(rows))
-        chance = np.sqrt(max(z.shape[1], concept.n_levels - 1) / len(rows))
+        known = _centre(own[rows], stratum)
+        rest = _residual(_centre(z[rows] @ whiten, stratum), known)
+        u, c, _ = np.linalg.svd(rest.T @ _residual(_centre(levels, stratum), known) / len(rows))
+        variance = np.square(rest).sum() / len(rows)
+        chance = np.sqrt(max(variance, concept.n_levels - 1) / len(rows))
         found.append(u[:, np.flatnonzero(c > chance)])
     basis, size, _ = np.linalg.svd(np.concatenate(found, axis=1), full_matrices=False)
     basis = basis[:, size > 1e-6]
@@ -101,3 +114,8 @@ def _centre(x: NDArray[np.float64], stratum: NDArray[np.int64] | None) -> NDArra
     for s in np.unique(stratum):
         out[stratum == s] -= x[stratum == s].mean(axis=0)
     return out
+
+
+def _residual(x: NDArray[np.float64], given: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Take out of centred columns what a regression on others explains."""
+    return x - given @ np.linalg.lstsq(given, x, rcond=None)[0] if given.shape[1] else x

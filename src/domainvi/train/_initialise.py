@@ -12,7 +12,9 @@ from domainvi.data import dense_rows
 
 from ._anchor import Anchor, fit_anchor
 from ._tables import (
+    Table,
     TrainingRows,
+    blocks,
     domain_table,
     source_table,
     standardise,
@@ -58,10 +60,13 @@ def log_rows(
     module: DomainVAE, work: PreparedAnnData, rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """Read rows on the log scale on which the input scaling works, dense float32."""
-    x = torch.from_numpy(dense_rows(work.X, rows)).to(module.device)
+    x = dense_rows(work.X, rows)
     factors = size_factors(work, rows)
-    library = module.library_size(x, None if factors is None else factors.to(module.device))
-    return module.log_values(x, library).cpu().numpy()
+    for some in blocks(len(rows)):
+        block = torch.from_numpy(x[some]).to(module.device)
+        factor = None if factors is None else factors[some].to(module.device)
+        x[some] = module.log_values(block, module.library_size(block, factor)).cpu().numpy()
+    return x
 
 
 def subsample(
@@ -133,9 +138,10 @@ def source_domains(
 
 def leading_genes(rows: TrainingRows, n_genes: int | None = None) -> NDArray[np.int64]:
     """Find the genes with the largest mean variance within domains, 2,000 of them, in order."""
-    variance = np.mean(
-        [rows.x[rows.domain == d].var(axis=0) for d in np.unique(rows.domain)], axis=0
-    )
+    variance = np.zeros(rows.x.shape[1])
+    for some in blocks(len(variance)):
+        within = [rows.x[rows.domain == d, some].var(axis=0) for d in np.unique(rows.domain)]
+        variance[some] = np.mean(within, axis=0)
     return np.sort(np.argsort(-variance, kind="stable")[: n_genes or N_TOP_GENES])
 
 
@@ -145,15 +151,18 @@ def initialise(
     """Set scaling, linear members, projection and baseline of a module.
 
     Linear members and projection use the leading genes only; the network may learn to use others.
+    Rows that the caller does not keep are freed before these are fitted.
     With ``keep_encoder`` the projection stays what pretraining made of it.
     """
     genes = leading_genes(rows)
     table = source_table(rows) if scaling == "global" else domain_table(rows)
+    module.alignment.is_source.copy_(torch.from_numpy(rows.is_source))
+    if module.counts:
+        set_baseline(module, rows)
+    part = rows.with_genes(genes)
+    del rows
     anchor = None
     if scaling == "mix":
-        part = TrainingRows(
-            rows.x[:, genes], rows.domain, rows.label, rows.is_source, rows.n_classes
-        )
         anchor = fit_anchor(part)
         for whole, own in zip(table, anchor.table, strict=True):
             whole[:, genes] = own
@@ -161,11 +170,8 @@ def initialise(
     module.standardiser.is_shared.fill_(scaling == "global")
     module.standardiser.set_tables(*(torch.as_tensor(t, dtype=torch.float32) for t in table))
     if not keep_encoder:
-        set_projection(module, standardise(rows.x, rows.domain, table), genes)
-    module.alignment.is_source.copy_(torch.from_numpy(rows.is_source))
-    set_reference(module, standardise(rows.x, rows.domain, domain_table(rows)), genes)
-    if module.counts:
-        set_baseline(module, rows)
+        set_projection(module, part, table, genes)
+    set_reference(module, part, genes)
     return anchor
 
 
@@ -192,20 +198,38 @@ def set_members(module: DomainVAE, anchor: Anchor, genes: NDArray[np.int64]) -> 
     module.log_prior.copy_(torch.as_tensor(anchor.log_prior))
 
 
-def set_projection(module: DomainVAE, s: NDArray[np.float32], genes: NDArray[np.int64]) -> None:
-    """Start the encoder's projection at the principal components of the leading genes."""
-    _, basis, mean = components(s[:, genes], module.z_encoder.projection.out_features)
-    weight = np.zeros((basis.shape[1], s.shape[1]), dtype=np.float32)
+def set_projection(
+    module: DomainVAE, part: TrainingRows, table: Table, genes: NDArray[np.int64]
+) -> None:
+    """Start the encoder's projection at the principal components of the leading genes.
+
+    Parameters
+    ----------
+    module
+        What is written.
+    part
+        Rows with these genes alone.
+    table
+        Standardisation of every gene.
+    genes
+        The leading genes.
+    """
+    projection = module.z_encoder.projection
+    own = (table[0][:, genes], table[1][:, genes])
+    s = standardise(part.x, part.domain, own, 1.0)
+    _, basis, mean = components(s, projection.out_features, overwrite=True)
+    weight = np.zeros((basis.shape[1], projection.in_features), dtype=np.float32)
     weight[:, genes] = basis.T
-    centre = np.zeros(s.shape[1], dtype=np.float32)
+    centre = np.zeros(projection.in_features, dtype=np.float32)
     centre[genes] = mean
     module.z_encoder.set_projection(torch.from_numpy(weight), torch.from_numpy(centre))
 
 
 @torch.no_grad()
-def set_reference(module: DomainVAE, s: NDArray[np.float32], genes: NDArray[np.int64]) -> None:
-    """Keep the principal components of rows that no alignment touched."""
-    _, basis, mean = components(s[:, genes], module.reference_basis.shape[1])
+def set_reference(module: DomainVAE, part: TrainingRows, genes: NDArray[np.int64]) -> None:
+    """Keep the principal components of rows that no alignment touched; ``part`` has the genes."""
+    s = standardise(part.x, part.domain, domain_table(part), 1.0)
+    _, basis, mean = components(s, module.reference_basis.shape[1], overwrite=True)
     k = basis.shape[1]
     module.reference_basis[torch.from_numpy(genes), :k] = torch.as_tensor(
         basis, dtype=torch.float32
@@ -216,6 +240,11 @@ def set_reference(module: DomainVAE, s: NDArray[np.float32], genes: NDArray[np.i
 def set_baseline(module: DomainVAE, rows: TrainingRows) -> None:
     """Start the decoder's baseline at the mean profile of each domain."""
     for d in np.unique(rows.domain):
-        profile = np.expm1(rows.x[rows.domain == d], dtype=np.float64).mean(axis=0)
+        inside = rows.domain == d
+        means = [
+            np.expm1(rows.x[inside, some], dtype=np.float64).mean(axis=0)
+            for some in blocks(rows.x.shape[1])
+        ]
+        profile = np.concatenate(means)
         share = torch.as_tensor(profile / max(profile.sum(), 1e-8), dtype=torch.float32)
         module.likelihood.start(int(d), share.to(module.device))

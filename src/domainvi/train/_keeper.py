@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 
+from domainvi.errors import ModelFileError
+
 from ._randomness import random_state, set_random_state
 
 if TYPE_CHECKING:
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     import torch
 
     from domainvi.data import TransferDataModule
+
+# What a checkpoint holds of how far a training has come.
+PROGRESS = ("rows", "best", "best_epoch", "best_loss", "finished")
 
 
 class Keeper(pl.Callback):
@@ -57,19 +62,27 @@ class Keeper(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint holds besides lightning's own part."""
-        names = ("rows", "best", "best_epoch", "best_loss", "finished")
-        return {"random": self._random, **{name: getattr(self, name) for name in names}}
+        return {"random": self._random, **{name: getattr(self, name) for name in PROGRESS}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over from a checkpoint; random states follow when the first epoch begins."""
-        self._restored = state_dict.pop("random")
-        for name, value in state_dict.items():
-            setattr(self, name, value)
+        if state_dict.keys() != {"random", *PROGRESS}:
+            names = ", ".join(sorted(map(str, state_dict))) or "nothing"
+            msg = (
+                f"checkpoint_dir={str(self.directory)!r} is no complete checkpoint: what a "
+                f"training keeps is {names:.200}. Remove it and train anew."
+            )
+            raise ModelFileError(msg)
+        self._restored = state_dict["random"]
+        for name in PROGRESS:
+            setattr(self, name, state_dict[name])
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Remember the weights to go back to if a checkpoint cannot be used."""
+        self._remember(pl_module, 0, math.inf)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Replay the history, and let a training that had ended end again."""
-        if not self.best:
-            self._remember(pl_module, 0, math.inf)
         for epoch, row in enumerate(self.rows):
             for logger in trainer.loggers:
                 logger.log_metrics({**row, "epoch": epoch}, step=epoch)

@@ -180,11 +180,7 @@ class DomainTrainingPlan(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW over all parameters, with weight decay on matrices only."""
-        groups = parameter_groups(self.module, self.weight_decay)
-        if self.encoder_lr_factor != 1.0:
-            lr = self.lr * self.encoder_lr_factor
-            groups = slow_down(groups, self.module.z_encoder, lr)
-        optimizer = torch.optim.AdamW(groups, lr=self.lr, fused=True)
+        optimizer = torch.optim.AdamW(self._groups(), lr=self.lr, fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: cosine(step / max(self.n_steps, 1))
         )
@@ -192,6 +188,13 @@ class DomainTrainingPlan(pl.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Parameters with the settings that are their own."""
+        groups = parameter_groups(self.module, self.weight_decay)
+        if self.encoder_lr_factor == 1.0:
+            return groups
+        return own_rate(groups, self.module.z_encoder, self.lr * self.encoder_lr_factor)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip the gradient norms of the autoencoder and of the domain heads apart."""
@@ -217,9 +220,9 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
     ]
 
 
-def slow_down(groups: list[dict[str, Any]], part: nn.Module, lr: float) -> list[dict[str, Any]]:
+def own_rate(groups: list[dict[str, Any]], part: nn.Module, lr: float) -> list[dict[str, Any]]:
     """Give the parameters of a part groups of their own, with another learning rate."""
     inside = {id(p) for p in part.parameters()}
     rest = [{**g, "params": [p for p in g["params"] if id(p) not in inside]} for g in groups]
-    slow = [{**g, "params": [p for p in g["params"] if id(p) in inside], "lr": lr} for g in groups]
-    return [*rest, *slow]
+    own = [{**g, "params": [p for p in g["params"] if id(p) in inside], "lr": lr} for g in groups]
+    return [*rest, *own]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 MIN_SCALE = 1e-3
 CLIP = 8.0
+# Rows, or genes, that are worked on at once: they stay in the cache.
+BLOCK_LENGTH = 256
 Table = tuple["NDArray[np.float64]", "NDArray[np.float64]"]
 
 
@@ -62,9 +66,20 @@ class TrainingRows:
         n = np.bincount(self.domain[self.labelled], minlength=self.n_domains)
         return ~self.is_source & (n > 0)
 
+    def with_genes(self, genes: NDArray[np.int64]) -> TrainingRows:
+        """Return the same rows with some genes, given in order; these rows where it is all."""
+        if len(genes) == self.x.shape[1]:
+            return self
+        return replace(self, x=self.x[:, genes])
+
     def with_label(self, label: NDArray[np.int64]) -> TrainingRows:
         """Return the same rows with other labels."""
-        return TrainingRows(self.x, self.domain, label, self.is_source, self.n_classes)
+        return replace(self, label=label)
+
+
+def blocks(n: int) -> Iterator[slice]:
+    """Yield slices of 256 rows or genes."""
+    return (slice(start, start + BLOCK_LENGTH) for start in range(0, n, BLOCK_LENGTH))
 
 
 def moments(
@@ -72,8 +87,11 @@ def moments(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weighted mean and standard deviation of each column."""
     weight = np.full(len(x), 1.0 / len(x)) if weight is None else weight / weight.sum()
-    mean = weight @ x
-    return mean, np.sqrt(np.maximum(weight @ np.square(x - mean), 0.0))
+    mean, variance = np.empty(x.shape[1]), np.empty(x.shape[1])
+    for some in blocks(x.shape[1]):
+        mean[some] = weight @ x[:, some]
+        variance[some] = weight @ np.square(x[:, some] - mean[some])
+    return mean, np.sqrt(np.maximum(variance, 0.0))
 
 
 def safe_scale(scale: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -82,11 +100,23 @@ def safe_scale(scale: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def standardise(
-    x: NDArray[np.float32], domain: NDArray[np.int64], table: Table
-) -> NDArray[np.float32]:
-    """Standardise rows by the table of their domain, clipped at ±8."""
+    x: NDArray[np.float32],
+    domain: NDArray[np.int64],
+    table: Table,
+    gene_weight: NDArray[np.float64] | float | None = None,
+) -> NDArray[np.floating]:
+    """Standardise rows by the table of their domain, clipped at ±8.
+
+    With a weight of each gene, times that and in double precision.
+    """
     centre, scale = (t.astype(np.float32) for t in table)
-    return np.clip((x - centre[domain]) / scale[domain], -CLIP, CLIP)
+    out = np.empty(x.shape, dtype=np.float32 if gene_weight is None else np.float64)
+    for some in blocks(len(x)):
+        part = x[some] - centre[domain[some]]
+        part /= scale[domain[some]]
+        np.clip(part, -CLIP, CLIP, out=part)
+        out[some] = part if gene_weight is None else part * gene_weight
+    return out
 
 
 def domain_table(rows: TrainingRows) -> Table:
@@ -174,9 +204,9 @@ def gene_weights(rows: TrainingRows) -> NDArray[np.float64]:
         classes = np.flatnonzero(count >= 2)
         if len(classes) < 2:
             continue
-        groups = [rows.x[inside & (rows.label == c)] for c in classes]
-        between = np.var([g.mean(axis=0, dtype=np.float64) for g in groups], axis=0)
-        within = np.mean([g.var(axis=0, dtype=np.float64) for g in groups], axis=0)
+        groups = [moments(rows.x[inside & (rows.label == c)]) for c in classes]
+        between = np.var([mean for mean, _ in groups], axis=0)
+        within = np.mean([np.square(scale) for _, scale in groups], axis=0)
         explained += inside.sum() * between / (between + within + 1e-12)
         n += inside.sum()
         freedom += len(classes) - 1

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.decomposition import PCA
+from scipy.linalg import svd
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.utils.extmath import randomized_svd, svd_flip
 
 from ._tables import Table, TrainingRows, standardise
 
@@ -28,25 +29,33 @@ def softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def components(
-    s: NDArray[np.floating], rank: int = RANK
+    s: NDArray[np.floating], rank: int = RANK, *, overwrite: bool = False
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Principal components in units of the first one's standard deviation, not whitened.
+
+    With ``overwrite``, rows in double precision are centred in place.
 
     Returns
     -------
     Scores ``(n_rows, k)``, the map from genes ``(n_genes, k)`` and the mean ``(n_genes,)``.
     """
     k = min(rank, s.shape[0] - 1, s.shape[1])
-    solver = "randomized" if min(s.shape) > 400 else "full"
-    # The copy in double precision is PCA's to overwrite.
-    pca = PCA(k, svd_solver=solver, copy=False, random_state=0).fit(s.astype(np.float64))
-    spread = max(float(np.sqrt(pca.explained_variance_[0])), 1e-12)
-    basis = pca.components_.T / spread
-    return (s - pca.mean_) @ basis, basis, pca.mean_
+    s = s.astype(np.float64, copy=not overwrite)
+    mean = s.mean(axis=0)
+    s -= mean
+    # scikit-learn's PCA would do the same with a second copy of the rows.
+    if min(s.shape) > 400:
+        u, length, axes = randomized_svd(s, k, flip_sign=False, random_state=0)
+    else:
+        u, length, axes = svd(s, full_matrices=False)
+    _, axes = svd_flip(u, axes, u_based_decision=False)
+    spread = max(float(length[0] / np.sqrt(len(s) - 1)), 1e-12)
+    basis = axes[:k].T / spread
+    return s @ basis, basis, mean
 
 
 def logistic(
-    features: NDArray[np.float64],
+    features: NDArray[np.floating],
     label: NDArray[np.int64],
     weight: NDArray[np.float64],
     n_classes: int,
@@ -67,7 +76,7 @@ def logistic(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         fit = LogisticRegression(C=strength, tol=1e-3, max_iter=300).fit(
-            features[used], label[used], sample_weight=weight[used]
+            features if used.all() else features[used], label[used], sample_weight=weight[used]
         )
     if len(present) == 2:
         coef[:, present[1]], intercept[present] = fit.coef_[0], (0.0, fit.intercept_[0])
@@ -131,8 +140,8 @@ class View:
     def standardise_by(self, table: Table) -> None:
         """Take another table, and new components from it."""
         self.table = table
-        s = standardise(self.rows.x, self.rows.domain, table) * self.gene_weight
-        self.features, self.basis, self.mean = components(s)
+        s = standardise(self.rows.x, self.rows.domain, table, self.gene_weight)
+        self.features, self.basis, self.mean = components(s, overwrite=True)
 
     def fit(self, label: NDArray[np.int64], weight: NDArray[np.float64]) -> None:
         """Fit the classifier."""

@@ -14,15 +14,17 @@ import pandas as pd
 
 from domainvi import _keys as keys
 from domainvi._compat import SETUP_ARGS_KEY
-from domainvi.metrics import accuracy, balanced_accuracy, macro_f1
-from domainvi.model._cautions import UNSURE, annotated_rows, find_cautions
+from domainvi.model._cautions import UNSURE, annotated_rows
 from domainvi.trust import Flagged
+
+from ._comparison import compare
 
 if TYPE_CHECKING:
     from anndata import AnnData
-    from numpy.typing import NDArray
 
     from domainvi import DomainVI
+
+    from ._comparison import Comparison
 
 PACKAGES = ("domainvi", "scvi-tools", "torch", "lightning", "anndata", "scanpy", "scikit-learn")
 
@@ -51,16 +53,12 @@ class Facts:
         Table of predictions by class.
     cohorts
         Table of predictions by cohort.
-    scores
-        Agreement with true labels, by name; empty without them.
+    comparison
+        Agreement with true labels; ``None`` if there are none to compare with.
     diagnosis
         Domain probes by class; ``None`` without the training data.
     genes
         Most important genes by class, with their attribution; ``None`` if not asked for.
-    truth
-        Column with the true labels.
-    unseen
-        Rows whose labels did not teach the model.
     parameters, versions
         What is needed to run it again.
     written
@@ -77,11 +75,9 @@ class Facts:
     notes: dict[str, str]
     classes: pd.DataFrame
     cohorts: pd.DataFrame
-    scores: dict[str, float]
+    comparison: Comparison | None
     diagnosis: pd.DataFrame | None
     genes: pd.DataFrame | None
-    truth: str | None
-    unseen: NDArray[np.bool_]
     parameters: dict[str, str]
     versions: dict[str, str]
     written: str
@@ -94,8 +90,7 @@ def gather(model: DomainVI, adata: AnnData, *, own: bool, truth: str | None, n_g
     batch = setup["batch_key"] if isinstance(setup["batch_key"], str) else setup["batch_key"][0]
     summary = adata.uns[keys.RESULTS]
     rows = _rows(adata, key, batch)
-    unseen = _unseen(model, adata, own)
-    cautions = find_cautions(model, rows[unseen] if unseen.any() else rows, summary).tolist()
+    cautions = list(summary["cautions"])
     refused = model.audit_.get("verdict") == "refused"
     now = datetime.datetime.now(datetime.UTC)
     return Facts(
@@ -109,11 +104,9 @@ def gather(model: DomainVI, adata: AnnData, *, own: bool, truth: str | None, n_g
         notes=dict(summary.get("unseen_cohorts", {})),
         classes=summarise(rows, "label"),
         cohorts=summarise(rows, "cohort"),
-        scores={} if truth is None else _scores(rows[unseen], adata.obs[truth][unseen]),
+        comparison=None if truth is None else compare(model, adata, truth),
         diagnosis=model.diagnose() if own else None,
         genes=_top_genes(model, adata, n_genes),
-        truth=truth,
-        unseen=unseen,
         parameters=_parameters(model),
         versions=_versions(),
         written=now.strftime("%Y-%m-%d %H:%M UTC"),
@@ -153,26 +146,6 @@ def _tiles(model: DomainVI, rows: pd.DataFrame, summary: dict[str, Any]) -> dict
         "genes matched": f"{int(summary.get('genes_matched', len(model.genes))):,}",
         "mean confidence": f"{rows['confidence'].mean():.2f}",
         "fit no known class": f"{flagged:.1%}",
-    }
-
-
-def _unseen(model: DomainVI, adata: AnnData, own: bool) -> NDArray[np.bool_]:
-    """Rows whose labels did not teach the model."""
-    if not own:
-        return np.ones(adata.n_obs, dtype=bool)
-    return model._labels(model._validate_anndata()) < 0
-
-
-def _scores(rows: pd.DataFrame, truth: pd.Series) -> dict[str, float]:
-    if not len(rows):
-        return {}
-    known = truth.notna().to_numpy() & rows["label"].notna().to_numpy()
-    names = truth[known].astype(str).to_numpy(), rows["label"][known].astype(str).to_numpy()
-    return {
-        "rows with a true label": float(known.sum()),
-        "macro-F1": macro_f1(*names),
-        "balanced accuracy": balanced_accuracy(*names),
-        "accuracy": accuracy(*names),
     }
 
 

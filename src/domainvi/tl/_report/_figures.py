@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from domainvi import _keys as keys
+from domainvi._compat import SETUP_ARGS_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,10 +38,15 @@ def figures(model: DomainVI, adata: AnnData, facts: Facts) -> dict[str, str]:
     if facts.batch_key in adata.obs and adata.n_obs > 30:
         colours = [facts.batch_key, keys.prediction(facts.labels_key)]
         wanted["latent"] = lambda: pl.latent(some, colours, show=False)
-    truth = facts.truth
-    if truth is not None and facts.scores:
+    compared = facts.comparison
+    if compared is not None and compared.scores:
+        unlabelled = model.registry_[SETUP_ARGS_KEY]["unlabeled_category"]
         wanted["confusion"] = lambda: pl.confusion(
-            adata[facts.unseen], truth, keys.prediction(facts.labels_key), show=False
+            adata[compared.rows],
+            compared.truth,
+            keys.prediction(facts.labels_key),
+            unlabeled_category=unlabelled,
+            show=False,
         )
     wanted["confidence"] = lambda: confidence(adata, facts.labels_key)
     return {name: as_address(draw, vector=name != "latent") for name, draw in wanted.items()}

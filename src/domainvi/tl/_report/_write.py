@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jinja2
+from anndata import AnnData
 
-from domainvi import _keys as keys
 from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.errors import InputError
 from domainvi.io import put_file
@@ -17,8 +17,6 @@ from ._figures import figures
 
 if TYPE_CHECKING:
     import os
-
-    from anndata import AnnData
 
     from domainvi import DomainVI
 
@@ -33,6 +31,7 @@ def report(
     title: str | None = None,
     truth: str | None = None,
     n_genes: int = 10,
+    unknown_alpha: float | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write a report on a model and what it says of some rows: one HTML file, for a colleague.
@@ -46,18 +45,20 @@ def report(
     model
         A trained model.
     adata
-        Rows to report on; the model's own if ``None``. Not changed: rows that are not annotated yet
-        are annotated on a copy.
+        Rows to report on; the model's own if ``None``. Not changed: they are annotated by this
+        model on a copy, whatever they hold already.
     path
         File to write.
     title
         Headline; names the phenotype if ``None``.
     truth
-        Column of ``adata.obs`` with true labels, to compare with. Of the model's own rows, those
-        that taught it are not compared.
+        Column of ``adata.obs`` with true labels, to compare with. Rows whose names are those of
+        rows that taught the model are not compared.
     n_genes
         Genes to show for each class; 0 for none. They need the extra ``interpret``, and are left
         out without it.
+    unknown_alpha
+        As for :meth:`domainvi.DomainVI.annotate`.
     overwrite
         Replace a file that exists.
 
@@ -68,7 +69,8 @@ def report(
     Raises
     ------
     InputError
-        If the file exists, its folder does not, or ``truth`` is no column.
+        If the file exists, its folder does not, ``truth`` is no column, or the model is no
+        :class:`~domainvi.DomainVI`.
     NotTrainedError
         If the model is not trained.
 
@@ -84,18 +86,16 @@ def report(
     ...     dv.tl.report(model, path=f"{folder}/report.html", n_genes=0).name
     'report.html'
     """
-    model._refuse_several("report")
+    _check_model(model)
     target = Path(path)
     _check(target, overwrite)
-    work = model._own_data() if adata is None else adata
-    own = work is model._adata
-    if truth is not None and truth not in work.obs:
-        msg = f"truth={truth!r} is not a column of obs: {', '.join(map(str, work.obs.columns))}."
+    data = model._own_data() if adata is None else adata
+    if truth is not None and truth not in data.obs:
+        msg = f"truth={truth!r} is not a column of obs: {', '.join(map(str, data.obs.columns))}."
         raise InputError(msg)
     key = model.registry_[SETUP_ARGS_KEY]["labels_key"]
-    if not _is_annotated(work, key):
-        work = work.copy()
-        model.annotate(work)
+    own, work = data is model._adata, _working_copy(data)
+    model.annotate(work, unknown_alpha=unknown_alpha)
     facts = gather(model, work, own=own, truth=truth, n_genes=n_genes)
     html = render(facts, figures(model, work, facts), title or f"Label transfer: {key}")
     put_file(target, html.encode("utf-8"))
@@ -114,9 +114,28 @@ def render(facts: Facts, images: dict[str, str], title: str) -> str:
     return environment.get_template(TEMPLATE).render(facts=facts, figures=images, title=title)
 
 
-def _is_annotated(adata: AnnData, key: str) -> bool:
-    named = {keys.prediction(key), keys.confidence(key), keys.unknown(key)}
-    return named <= set(adata.obs) and keys.LATENT in adata.obsm and keys.RESULTS in adata.uns
+def _working_copy(adata: AnnData) -> AnnData:
+    """Share the values, and copy what annotating writes to."""
+    if not isinstance(adata, AnnData):
+        msg = "Reports are of an AnnData; pass one modality, such as mdata['rna']."
+        raise InputError(msg)
+    return AnnData(
+        X=adata.X,
+        obs=adata.obs,
+        var=adata.var,
+        layers=dict(adata.layers),
+        obsm=dict(adata.obsm),
+        uns=dict(adata.uns),
+    )
+
+
+def _check_model(model: DomainVI) -> None:
+    from domainvi import DomainVI
+
+    if not isinstance(model, DomainVI):
+        msg = f"Reports are for DomainVI, and this is a {type(model).__name__}."
+        raise InputError(msg)
+    model._refuse_several("report")
 
 
 def _check(path: Path, overwrite: bool) -> None:
