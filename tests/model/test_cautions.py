@@ -67,9 +67,10 @@ def test_they_are_about_rows_that_did_not_teach(
     monkeypatch.setattr(_annotation, "find_cautions", count)
     model.annotate(adata)
     model.annotate(adata.copy())
+    model.annotate(adata[:100].copy())
     hidden = int((adata.obs["label"] == "Unknown").sum())
     assert 0 < hidden < adata.n_obs
-    assert seen == [hidden, adata.n_obs]
+    assert seen == [hidden, hidden, 100]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -60,6 +61,19 @@ def test_one_panel_where_there_is_one(
     (panel,) = dv.pl.benchmark(table[table["protocol"].isin(protocols)])
     assert len(panel.texts) == n_gaps
     assert panel.get_xlabel() == "macro-F1"
+
+
+def test_narrow_axes_of_ones_own_are_not_squeezed(table: pd.DataFrame) -> None:
+    figure, own = plt.subplots(1, 2, figsize=(6.4, 3), layout="constrained")
+    dv.pl.benchmark(table.astype({"budget": float}), ax=own)  # as read from a file
+    figure.canvas.draw()  # a squeeze to nothing is a warning, and an error here
+    gap, curves = own
+    ends = [axes.get_legend().get_window_extent() for axes in own]
+    assert ends[0].x1 < ends[1].x0
+    assert min(axes.get_window_extent().width for axes in own) > 0.2 * figure.bbox.width
+    assert [tick.get_text() for tick in curves.get_xticklabels()] == ["0", "5"]
+    assert gap.get_xlabel() == "macro-F1"
+    plt.close(figure)
 
 
 def test_numbers_have_scores_of_their_own(table: pd.DataFrame) -> None:

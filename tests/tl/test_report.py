@@ -12,7 +12,8 @@ import pytest
 
 import domainvi as dv
 from domainvi.errors import InputError, NotTrainedError
-from domainvi.tl._report import _facts, _write
+from domainvi.model._cautions import find_cautions
+from domainvi.tl._report import _write
 from domainvi.tl._report._comparison import Comparison, compare
 
 if TYPE_CHECKING:
@@ -259,4 +260,4 @@ def _rows(**columns: np.ndarray) -> object:
 
 
 def _cautions(model: dv.DomainVI, rows: object) -> list[str]:
-    return _facts.find_cautions(model, rows, {})
+    return list(find_cautions(model, rows, {}))

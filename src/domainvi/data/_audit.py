@@ -65,6 +65,14 @@ class Audit:
         Whether predicted classes stand in for missing labels.
     probe
         What a fresh probe finds of the domain in the features; None without features.
+
+    Examples
+    --------
+    >>> import domainvi as dv
+    >>> adata = dv.data.cohorts()
+    >>> audit = dv.tl.audit_confounding(adata, batch_key="cohort", labels_key="cancer_type")
+    >>> audit.domains, round(audit.cramers_v, 2)
+    (('agilent', 'rnaseq'), 0.21)
     """
 
     verdict: Verdict

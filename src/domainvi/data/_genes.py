@@ -30,6 +30,13 @@ class GeneAlignment:
         Number of columns of the other matrix.
     missing_examples
         The first few reference genes that the other matrix lacks.
+
+    Examples
+    --------
+    >>> from domainvi.data import align_genes
+    >>> found = align_genes(["MYC", "TP53", "EGFR"], ["TP53", "MYC", "KRAS"])
+    >>> found.source.tolist(), found.n_missing, found.n_extra
+    ([1, 0, -1], 1, 1)
     """
 
     source: NDArray[np.int64]

@@ -38,6 +38,13 @@ class MatrixSummary:
         Number of finite values that are not whole.
     maximum
         Largest finite value, 0 if there is none above it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from domainvi.data import describe_matrix
+    >>> describe_matrix(np.array([[0, 3], [2, 0]])).kind
+    'counts'
     """
 
     n_nonzero: int = 0
@@ -131,6 +138,13 @@ def describe_matrix(matrix: Any) -> MatrixSummary:
     ------
     InputError
         If the values are not numbers, or entries are masked.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from domainvi.data import describe_matrix
+    >>> describe_matrix(np.array([[0.5, 3.0], [-2.0, 0.0]])).kind
+    'real'
     """
     _check_numeric(matrix)
     return sum((_describe_values(values) for values in _value_chunks(matrix)), MatrixSummary())

@@ -76,6 +76,13 @@ def check_likelihood(summary: MatrixSummary, likelihood: str) -> Likelihood:
     -----
     UserWarning
         If a normal likelihood meets values too large to be logarithms.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from domainvi.data import check_likelihood, describe_matrix
+    >>> check_likelihood(describe_matrix(np.array([[0, 3], [2, 0]])), "auto")
+    'nb'
     """
     if likelihood not in LIKELIHOODS:
         msg = f"likelihood={likelihood!r} is unknown; expected one of {', '.join(LIKELIHOODS)}."

@@ -35,7 +35,18 @@ def write_new(path: Path, data: bytes) -> None:
 
 
 def put_file(path: Path, data: bytes) -> None:
-    """Create or replace a file in one step: readers see the old bytes or the new ones."""
+    """Create or replace a file in one step: readers see the old bytes or the new ones.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from domainvi.io import put_file
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     put_file(Path(folder) / "notes.txt", b"whole or not at all")
+    ...     (Path(folder) / "notes.txt").read_text()
+    'whole or not at all'
+    """
     temporary = path.with_name(f".domainvi-{token()}.tmp")
     try:
         write_new(temporary, data)

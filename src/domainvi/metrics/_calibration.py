@@ -24,6 +24,13 @@ class ReliabilityCurve:
         Share of right predictions, shape (bins,).
     count
         Rows, shape (bins,).
+
+    Examples
+    --------
+    >>> from domainvi.metrics import reliability_curve
+    >>> curve = reliability_curve([0, 1], [[0.9, 0.1], [0.7, 0.3]], n_bins=2)
+    >>> curve.accuracy.tolist(), curve.count.tolist()
+    ([0.0, 1.0], [1, 1])
     """
 
     confidence: FloatArray

@@ -47,6 +47,16 @@ class FactorProbe:
         Confidence interval of the score, 95 %, from the bootstrap over rows.
     n_rows
         Rows probed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from domainvi.metrics import factor_probe
+    >>> rng = np.random.default_rng(0)
+    >>> sex = np.repeat([0, 1], 50)
+    >>> found = factor_probe(rng.normal(size=(100, 2)) + 9 * sex[:, None], sex, n_permutations=5)
+    >>> found.score, found.n_rows
+    (1.0, 100)
     """
 
     score: float
@@ -172,6 +182,14 @@ def joint_probe(
     -------
     FactorProbe
         0.5 when the subspaces are independent within strata.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from domainvi.metrics import joint_probe
+    >>> z = np.random.default_rng(0).normal(size=(100, 2))
+    >>> joint_probe([z, z], n_permutations=0).score > 0.8  # one subspace is a copy of the other
+    True
     """
     n = len(blocks[0])
     s = np.zeros(n, dtype=np.int64) if strata is None else np.asarray(strata)

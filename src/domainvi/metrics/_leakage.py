@@ -38,6 +38,16 @@ class DomainProbe:
         Mean over the same classes of the proxy A-distance within a class.
     per_class
         Balanced accuracy of each probed class, by its code.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from domainvi.metrics import domain_probe
+    >>> rng = np.random.default_rng(0)
+    >>> domain = np.repeat([0, 1], 100)
+    >>> found = domain_probe(rng.normal(size=(200, 3)) + 9 * domain[:, None], domain)
+    >>> found.balanced_accuracy, found.chance
+    (1.0, 0.5)
     """
 
     balanced_accuracy: float

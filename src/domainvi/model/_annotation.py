@@ -86,6 +86,19 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
         -----
         UserWarning
             If rows hold nothing but zeros; ``uns["domainvi"]["rows_without_values"]`` counts them.
+
+        Examples
+        --------
+        >>> import domainvi as dv
+        >>> adata = dv.data.synthetic_cohorts(n_obs=200, n_genes=60, seed=1)
+        >>> dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
+        >>> model = dv.DomainVI(adata)
+        >>> model.train(max_epochs=1, enable_progress_bar=False)
+        >>> model.annotate(adata)
+        >>> sorted(adata.obsm)
+        ['X_domainvi', 'label_prob']
+        >>> {"label_pred", "label_conf", "label_unknown"} <= set(adata.obs)
+        True
         """
         self._check_trained()
         check_alpha(unknown_alpha)
@@ -116,7 +129,7 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
                 stacklevel=2,
             )
         rows = pd.DataFrame({"confidence": columns[_keys.confidence(key)], "unknown": known})
-        summary["cautions"] = find_cautions(self, rows[self._to_judge(work, target)], summary)
+        summary["cautions"] = find_cautions(self, rows[self._to_judge(work)], summary)
         if len(summary["cautions"]):
             logger.warning(
                 "%d cautions on these predictions: see uns[%r]['cautions'].",
@@ -131,10 +144,13 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
             target.obsm[name] = at_rows(inside, array)
         target.uns.update({_keys.RESULTS: summary, **colors})
 
-    def _to_judge(self, work: PreparedAnnData, target: AnnData | MuData) -> NDArray[np.bool_]:
+    def _to_judge(self, work: PreparedAnnData) -> NDArray[np.bool_]:
         """Rows that cautions are about: of the model's own data those that did not teach it."""
         every = np.ones(work.n_obs, dtype=bool)
-        untold = self._labels(work) < 0 if target is self._adata else every
+        own = None if self._adata is None else self._require_manager().adata
+        if own is None or not own.obs_names.equals(work.obs_names):
+            return every
+        untold = self._labels(own) < 0
         return untold if untold.any() else every
 
     def _unknown_p_values(self, work: PreparedAnnData, out: RowOutputs) -> np.ndarray:

@@ -156,6 +156,16 @@ class DecodingMixin(InferenceMixin):
         ------
         NotTrainedError
             Before :meth:`train`.
+
+        Examples
+        --------
+        >>> import domainvi as dv
+        >>> adata = dv.data.synthetic_cohorts(n_obs=200, n_genes=60, seed=1)
+        >>> dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
+        >>> model = dv.DomainVI(adata)
+        >>> model.train(max_epochs=1, enable_progress_bar=False)
+        >>> model.posterior_predictive_sample(n_samples=2).shape
+        (200, 60, 2)
         """
         self._check_trained()
         work = self._validate_anndata(adata)

@@ -59,6 +59,18 @@ class DecompositionMixin(SubspaceMixin):
         ------
         NotTrainedError
             Before :meth:`train`.
+
+        Examples
+        --------
+        >>> import domainvi as dv
+        >>> adata = dv.data.synthetic_factors(n_obs=300, n_genes=60, seed=1)
+        >>> groups = {"biological": ["tissue"], "technical": ["platform"]}
+        >>> dv.DisentangledVI.setup_anndata(adata, factor_groups=groups)
+        >>> model = dv.DisentangledVI(adata)
+        >>> model.train(max_epochs=1, enable_progress_bar=False)
+        >>> shares = model.get_variance_shares()
+        >>> shares.shape[0], "technical" in shares
+        (60, True)
         """
         work = self._decodable(adata)
         sums = {s: np.zeros((2, len(self.genes))) for s in self.subspaces}
@@ -112,6 +124,17 @@ class DecompositionMixin(SubspaceMixin):
             Before :meth:`train`.
         InputError
             If there is no such group or level.
+
+        Examples
+        --------
+        >>> import domainvi as dv
+        >>> adata = dv.data.synthetic_factors(n_obs=300, n_genes=60, seed=1)
+        >>> groups = {"biological": ["tissue"], "technical": ["platform"]}
+        >>> dv.DisentangledVI.setup_anndata(adata, factor_groups=groups)
+        >>> model = dv.DisentangledVI(adata)
+        >>> model.train(max_epochs=1, enable_progress_bar=False)
+        >>> model.get_normalized_expression(technical="reference").shape
+        (300, 60)
         """
         fixed = {group: self._metadata_at(group, level) for group, level in levels.items()}
         work = self._decodable(adata)
@@ -157,6 +180,18 @@ class DecompositionMixin(SubspaceMixin):
             Before :meth:`train`.
         InputError
             If there is no such subspace, or not one partner for each row.
+
+        Examples
+        --------
+        >>> import domainvi as dv
+        >>> adata = dv.data.synthetic_factors(n_obs=300, n_genes=60, seed=1)
+        >>> groups = {"biological": ["tissue"], "technical": ["platform"]}
+        >>> dv.DisentangledVI.setup_anndata(adata, factor_groups=groups)
+        >>> model = dv.DisentangledVI(adata)
+        >>> model.train(max_epochs=1, enable_progress_bar=False)
+        >>> import numpy as np
+        >>> model.get_swapped_expression(np.arange(300)[::-1], group="technical").shape
+        (300, 60)
         """
         self._columns_of(group)
         work = self._decodable(adata)

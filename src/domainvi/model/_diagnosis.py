@@ -45,6 +45,17 @@ class DiagnosisMixin(InferenceMixin):
         ------
         NotTrainedError
             Before :meth:`train`.
+
+        Examples
+        --------
+        >>> import domainvi as dv
+        >>> adata = dv.data.synthetic_cohorts(n_obs=200, n_genes=60, seed=1)
+        >>> dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
+        >>> model = dv.DomainVI(adata)
+        >>> model.train(max_epochs=1, enable_progress_bar=False)
+        >>> found = model.diagnose()
+        >>> found.index[-1], {"probe_latent", "chance"} <= set(found)
+        ('mean', True)
         """
         work = self._validate_anndata()
         out = self._outputs(work, None, None, with_reference=True)

@@ -37,6 +37,18 @@ class DisentangledAnnotationMixin(DisentangledPersistenceMixin):
         ------
         NotTrainedError
             Before :meth:`train`.
+
+        Examples
+        --------
+        >>> import domainvi as dv
+        >>> adata = dv.data.synthetic_factors(n_obs=300, n_genes=60, seed=1)
+        >>> groups = {"biological": ["tissue"], "technical": ["platform"]}
+        >>> dv.DisentangledVI.setup_anndata(adata, factor_groups=groups)
+        >>> model = dv.DisentangledVI(adata)
+        >>> model.train(max_epochs=1, enable_progress_bar=False)
+        >>> model.annotate(adata)
+        >>> "tissue_pred" in adata.obs
+        True
         """
         self._check_trained()
         work = self._validate_anndata(adata)

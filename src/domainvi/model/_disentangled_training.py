@@ -91,6 +91,17 @@ class DisentangledTrainingMixin(SubspaceMixin, RunMixin):
         KeyboardInterrupt
             After Ctrl-C, which ends training after the current step; the model has the weights of
             its best epoch and can be used.
+
+        Examples
+        --------
+        >>> import domainvi as dv
+        >>> adata = dv.data.synthetic_factors(n_obs=300, n_genes=60, seed=1)
+        >>> groups = {"biological": ["tissue"], "technical": ["platform"]}
+        >>> dv.DisentangledVI.setup_anndata(adata, factor_groups=groups)
+        >>> model = dv.DisentangledVI(adata)
+        >>> model.train(max_epochs=1, enable_progress_bar=False)
+        >>> model.is_trained
+        True
         """
         plan_arguments = {**(plan_kwargs or {})}
         check_training_arguments(

@@ -212,6 +212,14 @@ class DomainVI(
         ------
         InputError
             If something cannot be used; the message says what, and how to mend it.
+
+        Examples
+        --------
+        >>> import domainvi as dv
+        >>> adata = dv.data.synthetic_cohorts(n_obs=200, n_genes=60, seed=1)
+        >>> dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
+        >>> dv.DomainVI(adata).domains
+        ['domain_0', 'domain_1']
         """
         target_keys = [target_keys] if isinstance(target_keys, str) else list(target_keys or [])
         batch_keys: list[Any] = (

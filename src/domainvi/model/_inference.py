@@ -219,6 +219,16 @@ class InferenceMixin(RowsMixin):
             Before :meth:`train`.
         GeneMatchError
             If too few genes match.
+
+        Examples
+        --------
+        >>> import domainvi as dv
+        >>> adata = dv.data.synthetic_cohorts(n_obs=200, n_genes=60, seed=1)
+        >>> dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
+        >>> model = dv.DomainVI(adata)
+        >>> model.train(max_epochs=1, enable_progress_bar=False)
+        >>> model.get_latent_representation().shape
+        (200, 32)
         """
         out = self._outputs(adata, indices, batch_size)
         if return_dist:

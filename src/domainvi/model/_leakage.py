@@ -70,6 +70,18 @@ class LeakageMixin(SubspaceMixin):
         ------
         NotTrainedError
             Before :meth:`train`.
+
+        Examples
+        --------
+        >>> import domainvi as dv
+        >>> adata = dv.data.synthetic_factors(n_obs=120, n_genes=30, seed=1)
+        >>> groups = {"biological": ["tissue"], "technical": ["platform"]}
+        >>> dv.DisentangledVI.setup_anndata(adata, factor_groups=groups)
+        >>> model = dv.DisentangledVI(adata)
+        >>> model.train(max_epochs=1, enable_progress_bar=False)
+        >>> table = model.get_leakage(adata, n_permutations=0)
+        >>> {"subspace", "factor", "own", "score", "chance"} <= set(table)
+        True
         """
         work = self._validate_anndata(adata)
         values = self._values(work)

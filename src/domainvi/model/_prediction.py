@@ -77,6 +77,18 @@ class PredictionMixin(TargetPredictionMixin):
             If ``target`` is not a target of the model.
         GeneMatchError
             If too few genes match.
+
+        Examples
+        --------
+        >>> import domainvi as dv
+        >>> adata = dv.data.synthetic_cohorts(n_obs=200, n_genes=60, seed=1)
+        >>> dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
+        >>> model = dv.DomainVI(adata)
+        >>> model.train(max_epochs=1, enable_progress_bar=False)
+        >>> len(model.predict())
+        200
+        >>> model.predict(soft=True).shape == (200, len(model.classes))
+        True
         """
         work = self._validate_anndata(adata)
         rows = self._row_numbers(work, indices)

@@ -234,6 +234,16 @@ class PretrainingMixin(TrainingMixin):
         ------
         InputError
             If there was no pretraining.
+
+        Examples
+        --------
+        >>> import domainvi as dv
+        >>> adata = dv.data.synthetic_cohorts(n_obs=200, n_genes=60, seed=1)
+        >>> dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
+        >>> model = dv.DomainVI(adata)
+        >>> model.pretrain(max_epochs=1, enable_progress_bar=False)
+        >>> len(model.get_pretrained_representation())
+        200
         """
         if not self.pretraining_ or not self.is_scaled_:
             msg = "The model is not pretrained. Call pretrain first."

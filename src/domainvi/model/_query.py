@@ -62,6 +62,20 @@ class QueryMixin(InferenceMixin, PersistenceMixin):
             first ``batch_key``, or cannot be used otherwise.
         NotTrainedError
             If the reference is not trained.
+
+        Examples
+        --------
+        >>> import domainvi as dv
+        >>> adata = dv.data.synthetic_cohorts(n_obs=200, n_genes=60, seed=1)
+        >>> dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
+        >>> model = dv.DomainVI(adata)
+        >>> model.train(max_epochs=1, enable_progress_bar=False)
+        >>> query = adata[:60].copy()
+        >>> query.obs["domain"] = "hospital"
+        >>> mapped = dv.DomainVI.load_query_data(query, model)
+        >>> mapped.train(max_epochs=1, enable_progress_bar=False)
+        >>> len(mapped.predict())
+        60
         """
         if isinstance(reference_model, cls):
             reference = reference_model
@@ -161,6 +175,18 @@ class QueryMixin(InferenceMixin, PersistenceMixin):
         -------
         A new object with the genes of the model in its order, ``obs`` copied and missing genes
         filled with zeros; ``var["in_query"]`` says which genes the query has.
+
+        Examples
+        --------
+        >>> import domainvi as dv
+        >>> adata = dv.data.synthetic_cohorts(n_obs=200, n_genes=60, seed=1)
+        >>> dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
+        >>> model = dv.DomainVI(adata)
+        >>> model.train(max_epochs=1, enable_progress_bar=False)
+        >>> query = adata[:50, 5:].copy()  # five genes are missing
+        >>> ready = dv.DomainVI.prepare_query_anndata(query, model)
+        >>> ready.shape
+        (50, 60)
         """
         from ._domainvi import DomainVI
 

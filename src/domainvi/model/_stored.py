@@ -59,6 +59,20 @@ class StoredMixin(RowsMixin):
         ------
         ModelFileError
             If the directory exists already, or cannot be written.
+
+        Examples
+        --------
+        >>> import domainvi as dv
+        >>> adata = dv.data.synthetic_cohorts(n_obs=200, n_genes=60, seed=1)
+        >>> dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
+        >>> model = dv.DomainVI(adata)
+        >>> model.train(max_epochs=1, enable_progress_bar=False)
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/model")
+        ...     loaded = dv.DomainVI.load(f"{folder}/model")
+        >>> bool((loaded.predict(adata) == model.predict()).all())
+        True
         """
         if not is_main_process():
             return
@@ -112,6 +126,20 @@ class StoredMixin(RowsMixin):
             If too few genes of ``adata`` match.
         InputError
             If ``adata`` has values on another scale, or levels that the model does not know.
+
+        Examples
+        --------
+        >>> import domainvi as dv
+        >>> adata = dv.data.synthetic_cohorts(n_obs=200, n_genes=60, seed=1)
+        >>> dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
+        >>> model = dv.DomainVI(adata)
+        >>> model.train(max_epochs=1, enable_progress_bar=False)
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/model")
+        ...     loaded = dv.DomainVI.load(f"{folder}/model")
+        >>> loaded.classes == model.classes
+        True
         """
         tensors, metadata = read_model(dir_path)
         if metadata.get("model") != cls.__name__:

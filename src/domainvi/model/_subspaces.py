@@ -193,6 +193,17 @@ class SubspaceMixin(RowsMixin):
             If there is no such subspace.
         GeneMatchError
             If too few genes match.
+
+        Examples
+        --------
+        >>> import domainvi as dv
+        >>> adata = dv.data.synthetic_factors(n_obs=300, n_genes=60, seed=1)
+        >>> groups = {"biological": ["tissue"], "technical": ["platform"]}
+        >>> dv.DisentangledVI.setup_anndata(adata, factor_groups=groups)
+        >>> model = dv.DisentangledVI(adata)
+        >>> model.train(max_epochs=1, enable_progress_bar=False)
+        >>> model.get_latent_representation(group="biological").shape
+        (300, 16)
         """
         columns = self._columns_of(group)
         out = self._encode(adata, indices, batch_size)
@@ -242,6 +253,17 @@ class SubspaceMixin(RowsMixin):
             Before :meth:`train`.
         InputError
             If there is no such factor.
+
+        Examples
+        --------
+        >>> import domainvi as dv
+        >>> adata = dv.data.synthetic_factors(n_obs=300, n_genes=60, seed=1)
+        >>> groups = {"biological": ["tissue"], "technical": ["platform"]}
+        >>> dv.DisentangledVI.setup_anndata(adata, factor_groups=groups)
+        >>> model = dv.DisentangledVI(adata)
+        >>> model.train(max_epochs=1, enable_progress_bar=False)
+        >>> len(model.predict(factor="tissue"))
+        300
         """
         k, described = self._factor(factor)
         work = self._validate_anndata(adata)

@@ -52,6 +52,18 @@ class SwapMixin(DecompositionMixin):
             Before :meth:`train`.
         InputError
             If a factor is not known or a number, or both are of one group.
+
+        Examples
+        --------
+        >>> import domainvi as dv
+        >>> adata = dv.data.synthetic_factors(n_obs=300, n_genes=60, seed=1)
+        >>> groups = {"biological": ["tissue"], "technical": ["platform"]}
+        >>> dv.DisentangledVI.setup_anndata(adata, factor_groups=groups)
+        >>> model = dv.DisentangledVI(adata)
+        >>> model.train(max_epochs=1, enable_progress_bar=False)
+        >>> scores = model.swap_test(keep="tissue", flip="platform")
+        >>> len(scores) > 0
+        True
         """
         (k, kept), (f, flipped) = self._factor(keep), self._factor(flip)
         if kept.group == flipped.group or kept.is_numeric or flipped.is_numeric:

@@ -122,6 +122,16 @@ class TrainingMixin(RunMixin, TargetTrainingMixin):
         epoch, the one with the lowest loss of held-out rows, is judged with them and can be used.
         When no epoch was finished, an interrupted model keeps the weights that it had reached, and
         otherwise it is as it was before.
+
+        Examples
+        --------
+        >>> import domainvi as dv
+        >>> adata = dv.data.synthetic_cohorts(n_obs=200, n_genes=60, seed=1)
+        >>> dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
+        >>> model = dv.DomainVI(adata)
+        >>> model.train(max_epochs=1, enable_progress_bar=False)
+        >>> model.is_trained
+        True
         """
         check_training_arguments(
             DomainTrainingPlan, max_epochs, train_size, batch_size, plan_kwargs or {}

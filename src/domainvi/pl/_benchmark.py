@@ -175,7 +175,7 @@ def _draw_curves(axes: Axes, table: pd.DataFrame, score: str) -> None:
         )
     for name in means.index.intersection(list(_FLOOR)):
         axes.plot(place, means.loc[name], color=GREY, ls=":", label=f"{name} of the labels")
-    axes.set_xticks(place, [str(budget) for budget in means.columns])
+    axes.set_xticks(place, [f"{budget:g}" for budget in means.columns])
     axes.set(xlabel="labels shown of each class", ylabel=_words(score))
     axes.grid(axis="y", lw=0.5, alpha=0.5)
     legend_above(axes, ncols=2, columnspacing=1.0)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _DPI = 150
+# Inches under which two columns of a legend would reach into the next axes.
+_NARROW = 3.5
 
 
 def canvas(ax: Axes | Sequence[Axes] | None, figsize: tuple[float, float]) -> Any:
@@ -87,6 +89,9 @@ def legend_beside(axes: Axes, **arguments: Any) -> None:
 
 
 def legend_above(axes: Axes, **arguments: Any) -> None:
-    """Put the legend over the axes, where it covers nothing."""
+    """Put the legend over the axes, where it covers nothing; in one column over narrow ones."""
     where: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1)}
+    figure: Figure = axes.get_figure(root=True)  # type: ignore[assignment]
+    if axes.get_window_extent().width / figure.dpi < _NARROW:
+        arguments["ncols"] = 1
     axes.legend(**where, frameon=False, fontsize="small", **arguments)

@@ -21,6 +21,14 @@ class GuardDecision:
         Figures of both sets of predictions and their differences (adapted minus reference).
     reason
         A plain sentence.
+
+    Examples
+    --------
+    >>> from domainvi.trust import guard_decision
+    >>> good = [[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.1, 0.9]]
+    >>> found = guard_decision([[0.9, 0.1]] * 4, good, [[0.0], [0.1], [1.0], [1.1]])
+    >>> found.keep_adapted  # all rows were drawn into one class
+    False
     """
 
     keep_adapted: bool

@@ -36,6 +36,15 @@ class PriorEstimate:
         Condition number of the confusion matrix; NaN when none was given.
     standard_error
         Largest bootstrap standard error of a class share; NaN without bootstrap.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from domainvi.trust import estimate_prior
+    >>> probs = np.repeat([[0.9, 0.1], [0.2, 0.8]], [90, 10], axis=0)
+    >>> estimate = estimate_prior(probs, [0.5, 0.5])
+    >>> estimate.prior.argmax().item()
+    0
     """
 
     prior: FloatArray

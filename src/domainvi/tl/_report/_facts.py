@@ -14,7 +14,7 @@ import pandas as pd
 
 from domainvi import _keys as keys
 from domainvi._compat import SETUP_ARGS_KEY
-from domainvi.model._cautions import UNSURE, annotated_rows, find_cautions
+from domainvi.model._cautions import UNSURE, annotated_rows
 from domainvi.trust import Flagged
 
 from ._comparison import compare
@@ -90,7 +90,7 @@ def gather(model: DomainVI, adata: AnnData, *, own: bool, truth: str | None, n_g
     batch = setup["batch_key"] if isinstance(setup["batch_key"], str) else setup["batch_key"][0]
     summary = adata.uns[keys.RESULTS]
     rows = _rows(adata, key, batch)
-    cautions = find_cautions(model, rows, summary).tolist()
+    cautions = list(summary["cautions"])
     refused = model.audit_.get("verdict") == "refused"
     now = datetime.datetime.now(datetime.UTC)
     return Facts(
