@@ -21,7 +21,7 @@ MEASURES = {
     "inference": measures.inference,
     "scaling": measures.scaling,
     "loading": loading.loading,
-    "memory": partial(memory.peaks, "scanvi", 50_000),
+    "memory": partial(memory.peaks, "scanvi", 50_000, 1),
     "h5ad": partial(memory.peaks, "h5ad", 1_000_000, 1),
     "zarr": partial(memory.peaks, "zarr", 1_000_000, 1),
     "accuracy": accuracy.times,

@@ -108,7 +108,7 @@ def inference(n_obs: int = 100_000, n_genes: int = 2_000, rounds: int = 5) -> It
 
 
 def scaling(
-    sizes: tuple[int, ...] = (10_000, 30_000, 100_000, 300_000, 1_000_000), rounds: int = 2
+    sizes: tuple[int, ...] = (10_000, 30_000, 100_000, 300_000, 1_000_000), rounds: int = 1
 ) -> Iterator[Row]:
     """Seconds of one epoch, the latents and the predictions by the number of rows."""
     for n_obs in sizes:
