@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from math import nan
 from typing import TYPE_CHECKING
 
 from benchmarks.disentangling.datasets import DATASETS
-from benchmarks.disentangling.methods import METHODS
+from benchmarks.disentangling.methods import ABLATIONS, METHODS, SETTINGS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +39,9 @@ def write_summary(table: pd.DataFrame, path: Path) -> None:
         "permutations, within tumour state for GTEx against TCGA, where state and platform are "
         "associated. Methods with one latent space are probed on all of it. Transfer: the labels "
         "of one domain at a time are hidden from model and classifier, mean over the domains left "
-        "out so far (number in brackets).",
+        "out so far (number in brackets). Leakage against `none`: what is above chance of the "
+        "domain in the biological subspace, and of the target in the technical one, over the same "
+        "of `none`. The last two rows split what adversaries and what the projection do.",
     ]
     for dataset in DATASETS:
         own = table[table["dataset"] == dataset.name]
@@ -51,9 +54,10 @@ def write_summary(table: pd.DataFrame, path: Path) -> None:
 
 def _rows(own: pd.DataFrame, methods: list[str]) -> list[str]:
     lines = [
-        f"| method | {' | '.join(COLUMNS.values())} |",
-        "|---" * (len(COLUMNS) + 1) + "|",
+        f"| method | {' | '.join(COLUMNS.values())} | leakage against `none` |",
+        "|---" * (len(COLUMNS) + 2) + "|",
     ]
+    without = _leaks(own[own["method"] == "none"])
     for method in methods:
         rows = own[own["method"] == method]
         cells = []
@@ -62,5 +66,15 @@ def _rows(own: pd.DataFrame, methods: list[str]) -> list[str]:
             cell = f"{values.mean():.3f}" if len(values) else ""
             many = figure.startswith("transfer") and len(values)
             cells.append(f"{cell} ({len(values)})" if many else cell)
+        split = method in SETTINGS or method in ABLATIONS
+        shares = [max(a, 0) / b for a, b in zip(_leaks(rows), without, strict=True)]
+        cells.append(", ".join(f"{share:.0%}" for share in shares) if split else "")
         lines.append(f"| {method} | {' | '.join(cells)} |")
     return lines
+
+
+def _leaks(rows: pd.DataFrame) -> list[float]:
+    """Find what is above chance of the domain in the biological subspace, and the other way."""
+    figure = rows.groupby("figure")["value"].mean()
+    names = ("biological_domain", "technical_target")
+    return [figure.get(name, nan) - figure.get(f"{name}_chance", nan) for name in names]

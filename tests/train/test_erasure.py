@@ -52,12 +52,22 @@ def test_own_factors_that_are_correlated_by_chance_are_not_taken_for_leakage(row
     # Foreign rows agree with the own factor more often than not, and leave no trace of their own.
     foreign = np.where(np.random.default_rng(1).random(600) < 0.6, own, 1 - own)
     given = np.eye(2)[own]
-    matrix, _ = erasure_map(z, [Concept(foreign, 2)], given)
+    matrix, _ = erasure_map(z, [Concept(foreign, 2)], [Concept(own, 2)])
     np.testing.assert_allclose(matrix, np.eye(5), atol=1e-9)
     plain, _ = erasure_map(z, [Concept(foreign, 2)])
     assert correlation(z @ matrix, own) > correlation(z @ plain, own) + 0.05
     # A trace is found beside it.
     z = z + 0.5 * foreign[:, None]
-    matrix, _ = erasure_map(z, [Concept(foreign, 2)], given)
+    matrix, _ = erasure_map(z, [Concept(foreign, 2)], [Concept(own, 2)])
     residual = z @ matrix - given @ np.linalg.lstsq(given, z @ matrix, rcond=None)[0]
     assert correlation(residual, foreign) < 1e-6
+
+
+def test_a_factor_that_is_missing_where_the_foreign_one_shifts_rows_explains_nothing(rows):
+    z, code, own = rows
+    foreign = np.arange(600) % 2
+    z = z + 2.0 * foreign[:, None]
+    hidden = np.where(foreign == 1, -1, own)
+    matrix, _ = erasure_map(z, [Concept(foreign, 2)], [Concept(hidden, 2)])
+    assert correlation(z, foreign) > 0.3
+    assert correlation(z @ matrix, foreign) < 0.1

@@ -170,18 +170,20 @@ class DisentangledTrainingMixin(SubspaceMixin, RunMixin):
     @torch.inference_mode()
     def _fit_erasure(self, work: PreparedAnnData) -> None:
         """Project out of each subspace what is left of the factors of other groups."""
-        values, (mean, metadata) = self._values(work), self._with_metadata(work)
+        values, mean = self._values(work), self._encode(work).mean
         codes = [f.codes(values[:, k]) for k, f in enumerate(self.factors)]
-        foreign, blocks = self.module.alignment.foreign(), self.module.alignment.blocks
+        blocks = self.module.alignment.blocks
         for name in self.subspaces:
             at = self._columns_of(name)
-            own = {k: blocks.condition(name, k) for n, k in foreign if n == name}
-            concepts = [
-                Concept(codes[k], self.factors[k].n_levels, None if s is None else codes[s])
-                for k, s in own.items()
-            ]
-            given = metadata[name].numpy() if name in metadata else None
-            matrix, centre = erasure_map(mean[:, at].numpy(), concepts, given)
+            own, foreign = [], []
+            for k, factor in enumerate(self.factors):
+                if factor.group == name:
+                    own.append(Concept(codes[k], factor.n_levels))
+                    continue
+                shared = blocks.condition(name, k)
+                stratum = None if shared is None else codes[shared]
+                foreign.append(Concept(codes[k], factor.n_levels, stratum))
+            matrix, centre = erasure_map(mean[:, at], foreign, own)
             self.module.erasure[at, at] = torch.from_numpy(matrix).float()
             self.module.erasure_centre[at] = torch.from_numpy(centre).float()
 
@@ -191,20 +193,16 @@ class DisentangledTrainingMixin(SubspaceMixin, RunMixin):
 
         This is what maximises the ELBO given encoder and heads.
         """
-        mean, metadata = self._with_metadata(work)
-        blocks = self.module.split(mean)
+        out = self._encode(work)
+        values = torch.from_numpy(self._values(work))
+        scores = [torch.from_numpy(s) for s in out.scores]
+        metadata = self.module.metadata(values, scores)
+        blocks = self.module.split(torch.from_numpy(out.mean))
         for name in self.groups:
             fit = torch.linalg.lstsq(metadata[name], blocks[name], driver="gelsd").solution
             self.module.get_parameter(f"priors.{name}.weight").copy_(fit.T)
         means = torch.cat([metadata[name].mean(dim=0) for name in self.groups])
         self.module.factor_mean.copy_(means)
-
-    def _with_metadata(self, work: PreparedAnnData) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Posterior means, and the metadata of each group, expected where they are missing."""
-        out = self._encode(work)
-        scores = [torch.from_numpy(s) for s in out.scores]
-        metadata = self.module.metadata(torch.from_numpy(self._values(work)), scores)
-        return torch.from_numpy(out.mean), metadata
 
     def _fit_errors(
         self, work: PreparedAnnData, train_idx: NDArray[np.int64], val_idx: NDArray[np.int64]

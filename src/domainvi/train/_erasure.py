@@ -35,7 +35,7 @@ class Concept(NamedTuple):
 def erasure_map(
     z: NDArray[np.floating],
     concepts: Sequence[Concept],
-    given: NDArray[np.floating] | None = None,
+    own: Sequence[Concept] = (),
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     r"""Affine map of a subspace after which no linear probe finds more than chance of the factors.
 
@@ -43,19 +43,20 @@ def erasure_map(
     what it left. With the covariance :math:`\Sigma` of the latents and, for each factor :math:`k`,
     the left singular vectors :math:`U_k` of the covariance of the whitened latents
     :math:`\Sigma^{-1/2} z` with its levels (each scaled by :math:`p_l^{-1/2}`), both after a
-    regression on what is ``given``,
+    regression on the levels of the subspace's own factors,
 
     .. math:: z \leftarrow \bar z + (I - \Sigma^{1/2} Q Q^\top \Sigma^{-1/2}) (z - \bar z)
 
     where :math:`Q` is a basis of those singular vectors of all factors whose singular value is
     above :math:`\sqrt{\max(r, L_k - 1) / n_k}`, what chance alone would make of it, with :math:`r`
-    the variance that the regression leaves. With all of them and nothing given this is LEACE
+    the variance that the regression leaves. With all of them and no own factors this is LEACE
     (Belrose et al., NeurIPS 2023), the least change after which the covariances are zero. It needs
     no metadata of the rows that it is applied to.
 
     In any finite sample a subspace's own factors are correlated with foreign ones. Without the
     regression that correlation, times the large signal of the own factors, passes for leakage:
-    what is projected out then misses part of the leakage and takes part of the signal.
+    what is projected out then misses part of the leakage and takes part of the signal. Where an own
+    factor is missing it explains nothing.
 
     Parameters
     ----------
@@ -63,8 +64,8 @@ def erasure_map(
         Latents of the subspace, shape ``(n_rows, n_units)``.
     concepts
         Factors of other groups.
-    given
-        Metadata of the subspace's own factors, ``(n_rows, n_columns)``; none if ``None``.
+    own
+        Factors of the subspace itself.
 
     Returns
     -------
@@ -77,14 +78,14 @@ def erasure_map(
     values, vectors = np.linalg.eigh(covariance)
     root = np.sqrt(np.maximum(values, RIDGE * values.max() + 1e-12))
     whiten, colour = vectors / root, vectors * root
-    own = np.zeros((len(z), 0)) if given is None else given.astype(np.float64)
+    given = np.hstack([np.zeros((len(z), 0)), *(_known_levels(factor) for factor in own)])
     found = [np.zeros((z.shape[1], 0))]
     for concept in concepts:
         rows, levels = _levels(concept)
         if not len(rows):
             continue
         stratum = None if concept.stratum is None else concept.stratum[rows]
-        known = _centre(own[rows], stratum)
+        known = _centre(given[rows], stratum)
         rest = _residual(_centre(z[rows] @ whiten, stratum), known)
         u, c, _ = np.linalg.svd(rest.T @ _residual(_centre(levels, stratum), known) / len(rows))
         variance = np.square(rest).sum() / len(rows)
@@ -105,6 +106,14 @@ def _levels(concept: Concept) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     levels = np.eye(concept.n_levels)[concept.code[rows]]
     share = levels.mean(axis=0) if len(rows) else np.ones(concept.n_levels)
     return rows, levels / np.sqrt(np.maximum(share, 1e-12))
+
+
+def _known_levels(factor: Concept) -> NDArray[np.float64]:
+    """Levels of all rows as one-hot rows, the mean of these where they are missing."""
+    levels = np.eye(factor.n_levels)[factor.code]
+    known = factor.code >= 0
+    levels[~known] = levels[known].mean(axis=0) if known.any() else 0.0
+    return levels
 
 
 def _centre(x: NDArray[np.float64], stratum: NDArray[np.int64] | None) -> NDArray[np.float64]:
