@@ -22,7 +22,8 @@ from domainvi.metrics._calibration import (
     reliability_curve,
     risk_coverage_curve,
 )
-from domainvi.metrics._factor_probe import FactorProbe, factor_probe, joint_probe, rows_to_probe
+from domainvi.metrics._factor_probe import FactorProbe, factor_probe, rows_to_probe
+from domainvi.metrics._joint_probe import joint_probe
 from domainvi.metrics._leakage import DomainProbe, domain_probe, proxy_a_distance
 from domainvi.metrics._transfer import (
     accuracy,
