@@ -135,7 +135,7 @@ def test_modalities_by_columns_and_names_with_colons() -> None:
     named = MuData({"a:b": table([[1]], "r", "g")})
     with pytest.raises(InputError, match="axis=1"):
         choose_modalities(by_genes, None)
-    with pytest.raises(InputError, match="must not hold ':'"):
+    with pytest.raises(InputError, match="must not be empty or hold ':'"):
         choose_modalities(named, None)
 
 

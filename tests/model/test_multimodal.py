@@ -106,7 +106,7 @@ def test_modalities_may_have_any_name(mdata: MuData, tmp_path: Path) -> None:
     query = MuData({"type": renamed["type"]})
     query.obs = renamed.obs.loc[query.obs_names]
     pd.testing.assert_frame_equal(loaded.predict(query, soft=True), model.predict(query, soft=True))
-    with pytest.raises(InputError, match="names need text"):
+    with pytest.raises(InputError, match="names must not be empty"):
         dv.DomainVI.setup_mudata(MuData({"": mdata["rna"]}), **KEYS)
 
 

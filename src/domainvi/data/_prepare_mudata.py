@@ -64,7 +64,7 @@ def choose_modalities(
         msg = f"modalities has {unknown}, but mdata has {', '.join(mdata.mod)}."
         raise InputError(msg)
     if unfit := [name for name in names if not name or SEPARATOR in name]:
-        msg = f"modalities has {unfit}; names need text without {SEPARATOR!r}. Rename them."
+        msg = f"modalities has {unfit}; names must not be empty or hold {SEPARATOR!r}. Rename them."
         raise InputError(msg)
     layers = modalities if hasattr(modalities, "keys") else {}
     return {name: layers.get(name) for name in names}  # type: ignore[union-attr]
