@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 CALLS = (
     ("import, s", "DomainVI", ("-c", "import domainvi")),
     ("import, s", "scvi-tools", ("-c", "import scvi")),
-    ("import of the model, s", "DomainVI", ("-c", "from domainvi import DomainVI")),
-    ("import of the model, s", "scvi-tools", ("-c", "from scvi.model import SCANVI")),
     ("domainvi --help, s", "DomainVI", ("-m", "domainvi", "--help")),
 )
 
