@@ -55,8 +55,9 @@ def erasure_map(
 
     In any finite sample a subspace's own factors are correlated with foreign ones. Without the
     regression that correlation, times the large signal of the own factors, passes for leakage:
-    what is projected out then misses part of the leakage and takes part of the signal. Where an own
-    factor is missing it explains nothing.
+    what is projected out then misses part of the leakage and takes part of the signal. Rows that
+    lack an own factor are left out where half of each foreign level stays; else it explains nothing
+    of them.
 
     Parameters
     ----------
@@ -81,7 +82,7 @@ def erasure_map(
     given = np.hstack([np.zeros((len(z), 0)), *(_known_levels(factor) for factor in own)])
     found = [np.zeros((z.shape[1], 0))]
     for concept in concepts:
-        rows, levels = _levels(concept)
+        rows, levels = _levels(_complete(concept, own))
         if not len(rows):
             continue
         stratum = None if concept.stratum is None else concept.stratum[rows]
@@ -106,6 +107,15 @@ def _levels(concept: Concept) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     levels = np.eye(concept.n_levels)[concept.code[rows]]
     share = levels.mean(axis=0) if len(rows) else np.ones(concept.n_levels)
     return rows, levels / np.sqrt(np.maximum(share, 1e-12))
+
+
+def _complete(concept: Concept, own: Sequence[Concept]) -> Concept:
+    """Leave out rows that lack own factors, where that leaves half of each level."""
+    code = np.where(np.all([o.code >= 0 for o in own], axis=0), concept.code, -1)
+    before, after = (
+        np.bincount(c[c >= 0], minlength=concept.n_levels) for c in (concept.code, code)
+    )
+    return concept._replace(code=code) if (2 * after >= before).all() else concept
 
 
 def _known_levels(factor: Concept) -> NDArray[np.float64]:
