@@ -38,14 +38,15 @@ PARTS_OF_SETUP = {
     "labelled_weights",
     "n_bytes",
     "prepare",
+    "process_number",
     "read_factors",
     "reference_order",
     "row_loader",
     "select_matrix",
     "to_tensors",
 }
-# Shown in the example of its class, and one of scvi-tools' own.
-SHOWN_ELSEWHERE = {"DisentangledVI.setup_anndata", "get_anndata_manager"}
+# One of scvi-tools' own.
+SHOWN_ELSEWHERE = {"get_anndata_manager"}
 
 
 def public(room: str) -> dict[str, Any]:

@@ -197,6 +197,15 @@ class DisentangledVI(
         InputError
             If something cannot be used: fewer than two groups, a column in two of them, a factor
             nested in one of another group, a number with one value, or a level for every row.
+
+        Examples
+        --------
+        >>> import domainvi as dv
+        >>> adata = dv.data.synthetic_factors(200, 60, seed=1)
+        >>> groups = {"biological": ["tissue", "state"], "technical": ["platform"]}
+        >>> dv.DisentangledVI.setup_anndata(adata, factor_groups=groups, labels_key="tissue")
+        >>> dv.DisentangledVI(adata).subspaces
+        ['biological', 'technical', 'residual']
         """
         check_setup(
             adata,
