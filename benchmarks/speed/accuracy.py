@@ -62,7 +62,7 @@ class Curve(pl.Callback):
         return self.points[first][:2]
 
 
-def times(directory: Path, rounds: int = 1) -> Iterator[Row]:
+def times(directory: Path, rounds: int = 3) -> Iterator[Row]:
     """Measure both models on a microRNA and a single-cell task."""
     for task in select_tasks(directory, list(TASKS)):
         unit = build_unit(directory, task, "none", "0", 0)
