@@ -39,7 +39,7 @@ def test_cautions_are_written_and_survive_h5ad(
         model.annotate(query)
     cautions = query.uns["domainvi"]["cautions"]
     assert "10 of the model's 60 genes are missing here." in cautions
-    assert f"{len(cautions)} cautions on these predictions" in caplog.text
+    assert f"Cautions on these predictions: {len(cautions)}, see" in caplog.text
     query.write_h5ad(tmp_path / "query.h5ad")
     back = ad.read_h5ad(tmp_path / "query.h5ad").uns["domainvi"]["cautions"]
     assert list(back) == list(cautions)

@@ -83,6 +83,15 @@ def test_a_copy_of_data_that_changed_is_read_anew() -> None:
     assert (query.obs["label_pred"] == expected.idxmax(axis=1).loc[query.obs_names]).mean() > 0.95
 
 
+@pytest.mark.parametrize("dtype", ["object", "string", "category"])
+def test_names_of_any_kind_are_those_that_were_set_up(dtype: str) -> None:
+    adata = small_cohorts(n_obs=120, n_genes=40)
+    adata.obs.index = adata.obs_names.astype(dtype)
+    model = fit(adata)
+    model.annotate(adata)
+    assert adata.obs["label_pred"].notna().all()
+
+
 def test_columns_written_by_the_user_change_nothing() -> None:
     adata = small_cohorts(n_obs=120, n_genes=40)
     model = fit(adata)

@@ -196,7 +196,7 @@ def check_unchanged(adata: AnnData | MuData, work: PreparedAnnData) -> None:
     change = ""
     if len(names) != len(known):
         change = f"it has {len(names)} rows, and had {len(known)}"
-    elif not names.equals(known):
+    elif not names.astype(object).equals(known.astype(object)):
         change = "its rows have other names, or another order"
     elif work.on_disk is None and checksum(work.X) != work.checksum:
         change = "its values were changed in place"

@@ -132,7 +132,7 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
         summary["cautions"] = find_cautions(self, rows[self._to_judge(work)], summary)
         if len(summary["cautions"]):
             logger.warning(
-                "%d cautions on these predictions: see uns[%r]['cautions'].",
+                "Cautions on these predictions: %d, see uns[%r]['cautions'].",
                 len(summary["cautions"]),
                 _keys.RESULTS,
             )
