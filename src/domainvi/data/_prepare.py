@@ -199,7 +199,9 @@ def check_unchanged(adata: AnnData | MuData, work: PreparedAnnData) -> None:
     elif not names.astype(object).equals(known.astype(object)):
         change = "its rows have other names, or another order"
     elif work.on_disk is None and checksum(work.X) != work.checksum:
-        change = "its values were changed in place"
+        change = (
+            "its values were changed in place (keep those of the model in a layer of their own)"
+        )
     if change:
         msg = (
             f"The data were changed since they were set up: {change}. Pass a copy, such as "
