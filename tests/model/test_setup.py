@@ -77,6 +77,9 @@ def test_results_need_training(call) -> None:
     ("kwargs", "message"),
     [
         ({"n_latent": 0}, "n_latent=0"),
+        ({"seed": "x"}, "seed='x' must be"),
+        ({"seed": -1}, "seed=-1 must be"),
+        ({"dropout_rate": 2}, "dropout_rate=2 must be"),
         ({"scaling": "zscore"}, "scaling='zscore'"),
         ({"adversary": "gan"}, "adversary='gan'"),
         ({"likelihood": "gamma"}, "likelihood='gamma'"),
@@ -94,6 +97,8 @@ def test_bad_constructor_arguments(kwargs: dict, message: str) -> None:
     [
         ({"max_epochs": 0}, "max_epochs=0"),
         ({"train_size": 0.0}, "train_size=0.0"),
+        ({"train_size": "0.9"}, "train_size='0.9'"),
+        ({"max_epochs": 2.5}, "max_epochs=2.5"),
         ({"batch_size": 1}, "batch_size=1"),
         ({"plan_kwargs": {"lrr": 1}}, "plan_kwargs has lrr"),
     ],

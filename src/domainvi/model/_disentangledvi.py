@@ -23,7 +23,7 @@ from domainvi.train import seeded
 
 from ._disentangled_annotation import DisentangledAnnotationMixin
 from ._disentangled_readout import DisentangledReadoutMixin
-from ._domainvi import check_choice, check_sizes
+from ._domainvi import check_choice, check_numbers, check_sizes
 from ._factor_rows import prepare_factors, register_factors
 from ._leakage import LeakageMixin
 from ._swap import SwapMixin
@@ -125,6 +125,7 @@ class DisentangledVI(
             n_latent=n_latent, n_hidden=n_hidden, n_layers=n_layers, n_components=n_components
         )
         check_choice("independence", independence, INDEPENDENCE)
+        check_numbers(seed, dropout_rate)
         super().__init__(adata, registry)
         if adata is not None:
             likelihood = check_likelihood(describe_matrix(self._validate_anndata().X), likelihood)

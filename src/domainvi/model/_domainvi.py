@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -126,6 +127,7 @@ class DomainVI(
             n_latent=n_latent, n_hidden=n_hidden, n_layers=n_layers, n_components=n_components
         )
         check_choice("scaling", scaling, ("mix", "domain", "global"))
+        check_numbers(seed, dropout_rate)
         super().__init__(adata, registry)
         self.target_order_, self.target_colors_ = {}, {}
         if adata is not None:
@@ -264,6 +266,16 @@ def check_sizes(**sizes: int) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             msg = f"{name}={value!r} must be a whole number of at least 1."
             raise InputError(msg)
+
+
+def check_numbers(seed: int, dropout_rate: float) -> None:
+    """Refuse a seed that is no whole number from 0, and a dropout rate outside of 0 to 1."""
+    if not isinstance(seed, Integral) or seed < 0:
+        msg = f"seed={seed!r} must be a whole number of at least 0."
+        raise InputError(msg)
+    if not isinstance(dropout_rate, (int, float)) or not 0 <= dropout_rate < 1:
+        msg = f"dropout_rate={dropout_rate!r} must be at least 0 and below 1."
+        raise InputError(msg)
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:

@@ -45,13 +45,16 @@ class RowsMixin(PreparedDataMixin):
         if indices is None:
             return np.arange(work.n_obs)
         rows = np.asarray(indices)
-        if rows.dtype == bool:
+        if rows.dtype == bool and rows.ndim == 1:
             if len(rows) != work.n_obs:
                 msg = f"indices is a mask of length {len(rows)}, but there are {work.n_obs} rows."
                 raise InputError(msg)
             return np.flatnonzero(rows)
-        if rows.size and rows.dtype.kind not in "iu":
-            msg = f"indices holds {rows.dtype} values; expected row numbers, or a mask of booleans."
+        if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
+            msg = (
+                f"indices holds {rows.dtype} values in {rows.ndim} dimensions; expected a list of "
+                "row numbers, or a mask of booleans."
+            )
             raise InputError(msg)
         rows = rows.astype(np.int64)
         if rows.size and (rows.min() < -work.n_obs or rows.max() >= work.n_obs):

@@ -282,6 +282,6 @@ def check_training_arguments(
         if value is not None and (not isinstance(value, int) or value < least):
             msg = f"{name}={value!r} must be a whole number of at least {least}."
             raise InputError(msg)
-    if not 0 < train_size <= 1:
+    if not isinstance(train_size, (int, float)) or not 0 < train_size <= 1:
         msg = f"train_size={train_size!r} must be above 0 and at most 1."
         raise InputError(msg)
