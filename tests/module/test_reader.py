@@ -39,11 +39,12 @@ def test_blocks_are_embedded_as_rows_are(build, likelihood, csr, with_factor):
         torch.testing.assert_close(getattr(found, name), value, rtol=1e-4, atol=1e-5)
 
 
-def test_the_components_are_left_out_unless_wanted(build):
+def test_optional_parts_are_left_out_unless_wanted(build):
     module = trained(build, "normal")
     with torch.inference_mode():
-        found = RowReader(module, with_reference=False).embed(np.ones((5, 12), np.float32), 0)
-    assert found.reference.shape == (5, 0)
+        found = RowReader(module, wanted=()).embed(np.ones((5, 12), np.float32), 0)
+    assert found.reference.shape == found.variance.shape == (5, 0)
+    assert found.mean.shape[0] == 5
     assert found.linear.shape == (5, 3)
 
 

@@ -1,11 +1,12 @@
 """Folded maps against standardising row by row, with values beyond the bounds and odd genes."""
 
+import numba
 import numpy as np
 import pytest
 import torch
 from scipy import sparse
 
-from domainvi.nn import FoldedMaps, InputMap, csr_tensor
+from domainvi.nn import FoldedMaps, InputMap, _clamped_product
 from domainvi.nn._standardise import CLIP
 
 N_GENES = 30
@@ -41,7 +42,7 @@ def rows(n=40, *, negative=False):
 
 def as_csr(x):
     m = sparse.csr_matrix(x.numpy())
-    return csr_tensor(*(torch.from_numpy(p) for p in (m.indptr, m.indices, m.data)), x.shape[1])
+    return m.indptr, m.indices, torch.from_numpy(m.data)
 
 
 def row_by_row(x, m, domain):
@@ -55,9 +56,8 @@ def row_by_row(x, m, domain):
 def test_scores_are_those_of_standardised_rows(negative, high_centre, domain):
     given, x = maps(high_centre=high_centre), rows(negative=negative)
     folded = FoldedMaps(given, domain)
-    assert (len(folded.clipped_genes) > 0) == high_centre
     expected = [row_by_row(x, m, domain) for m in given]
-    for found in (folded.dense(x), folded.sparse(as_csr(x))):
+    for found in (folded.dense(x), folded.sparse(*as_csr(x))):
         assert [f.shape for f in found] == [e.shape for e in expected]
         for f, e in zip(found, expected, strict=True):
             torch.testing.assert_close(f, e, rtol=1e-4, atol=2e-5)
@@ -71,7 +71,25 @@ def test_maps_with_one_table_are_read_together():
 def test_no_rows_and_empty_rows():
     given = maps()
     folded = FoldedMaps(given, 0)
-    assert [len(f) for f in folded.sparse(as_csr(rows()[:0]))] == [0, 0, 0]
+    assert [len(f) for f in folded.sparse(*as_csr(rows()[:0]))] == [0, 0, 0]
     zeros = torch.zeros(3, N_GENES)
-    for f, m in zip(folded.sparse(as_csr(zeros)), given, strict=True):
+    for f, m in zip(folded.sparse(*as_csr(zeros)), given, strict=True):
         torch.testing.assert_close(f, row_by_row(zeros, m, 0), rtol=1e-4, atol=2e-5)
+
+
+def test_threads_and_wide_indices_change_nothing(monkeypatch):
+    folded, (starts, columns, values) = FoldedMaps(maps(), 0), as_csr(rows())
+    expected = torch.cat(folded.sparse(starts, columns, values), dim=1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    found = folded.sparse(starts.astype(np.int64), columns.astype(np.int64), values)
+    assert torch.equal(torch.cat(found, dim=1), expected)
+
+
+def test_without_a_folder_for_machine_code_it_is_compiled_in_memory(monkeypatch):
+    def njit(*, cache=False, **options):
+        if cache:
+            raise RuntimeError("no locator available")
+        return numba.njit(**options)
+
+    monkeypatch.setattr(_clamped_product, "njit", njit)
+    assert _clamped_product._compiled(lambda x: x + 1)(2) == 3

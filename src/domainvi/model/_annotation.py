@@ -106,7 +106,7 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
         numbers = [self.module.target_heads.index(key) for key in chosen]
         work = self._validate_anndata(adata)
         target = self._own_data() if adata is None else adata
-        out = self._outputs(work, None, None, with_reference=True)
+        out = self._outputs(work, None, None, wanted=("reference",))
         order = [self.classes.index(c) for c in self.class_order_]
         p = self._probabilities(out)[:, order]
         known = self._unknown_p_values(work, out)

@@ -58,7 +58,7 @@ class DiagnosisMixin(InferenceMixin):
         ('mean', True)
         """
         work = self._validate_anndata()
-        out = self._outputs(work, None, None, with_reference=True)
+        out = self._outputs(work, None, None, wanted=("reference",))
         domain, label = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), self._labels(work)
         label = np.where(label >= 0, label, out.logits.argmax(axis=1))
         spaces = {"input": out.reference, "latent": out.latent}

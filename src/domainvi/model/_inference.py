@@ -13,7 +13,7 @@ from scvi import REGISTRY_KEYS
 
 from domainvi.data import row_blocks, to_tensors
 from domainvi.errors import InputError
-from domainvi.module import RowReader
+from domainvi.module import OPTIONAL_PARTS, RowReader
 from domainvi.train import extended_tables, size_factors
 
 from ._codes import codes
@@ -46,7 +46,8 @@ class RowOutputs:
     Parameters
     ----------
     mean, variance
-        Of ``q(z | x)``, shape ``(n_rows, n_latent)``.
+        Of ``q(z | x)``, shape ``(n_rows, n_latent)``; the variance ``(n_rows, 0)`` where it is not
+        needed.
     logits
         Uncalibrated log-probabilities of the classes, shape ``(n_rows, n_classes)``.
     network, linear
@@ -88,14 +89,14 @@ class InferenceMixin(RowsMixin):
         indices: Sequence | NDArray | None,
         batch_size: int | None,
         *,
-        with_reference: bool = False,
+        wanted: tuple[str, ...] = (),
         centre: bool = True,
     ) -> RowOutputs:
         """Run encoder and classifiers; rows come back in the order asked for."""
         self._check_trained()
         work = self._validate_anndata(adata)
         rows = self._row_numbers(work, indices)
-        forward = partial(self._forward, work, batch_size=batch_size, with_reference=with_reference)
+        forward = partial(self._forward, work, batch_size=batch_size, wanted=wanted)
         if self.centring_ is None or not centre:
             return forward(rows)
         domain = codes(work.manager, REGISTRY_KEYS.BATCH_KEY)
@@ -122,16 +123,17 @@ class InferenceMixin(RowsMixin):
         rows: NDArray[np.int64] | None,
         batch_size: int | None,
         *,
-        with_reference: bool = True,
+        wanted: tuple[str, ...] = OPTIONAL_PARTS,
     ) -> RowOutputs:
         rows = np.arange(work.n_obs) if rows is None else rows
         n, k = self.module.n_latent, len(self.classes)
-        n_reference = len(self.module.reference_origin) if with_reference else 0
+        n_variance = n if "variance" in wanted else 0
+        n_reference = len(self.module.reference_origin) if "reference" in wanted else 0
         n_scores = sum(t.n_outputs for t in self.targets)
-        widths = (n, n, k, k, k, n_reference, n_scores, n_scores)
+        widths = (n, n_variance, k, k, k, n_reference, n_scores, n_scores)
         out = [np.empty((len(rows), width), dtype=np.float32) for width in widths]
         self.module.eval()
-        for places, domain, e, scores in self._embedded(work, rows, batch_size, with_reference):
+        for places, domain, e, scores in self._embedded(work, rows, batch_size, wanted):
             logits = self.module.ensemble(e.network, e.linear, domain)
             parts = (e.mean, e.variance, logits, e.network, e.linear, e.reference, *scores)
             # Without targets there are no scores to write.
@@ -145,10 +147,10 @@ class InferenceMixin(RowsMixin):
         work: PreparedAnnData,
         rows: NDArray[np.int64],
         batch_size: int | None,
-        with_reference: bool,
+        wanted: tuple[str, ...],
     ) -> Iterator[Embedded]:
         """Yield embeddings of some rows at a time: places in ``rows``, domain codes, outputs."""
-        reader = RowReader(self.module, self._scaling_tables(work), with_reference=with_reference)
+        reader = RowReader(self.module, self._scaling_tables(work), wanted=wanted)
         domain = codes(work.manager, REGISTRY_KEYS.BATCH_KEY)
         n_values = DENSE_VALUES if isinstance(work.X, np.ndarray) else INFERENCE_VALUES
         size = batch_size or max(256, n_values // work.n_vars)
@@ -230,7 +232,8 @@ class InferenceMixin(RowsMixin):
         >>> model.get_latent_representation().shape
         (200, 32)
         """
-        out = self._outputs(adata, indices, batch_size)
+        wanted = ("variance",) if return_dist or not give_mean else ()
+        out = self._outputs(adata, indices, batch_size, wanted=wanted)
         if return_dist:
             return out.latent, out.variance
         if give_mean:

@@ -13,7 +13,7 @@ import numpy as np
 from scvi import REGISTRY_KEYS
 
 from domainvi.data import MODALITIES, row_loader
-from domainvi.module import MultimodalVAE
+from domainvi.module import OPTIONAL_PARTS, MultimodalVAE
 from domainvi.train import fit_centring
 from domainvi.trust import Calibrator, UnknownScorer
 
@@ -123,17 +123,18 @@ class PatternMixin(AnnotationMixin, TrainingMixin):
         work: PreparedAnnData,
         rows: NDArray[np.int64],
         batch_size: int | None,
-        with_reference: bool,
+        wanted: tuple[str, ...],
     ) -> Iterator[Embedded]:
         joint = self._joint
         if joint is None:
-            yield from super()._embedded(work, rows, batch_size, with_reference)
+            yield from super()._embedded(work, rows, batch_size, wanted)
             return
         tables, start = self._scaling_tables(work), 0
         for tensors in row_loader(work.manager, rows, batch_size or INFERENCE_BATCH):
             inputs = joint._get_inference_input(tensors)
             e = joint.embed(**inputs, tables=tables)
-            e = e if with_reference else e._replace(reference=e.mean[:, :0])
+            spare = [name for name in OPTIONAL_PARTS if name not in wanted]
+            e = e._replace(**dict.fromkeys(spare, e.mean[:, :0]))
             domain = inputs["batch_index"].squeeze(-1).long().to(e.mean.device)
             yield np.arange(start, start + len(domain)), domain, e, []
             start += len(domain)
@@ -144,9 +145,9 @@ class PatternMixin(AnnotationMixin, TrainingMixin):
         rows: NDArray[np.int64] | None,
         batch_size: int | None,
         *,
-        with_reference: bool = True,
+        wanted: tuple[str, ...] = OPTIONAL_PARTS,
     ) -> RowOutputs:
-        out = super()._forward(work, rows, batch_size, with_reference=with_reference)
+        out = super()._forward(work, rows, batch_size, wanted=wanted)
         if self._joint is None:
             return out
         has = np.asarray(work.obsm[MODALITIES])[slice(None) if rows is None else rows] > 0

@@ -210,7 +210,7 @@ class PretrainingMixin(TrainingMixin):
 
     def _means(self, work: PreparedAnnData, rows: NDArray[np.int64] | None) -> NDArray[np.float32]:
         """Latent means as the encoder gives them."""
-        return self._forward(work, rows, None, with_reference=False).mean
+        return self._forward(work, rows, None, wanted=()).mean
 
     def get_pretrained_representation(
         self,

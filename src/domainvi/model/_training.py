@@ -261,7 +261,7 @@ class TrainingMixin(RunMixin, TargetTrainingMixin):
         """Class probabilities of the linear members for all rows, ``(n_rows, n_classes)``."""
         teacher = np.empty((work.n_obs, len(self.classes)), dtype=np.float32)
         self.module.eval()
-        for places, _, e, _ in self._embedded(work, work.order, None, with_reference=False):
+        for places, _, e, _ in self._embedded(work, work.order, None, wanted=()):
             teacher[work.order[places]] = np.exp(e.linear.cpu().numpy())
         return teacher
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ._target_heads import TargetHeads, TargetScores
 
 N_REFERENCE = 30
+# Parts of an embedding that cost time and are seldom needed.
+OPTIONAL_PARTS = ("variance", "reference")
 Table = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -143,17 +145,22 @@ class EnsembleModule(ExpressionModule):
         )
         return [*maps, reference]
 
-    def embed_scores(self, scores: list[torch.Tensor]) -> Embedding:
+    def embed_scores(
+        self, scores: list[torch.Tensor], wanted: tuple[str, ...] = OPTIONAL_PARTS
+    ) -> Embedding:
         """Do the rest of :meth:`embed`, from the scores of :meth:`input_maps`.
 
-        Without those of the components, the last ones, the embedding's are empty.
+        Parts that are not wanted are empty. The scores of the components are the last ones.
         """
         n = self.linear.n_members
         projected, members, rest = scores[0], scores[1 : n + 1], scores[n + 1 :]
-        mean, variance = self.z_encoder.encode(projected)
+        hidden = self.z_encoder.hidden(projected)
+        mean = self.z_encoder.mean(hidden)
         network = class_log_softmax(self.classifier(mean))
         linear = self.linear.combine(members) if n else network
-        reference = rest[0] if rest else mean[:, :0]
+        empty = mean[:, :0]
+        variance = self.z_encoder.variance(hidden) if "variance" in wanted else empty
+        reference = rest[0] if "reference" in wanted else empty
         return Embedding(mean, variance, network, linear, reference)
 
     @auto_move_data

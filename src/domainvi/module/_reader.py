@@ -10,7 +10,9 @@ import torch
 from scipy import sparse
 
 from domainvi.data import dense_rows
-from domainvi.nn import FoldedMaps, csr_tensor
+from domainvi.nn import FoldedMaps
+
+from ._ensemble import OPTIONAL_PARTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,8 +34,8 @@ class RowReader:
         A module in evaluation mode.
     tables
         Centre and scale in place of the stored ones.
-    with_reference
-        Whether the un-adapted components are wanted; without them they are empty.
+    wanted
+        Those of :data:`OPTIONAL_PARTS` that embeddings are to have; others are empty.
     """
 
     def __init__(
@@ -41,11 +43,11 @@ class RowReader:
         module: EnsembleModule,
         tables: ScalingTables | None = None,
         *,
-        with_reference: bool = True,
+        wanted: tuple[str, ...] = OPTIONAL_PARTS,
     ) -> None:
-        self.module, self.tables = module, tables
+        self.module, self.tables, self.device = module, tables, module.device
         maps = module.input_maps(tables)
-        self.maps = maps if with_reference else maps[:-1]
+        self.wanted, self.maps = wanted, maps if "reference" in wanted else maps[:-1]
         width = sum(m.weight.shape[1] for m in self.maps)
         n_kept = max(1, KEPT_VALUES // (width * module.n_input))
         self.folded = lru_cache(maxsize=n_kept)(lambda domain: FoldedMaps(self.maps, domain))
@@ -62,22 +64,19 @@ class RowReader:
         size_factor
             Size factors, ``(n_rows, 1)``; row sums if ``None``.
         """
-        device = self.module.device
-        is_sparse = sparse.issparse(block)
-        x = torch.from_numpy(_single(block.data if is_sparse else block)).to(device)
+        device = self.device
         factor = None if size_factor is None else torch.from_numpy(_single(size_factor)).to(device)
-        if not is_sparse:
+        if not sparse.issparse(block) or device.type != "cpu":
+            x = torch.from_numpy(_single(dense_rows(block, slice(None)))).to(device)
             u = self.module.log_values(x, self.module.library_size(x, factor))
-            return self.module.embed_scores(self.folded(domain).dense(u))
-        starts, columns = (torch.from_numpy(a).to(device) for a in (block.indptr, block.indices))
+            return self.module.embed_scores(self.folded(domain).dense(u), self.wanted)
+        x = torch.from_numpy(_single(block.data))
         if self.module.counts:
-            sums = torch.from_numpy(_single(block.sum(axis=1)).reshape(-1, 1)).to(device)
+            sums = torch.from_numpy(_single(block.sum(axis=1)).reshape(-1, 1))
             library = sums if factor is None else self.module.library_size(sums, factor)
-            x = self.module.log_values(
-                x, torch.repeat_interleave(library.squeeze(1), starts.diff(), output_size=len(x))
-            )
-        u = csr_tensor(starts, columns, x, block.shape[1])
-        return self.module.embed_scores(self.folded(domain).sparse(u))
+            x = self.module.log_values(x, library, torch.from_numpy(np.diff(block.indptr)))
+        scores = self.folded(domain).sparse(block.indptr, block.indices, x)
+        return self.module.embed_scores(scores, self.wanted)
 
     def score_targets(
         self, mean: torch.Tensor, block: Any, domain: int, size_factor: NDArray | None = None

@@ -24,9 +24,11 @@ class ExpressionModule(BaseModuleClass):
     target_sum: torch.Tensor
     size_factor_scale: torch.Tensor
 
-    def log_values(self, x: torch.Tensor, library: torch.Tensor) -> torch.Tensor:
-        """Bring rows to the log scale on which the input scaling works."""
-        return log_normalise(x, library, self.target_sum) if self.counts else x
+    def log_values(
+        self, x: torch.Tensor, library: torch.Tensor, n_stored: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Bring rows, or the stored values of sparse ones, to the scale of the input scaling."""
+        return log_normalise(x, library, self.target_sum, n_stored) if self.counts else x
 
     def library_size(self, x: torch.Tensor, size_factor: torch.Tensor | None) -> torch.Tensor:
         """Library size of each row, ``(n_rows, 1)``: its sum, or its size factor in that unit."""

@@ -5,7 +5,7 @@ from ._contrastive import byol_loss, follow, info_nce, vime_loss
 from ._corruption import draw_donors, draw_mask, swap_counts, swap_values, uniform_values
 from ._deeplift import Paired
 from ._experts import product_of_experts
-from ._folded import FoldedMaps, InputMap, csr_tensor
+from ._folded import FoldedMaps, InputMap
 from ._gradient_reversal import reverse_gradient
 from ._independence import (
     JointDiscriminator,
@@ -43,7 +43,6 @@ __all__ = [
     "class_log_softmax",
     "critic_loss",
     "cross_covariance",
-    "csr_tensor",
     "draw_donors",
     "draw_mask",
     "effective_rank",

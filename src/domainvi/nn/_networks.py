@@ -72,13 +72,13 @@ class GaussianEncoder(nn.Module):
 
     def forward(self, s: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return mean and variance of ``q(z | x)``, each ``(n_rows, n_latent)``."""
-        return self.encode(self.projection(s))
+        h = self.hidden(self.projection(s))
+        return self.mean(h), self.variance(h)
 
-    def encode(self, projected: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Do the same for rows that are projected already, ``(n_rows, n_components)``."""
-        h = self.hidden(projected)
+    def variance(self, h: torch.Tensor) -> torch.Tensor:
+        """Return the variance of ``q(z | x)`` from the last hidden layer."""
         # The bounds keep exp() finite and the posterior away from a point mass.
-        return self.mean(h), torch.exp(self.log_variance(h).clamp(-8.0, 4.0))
+        return torch.exp(self.log_variance(h).clamp(-8.0, 4.0))
 
 
 class Decoder(nn.Module):

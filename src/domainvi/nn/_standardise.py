@@ -9,7 +9,10 @@ CLIP = 8.0
 
 
 def log_normalise(
-    x: torch.Tensor, library: torch.Tensor, target_sum: float | torch.Tensor
+    x: torch.Tensor,
+    library: torch.Tensor,
+    target_sum: float | torch.Tensor,
+    n_stored: torch.Tensor | None = None,
 ) -> torch.Tensor:
     r"""Bring counts to :math:`\log(1 + t x_g / \ell)` with library size :math:`\ell`.
 
@@ -21,13 +24,18 @@ def log_normalise(
         Library size of each row, shape ``(n_rows, 1)``.
     target_sum
         :math:`t`, the library size that all rows are brought to.
+    n_stored
+        Given, ``x`` are the stored values of sparse rows, and this is how many each has.
 
     Examples
     --------
     >>> log_normalise(torch.tensor([[0.0, 2.0]]), torch.tensor([[2.0]]), 1e4)
     tensor([[0.0000, 9.2104]])
     """
-    return torch.log1p(x * (target_sum / library.clamp_min(1e-8)))
+    ratio = target_sum / library.clamp_min(1e-8)
+    if n_stored is not None:
+        ratio = torch.repeat_interleave(ratio.squeeze(1), n_stored, output_size=len(x))
+    return torch.log1p(x * ratio)
 
 
 class Standardiser(nn.Module):

@@ -65,12 +65,13 @@ class Centring:
         domain
             Domain codes, shape ``(n_rows,)``.
         """
-        out = np.empty(z.shape, dtype=np.float32)
+        out, p32 = np.empty(z.shape, dtype=np.float32), p.astype(np.float32)
         for d in np.unique(domain):
-            rows = domain == d
+            rows = np.flatnonzero(domain == d)
             known = d < len(self.shift)
             shift = self.shift[d] if known else self._shift_of(z[rows], p[rows])
-            out[rows] = z[rows] - p[rows] @ shift
+            moved = p32.take(rows, axis=0) @ shift.astype(np.float32)
+            out[rows] = np.subtract(z.take(rows, axis=0), moved, out=moved)
         return out
 
     def _shift_of(
