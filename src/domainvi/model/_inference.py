@@ -113,8 +113,7 @@ class InferenceMixin(RowsMixin):
     def _centred(self, out: RowOutputs, domain: NDArray[np.int64]) -> RowOutputs:
         if self.centring_ is None:
             return out
-        p = np.exp(out.logits.astype(np.float64))
-        return replace(out, latent=self.centring_.apply(out.mean, p, domain))
+        return replace(out, latent=self.centring_.apply(out.mean, np.exp(out.logits), domain))
 
     @torch.inference_mode()
     def _forward(
@@ -154,9 +153,9 @@ class InferenceMixin(RowsMixin):
         domain = codes(work.manager, REGISTRY_KEYS.BATCH_KEY)
         n_values = DENSE_VALUES if isinstance(work.X, np.ndarray) else INFERENCE_VALUES
         size = batch_size or max(256, n_values // work.n_vars)
+        factors = size_factors(work, rows)
         for places, d, block in row_blocks(work.X, rows, domain, size):
-            factors = size_factors(work, rows[places])
-            factor = None if factors is None else factors.numpy()
+            factor = None if factors is None else factors.numpy()[places]
             e = reader.embed(block, d, factor)
             scores = reader.score_targets(e.mean, block, d, factor) if self.targets else []
             yield places, torch.full((len(places),), d, device=e.mean.device), e, scores

@@ -49,7 +49,7 @@ class ClampedProduct:
         self.ends = np.cumsum([w.shape[1] for w in weights])
         # Rows of the weights begin at a cache line, and are whole numbers of them.
         self.weight = functional.pad(torch.cat(weights, dim=1), (0, -self.width % LINE)).numpy()
-        self.constant = functional.pad(constant.float(), (0, -self.width % LINE))
+        self.constant = functional.pad(constant.float(), (0, -self.width % LINE)).numpy()
 
     @property
     def width(self) -> int:
@@ -66,21 +66,22 @@ class ClampedProduct:
         row_starts, columns, values
             The parts of a CSR matrix; the values in single precision.
         """
-        out = self.constant.repeat(len(row_starts) - 1, 1)
+        out = torch.empty(len(row_starts) - 1, len(self.constant))
         # Compiled code looks at the sign of every index, unless it has none.
         unsigned = columns.view(f"u{columns.itemsize}")
-        add = partial(
-            _add_rows,
+        score = partial(
+            _score_rows,
             *(row_starts, unsigned, values.numpy(), self.inside, self.clamps),
-            *(self.weight, self.ends, np.diff(row_starts).max(initial=0), out.numpy()),
+            *(self.weight, self.constant, self.ends),
+            *(np.diff(row_starts).max(initial=0), out.numpy()),
         )
         bounds = np.linspace(0, len(out), torch.get_num_threads() + 1).astype(np.int64)
         parts = list(pairwise(bounds.tolist()))
         if len(parts) == 1:
-            add(*parts[0])
+            score(*parts[0])
         else:
             with ThreadPoolExecutor(len(parts)) as pool:
-                list(pool.map(add, *zip(*parts, strict=True)))
+                list(pool.map(score, *zip(*parts, strict=True)))
         return out[:, : self.width]
 
 
@@ -94,25 +95,27 @@ def _compiled(function: Any) -> Any:
 
 
 @_compiled
-def _add_rows(  # pragma: no cover
+def _score_rows(  # pragma: no cover
     row_starts: NDArray[np.integer],
     columns: NDArray[np.unsignedinteger],
     values: NDArray[np.float32],
     inside: NDArray[np.float32],
     clamps: NDArray[np.float32],
     weight: NDArray[np.float32],
+    constant: NDArray[np.float32],
     ends: NDArray[np.int64],
     longest: int,
     out: NDArray[np.float32],
     first: int,
     last: int,
 ) -> None:
-    """Add the products of rows ``first`` to ``last``, of at most ``longest`` stored values."""
+    """Write the scores of rows ``first`` to ``last``, of at most ``longest`` stored values."""
     low, high = inside
     lower, upper, zero = clamps
     clamped = np.empty(longest, dtype=np.float32)
     for i in range(first, last):
         start, stop = row_starts[i], row_starts[i + 1]
+        out[i] = constant
         # All columns get the value of the first table, and those of the others what differs.
         for e in range(start, stop):
             g, v = columns[e], values[e]

@@ -52,7 +52,7 @@ class Centring:
     shift: NDArray[np.float64]
 
     def apply(
-        self, z: NDArray[np.float32], p: NDArray[np.float64], domain: NDArray[np.int64]
+        self, z: NDArray[np.float32], p: NDArray[np.floating], domain: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         """Return centred latents; domains beyond the fitted ones are centred by their own rows.
 
@@ -65,12 +65,12 @@ class Centring:
         domain
             Domain codes, shape ``(n_rows,)``.
         """
-        out, p32 = np.empty(z.shape, dtype=np.float32), p.astype(np.float32)
+        out = np.empty(z.shape, dtype=np.float32)
         for d in np.unique(domain):
             rows = np.flatnonzero(domain == d)
             known = d < len(self.shift)
-            shift = self.shift[d] if known else self._shift_of(z[rows], p[rows])
-            moved = p32.take(rows, axis=0) @ shift.astype(np.float32)
+            shift = self.shift[d] if known else self._shift_of(z[rows], p[rows].astype(np.float64))
+            moved = p.take(rows, axis=0) @ shift.astype(np.float32)
             out[rows] = np.subtract(z.take(rows, axis=0), moved, out=moved)
         return out
 
