@@ -134,6 +134,7 @@ def _columns(soft: Any, unit: Unit) -> NDArray[np.float64]:
 
 # The network alone on per-cohort z-scores, without linear members: the ingredients of the recipe.
 _NETWORK = {"scaling": "domain"}
+_BF16 = {"precision": "bf16-mixed"}
 _PAPER_WEIGHT = {"plan_kwargs": {"adversary_weight": 1.0}}
 
 
@@ -147,9 +148,11 @@ METHODS: dict[str, Method] = {
     "scanvi": scanvi,
     "scanvi_adversarial": functools.partial(scanvi, adversarial=True),
     "domainvi": domainvi,
+    "domainvi_bf16": functools.partial(domainvi, train_kwargs=_BF16),
     "network": _ingredient("none"),
     "network_conditional": _ingredient("conditional"),
     "network_marginal": _ingredient("marginal"),
     "network_wasserstein": _ingredient("wasserstein", _PAPER_WEIGHT),
+    "network_bf16": _ingredient("conditional", _BF16),
 }
 CLASSICAL = tuple(BASELINES)

@@ -38,26 +38,37 @@ def values(unit: Unit) -> NDArray[np.float32]:
     return x[:, variable_genes(logs, unit.domain)].astype(np.float32)
 
 
+def training_rows(
+    unit: Unit, x: NDArray[np.float32], kept: NDArray[np.bool_] | None = None
+) -> TrainingRows:
+    """Rows as the linear part takes them, all or some."""
+    kept = np.ones(len(x), dtype=bool) if kept is None else kept
+    codes, domain = np.unique(unit.domain[kept], return_inverse=True)
+    label = unit.label[kept]
+    is_source = source_domains(domain, label, len(codes))
+    return TrainingRows(x[kept], domain, label, is_source, len(unit.classes))
+
+
+def baseline(
+    unit: Unit, label: NDArray[np.int64], kept: NDArray[np.bool_] | None = None
+) -> NDArray[np.float64]:
+    """Class probabilities by z-scored logistic regression on all rows, or on some."""
+    kept = np.ones(len(label), dtype=bool) if kept is None else kept
+    x = prepare_values(unit.adata.X, unit.domain, counts=unit.counts)
+    domain = np.unique(unit.domain[kept], return_inverse=True)[1]
+    parts = (x[kept], domain, label[kept], unit.is_source[kept])
+    return lr_z(TransferData(*parts, n_classes=len(unit.classes)))
+
+
 def scores(unit: Unit, x: NDArray[np.float32], kept: NDArray[np.bool_]) -> dict[str, float]:
     """Macro-F1 of the linear part and of z-scored logistic regression on some of the rows."""
-    domain, label = unit.domain[kept], unit.label[kept]
-    codes, domain = np.unique(domain, return_inverse=True)
-    n_classes = len(unit.classes)
-    rows = TrainingRows(
-        x[kept], domain, label, source_domains(domain, label, len(codes)), n_classes
-    )
     scored = unit.scored[kept]
     truth = unit.truth[kept][scored]
-    anchor = fit_anchor(rows).probs.argmax(axis=1)[scored]
-    data = TransferData(
-        x=prepare_values(unit.adata.X, unit.domain, counts=unit.counts)[kept],
-        domain=domain,
-        label=label,
-        is_source=unit.is_source[kept],
-        n_classes=n_classes,
-    )
-    peer = lr_z(data).argmax(axis=1)[scored]
-    return {"linear_part": macro_f1(truth, anchor), "lr_z": macro_f1(truth, peer)}
+    found = {
+        "linear_part": fit_anchor(training_rows(unit, x, kept)).probs,
+        "lr_z": baseline(unit, unit.label, kept),
+    }
+    return {k: macro_f1(truth, p.argmax(axis=1)[scored]) for k, p in found.items()}
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 HERE = Path(__file__).parent
+OURS = ("domainvi", "network")
 _SCORES = (
     ("balanced_accuracy", "Balanced accuracy", True, 1),
     ("accuracy", "Accuracy", True, 1),
@@ -104,7 +105,7 @@ def _left_out(table: pd.DataFrame) -> str:
     ]
     for budget in sorted(table["budget"].unique(), key=tables.budget_value):
         rows = table[table["budget"] == budget]
-        ours = [name for name in rows["method"].unique() if name.startswith("domainvi")]
+        ours = [name for name in rows["method"].unique() if name.startswith(OURS)]
         peers = [name for name in rows["method"].unique() if name not in ours]
         for title, names in (("peers", peers), ("DomainVI variants", ours)):
             if len(names) > 1 and rows["family"].nunique() > 1:

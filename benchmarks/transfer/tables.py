@@ -13,10 +13,12 @@ BASELINE, TWIN = "lr_z", "network"
 BASELINE_MARGIN, TWIN_MARGIN = 0.02, 0.01
 ORDER = (
     "domainvi",
+    "domainvi_bf16",
     "network",
     "network_conditional",
     "network_marginal",
     "network_wasserstein",
+    "network_bf16",
     "scanvi",
     "scanvi_adversarial",
     "lr_source",
