@@ -51,7 +51,8 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _draw_curves(axes: Axes, table: pd.DataFrame) -> None:
-    means = 100 * tables.method_means(table, "macro_f1").drop(index="majority", errors="ignore")
+    means = 100 * tables.method_means(table, "macro_f1")
+    means = means.loc[[name for name in means.index if name in STYLE]]
     place = np.arange(means.shape[1])
     for method, row in means.iterrows():
         color, marker, dashes = STYLE[str(method)]

@@ -105,8 +105,9 @@ def _left_out(table: pd.DataFrame) -> str:
     ]
     for budget in sorted(table["budget"].unique(), key=tables.budget_value):
         rows = table[table["budget"] == budget]
-        ours = [name for name in rows["method"].unique() if name.startswith(OURS)]
-        peers = [name for name in rows["method"].unique() if name not in ours]
+        names = [name for name in rows["method"].unique() if not name.endswith("_bf16")]
+        ours = [name for name in names if name.startswith(OURS)]
+        peers = [name for name in names if name not in ours]
         for title, names in (("peers", peers), ("DomainVI variants", ours)):
             if len(names) > 1 and rows["family"].nunique() > 1:
                 lines.append(_choice_line(budget, title, choose(rows, names)))
