@@ -112,20 +112,24 @@ def settings() -> Iterator[tuple[str, str, int]]:
 
 
 def summarise(table: pd.DataFrame) -> str:
-    """Means and shares of losses as Markdown, plain tasks by budget and the stresses."""
+    """Means, losses and worst draws as Markdown, plain tasks by budget and the stresses."""
     wide = table.pivot_table(index=KEYS, columns="variant", values="macro_f1", sort=False)
     wide = wide[list(table["variant"].unique())]
-    setting = wide.index.to_frame(index=False).apply(
-        lambda r: r["budget"] if r["stress"] == "plain" else f"{r['stress']} {r['budget']}", axis=1
-    )
-    setting.index = wide.index
-    order = list(setting.unique())
-    losses = wide.lt(wide["lr_z"] - LOSS, axis=0)
-    parts = []
-    for title, part in (("Macro-F1", wide), ("Losses, % of pairs", losses)):
-        shown = part.astype(float).groupby(setting).mean().loc[order].T.rename_axis("attempt")
-        parts += [f"### {title}\n", to_markdown(shown), ""]
+    plain = wide.xs("plain", level="stress")
+    spread = plain.groupby(["budget", "task"], sort=False).agg(lambda f1: f1.min() - f1.mean())
+    worst = spread.groupby("budget", sort=False).min()
+    setting = [b if s == "plain" else f"{s} {b}" for _, s, b, _ in wide.index]
+    losses = wide.lt(wide["lr_z"] - LOSS, axis=0).astype(float)
+    parts = [
+        _section("Macro-F1", wide.groupby(setting, sort=False).mean()),
+        _section("Losses, % of pairs", losses.groupby(setting, sort=False).mean()),
+        _section("Worst draw less the mean, on the worst task, points", worst),
+    ]
     return "\n".join(parts)
+
+
+def _section(title: str, by_setting: pd.DataFrame) -> str:
+    return f"### {title}\n\n{to_markdown(by_setting.T.rename_axis('attempt'))}"
 
 
 def main() -> None:
@@ -146,7 +150,7 @@ def main() -> None:
             out += [key | {"variant": k, "macro_f1": round(v, 4)} for k, v in scores.items()]
         pd.DataFrame(out).to_csv(path, mode="a", header=not path.exists(), index=False)
     table = pd.read_csv(path, dtype={"budget": str})
-    (HERE / "attempts.md").write_text(summarise(table) + "\n")
+    (HERE / "attempts.md").write_text(summarise(table))
 
 
 if __name__ == "__main__":

@@ -45,4 +45,5 @@ def test_a_loss_is_more_than_two_points() -> None:
     text = attempts.summarise(pd.DataFrame(rows, columns=[*attempts.KEYS, "variant", "macro_f1"]))
     assert "| as it is | 88.0 |" in text
     assert "| as it is | 50.0 |" in text
+    assert "| as it is | -0.5 |" in text
     assert "| lr_z | 0.0 |" in text
