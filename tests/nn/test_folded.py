@@ -1,12 +1,11 @@
 """Folded maps against standardising row by row, with values beyond the bounds and odd genes."""
 
-import numba
 import numpy as np
 import pytest
 import torch
 from scipy import sparse
 
-from domainvi.nn import FoldedMaps, InputMap, _clamped_product
+from domainvi.nn import FoldedMaps, InputMap
 from domainvi.nn._standardise import CLIP
 
 N_GENES = 30
@@ -83,13 +82,3 @@ def test_threads_and_wide_indices_change_nothing(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     found = folded.sparse(starts.astype(np.int64), columns.astype(np.int64), values)
     assert torch.equal(torch.cat(found, dim=1), expected)
-
-
-def test_without_a_folder_for_machine_code_it_is_compiled_in_memory(monkeypatch):
-    def njit(*, cache=False, **options):
-        if cache:
-            raise RuntimeError("no locator available")
-        return numba.njit(**options)
-
-    monkeypatch.setattr(_clamped_product, "njit", njit)
-    assert _clamped_product._compiled(lambda x: x + 1)(2) == 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,7 +14,6 @@ from torch.nn import functional
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
 
 # Single-precision values in a cache line.
 LINE = 16
@@ -85,16 +84,8 @@ class ClampedProduct:
         return out[:, : self.width]
 
 
-def _compiled(function: Any) -> Any:
-    """Compile at the first call, and keep the machine code where a folder can be written."""
-    options: dict[str, Any] = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:
-        return njit(**options)(function)
-
-
-@_compiled
+# Not kept on disk, where numba would pickle it: each process compiles it, in 2.4 seconds.
+@njit(nogil=True, fastmath={"contract"}, error_model="numpy")
 def _score_rows(  # pragma: no cover
     row_starts: NDArray[np.integer],
     columns: NDArray[np.unsignedinteger],
