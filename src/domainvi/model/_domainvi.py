@@ -1,53 +1,61 @@
-"""The main model."""
+"""DomainVI, the main model: a facade, whose methods call functions on it."""
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pandas as pd
 from scvi import REGISTRY_KEYS
-from scvi.model.base import ArchesMixin, BaseModelClass, VAEMixin
+from scvi.model.base import ArchesMixin, VAEMixin
 
-from domainvi._compat import SETUP_ARGS_KEY
-from domainvi.data import check_setup, prepare
-from domainvi.errors import InputError
-from domainvi.module import EXTRA_DOMAINS_KEY
+from domainvi._checks import check_choice, check_dropout_rate, check_seed, check_sizes
+from domainvi._compat import SETUP_ARGS_KEY, SETUP_METHOD_KEY
+from domainvi.data import MODALITIES, check_setup, prepare, to_tensors
+from domainvi.explain import domainvi_head, explain
+from domainvi.module import EXTRA_DOMAINS_KEY, DomainVAE, heads_of
+from domainvi.pretraining import full_history, pretrain, pretrained_representation, start_from
 from domainvi.train import seeded
 
-from ._annotation import AnnotationMixin
-from ._decoding import DecodingMixin
-from ._diagnosis import DiagnosisMixin
-from ._explanation import ExplanationMixin
-from ._multimodal import MultimodalMixin
-from ._prepared import columns_of, register
-from ._pretraining import PretrainingMixin
-from ._query import QueryMixin
-from ._readout import ReadoutMixin
+from ._annotate import annotate, fitted_for
+from ._base import CohortModel
+from ._decode import normalized_expression, predictive_draws, refuse_undecodable
+from ._diagnosis import diagnose
+from ._fitted import Fitted
+from ._inference import outputs, probabilities
+from ._phenotypes import predict_phenotype
+from ._query import all_row_ids, freeze, genes_of, map_query, with_genes
+from ._setup import (
+    columns_of,
+    domain_codes,
+    flat_mudata,
+    modality_sizes,
+    prepare_own,
+    prepare_query,
+    register,
+    registered_phenotypes,
+    resolve_likelihood,
+)
+from ._training import train
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Self
 
     from anndata import AnnData
     from mudata import MuData
+    from numpy.typing import ArrayLike, NDArray
+    from scvi.dataloaders import AnnDataLoader
+    from sparse import GCXS
+
+    from domainvi.data import Phenotype, PreparedAnnData
+    from domainvi.explain import Method
 
 Likelihood = Literal["auto", "normal", "nb", "zinb", "poisson"]
 
 
-class DomainVI(
-    MultimodalMixin,
-    QueryMixin,
-    AnnotationMixin,
-    DecodingMixin,
-    DiagnosisMixin,
-    ExplanationMixin,
-    ReadoutMixin,
-    PretrainingMixin,
-    VAEMixin,
-    ArchesMixin,
-    BaseModelClass,
-):
+class DomainVI(VAEMixin, ArchesMixin, CohortModel):
     """Move phenotype labels between RNA-seq cohorts, and say when not to trust them.
 
     A variational autoencoder whose latents do not know the cohort, with a phenotype head, a domain
@@ -82,7 +90,7 @@ class DomainVI(
         ``"conditional"`` (on the class), ``"marginal"``, ``"wasserstein"`` or ``"none"``; see
         :class:`~domainvi.module.DomainAlignment`.
     seed
-        Of initial weights, split, batches and training noise.
+        Random seed for initial weights, split, batches and training noise.
     pretrain_from
         Directory of a saved model whose encoder this one starts from, matched by gene name; see
         :meth:`pretrain`. Both need the same ``n_latent``, ``n_hidden``, ``n_layers`` and
@@ -96,7 +104,6 @@ class DomainVI(
 
     Examples
     --------
-    >>> import domainvi as dv
     >>> adata = dv.data.synthetic_cohorts(n_obs=300, n_genes=100, seed=1)
     >>> dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
     >>> model = dv.DomainVI(adata)
@@ -127,26 +134,16 @@ class DomainVI(
             n_latent=n_latent, n_hidden=n_hidden, n_layers=n_layers, n_components=n_components
         )
         check_choice("scaling", scaling, ("mix", "domain", "global"))
-        check_numbers(seed, dropout_rate)
+        check_seed(seed)
+        check_dropout_rate(dropout_rate)
         super().__init__(adata, registry)
-        self.target_order_, self.target_colors_ = {}, {}
         if adata is not None:
-            likelihood = self._resolve_likelihood(self._validate_anndata().X, likelihood)
-            self._remember_reference(adata)
+            likelihood = resolve_likelihood(self, self._validate_anndata().X, likelihood)
         self.likelihood, self.scaling, self.seed = likelihood, scaling, seed
-        self.is_scaled_ = False
-        self.calibration_, self.unknown_, self.centring_ = None, None, None
-        self.target_unknown_ = {}
-        self.agreement_, self.n_reference_domains_ = None, None
-        self.taught_ = np.empty(0, dtype=np.int64)
-        self.audit_: dict[str, Any] = {}
-        self.guard_: dict[str, Any] = {}
-        self.pretraining_: dict[str, Any] = {}
-        self.training_: dict[str, Any] = {}
-        self.partial_: dict[str, Any] = {}
+        self.fitted = fitted_for(self, adata)
         with seeded(seed, devices=[]):
-            self.module = self._build_module(
-                n_input=len(self.genes),
+            self.module = DomainVAE(
+                n_input=modality_sizes(self) if len(self.modalities) > 1 else len(self.genes),
                 n_domains=[len(self.domains), *self._levels(EXTRA_DOMAINS_KEY)],
                 n_classes=len(self.classes),
                 n_cats_per_cov=self._levels(REGISTRY_KEYS.CAT_COVS_KEY),
@@ -158,10 +155,10 @@ class DomainVI(
                 dropout_rate=dropout_rate,
                 likelihood=likelihood,
                 adversary=adversary,
-                targets=self.targets,
+                phenotypes=self.phenotypes,
             )
         if pretrain_from is not None:
-            self._start_from(pretrain_from)
+            start_from(self, pretrain_from)
             pretrain_from = None  # Weights are saved with the model, not looked up again.
         # Saved models are rebuilt without data, so the resolved likelihood is what counts.
         self.init_params_ = self._get_init_params(locals())
@@ -170,6 +167,40 @@ class DomainVI(
             f"{len(self.classes)} classes, n_latent: {n_latent}, likelihood: {likelihood}, "
             f"scaling: {scaling}, adversary: {adversary}"
         )
+
+    def _prepare_query(self, adata: AnnData | MuData) -> PreparedAnnData:
+        return prepare_query(self, adata)
+
+    def _prepare_own(self, adata: AnnData | MuData) -> PreparedAnnData:
+        return prepare_own(self, adata)
+
+    @classmethod
+    def _check_registry(cls, registry: dict[str, Any]) -> None:
+        columns_of(registry[SETUP_ARGS_KEY])
+
+    def _to_file(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        parts = self.module.modalities.parts
+        tensors, values = self.fitted.to_file(all_row_ids(self))
+        return tensors, values | {"n_members": {k: m.linear.n_members for k, m in parts.items()}}
+
+    def _from_file(self, tensors: dict[str, Any], metadata: dict[str, Any]) -> None:
+        self.fitted = Fitted.from_file(tensors, metadata)
+        if sorted(self.fitted.order.classes) != sorted(self.classes):
+            n, known = len(self.fitted.order.classes), len(self.classes)
+            msg = f"{n} ordered classes, {known} in the registry"
+            raise ValueError(msg)
+        if self.fitted.n_reference_domains is not None:
+            freeze(self, self.fitted.n_reference_domains)
+
+    def _make_room(self, metadata: dict[str, Any]) -> None:
+        for name, modality in self.module.modalities.parts.items():
+            modality.set_linear_members(metadata["n_members"][name])
+
+    def _make_data_loader(self, adata: PreparedAnnData, *args: Any, **kwargs: Any) -> AnnDataLoader:
+        """Load rows for methods that decode, and so need a domain that the decoder knows."""
+        refuse_undecodable(self, adata)
+        kwargs.setdefault("collate_fn", to_tensors)
+        return super()._make_data_loader(adata, *args, **kwargs)
 
     @classmethod
     def setup_anndata(
@@ -198,9 +229,9 @@ class DomainVI(
         labels_key
             Column with the main phenotype.
         target_keys
-            Columns with further phenotypes, names or numbers, whose values may be missing. Each
+            Columns with auxiliary phenotypes, names or numbers, whose values may be missing. Each
             gets a head on the latents and a linear member, trained with everything else
-            (:class:`~domainvi.module.TargetHeads`).
+            (:class:`~domainvi.module.PhenotypeHeads`).
         unlabeled_category
             Rows with this value, or with a missing value, are unlabelled.
         layer
@@ -217,7 +248,6 @@ class DomainVI(
 
         Examples
         --------
-        >>> import domainvi as dv
         >>> adata = dv.data.synthetic_cohorts(n_obs=200, n_genes=60, seed=1)
         >>> dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
         >>> dv.DomainVI(adata).domains
@@ -251,35 +281,803 @@ class DomainVI(
             continuous_covariate_keys=list(continuous_covariate_keys or []),
         )
         columns = columns_of(arguments[SETUP_ARGS_KEY])
-        work = prepare(adata, columns)
-        register(work, columns, arguments)
-        cls._remember(adata, work)
+        prepared = prepare(adata, columns)
+        register(prepared, columns, arguments)
+        cls._remember(adata, prepared)
+
+    @classmethod
+    def setup_mudata(
+        cls,
+        mdata: MuData,
+        batch_key: str | Sequence[str],
+        labels_key: str,
+        *,
+        modalities: str | Sequence[str] | Mapping[str, str | None] | None = None,
+        **columns: Any,
+    ) -> None:
+        """Register the fields of a MuData object.
+
+        Parameters
+        ----------
+        mdata
+            Rows are samples or cells, of which each modality may lack some. Nothing is written to
+            it. Columns are those of ``mdata.obs``; ``mdata.pull_obs()`` brings those of a modality
+            there.
+        batch_key, labels_key
+            Columns of domains and of the main phenotype, as :meth:`setup_anndata` takes them.
+        modalities
+            Which modalities to use, one to four: names, or a dict of names and the layers with
+            their values (``None`` for ``X``). All of them if ``None``. A model of one modality is
+            the same as that of an AnnData. A model of several has a latent space in common
+            (:class:`~domainvi.module.Modalities`), and predicts from whichever are there.
+        **columns
+            Further arguments of :meth:`setup_anndata`. A size factor and auxiliary phenotypes need
+            a single modality.
+
+        Raises
+        ------
+        InputError
+            If something cannot be used; the message says what, and how to mend it.
+
+        Notes
+        -----
+        scvi-tools' ``modalities`` maps arguments to modalities, as its models know which ones they
+        take; here any will do, so it names the modalities themselves.
+
+        Examples
+        --------
+        >>> from mudata import MuData
+        >>> adata = dv.data.synthetic_cohorts(n_obs=200, n_genes=90, seed=1)
+        >>> mdata = MuData({"rna": adata[:, :60].copy(), "mirna": adata[:150, 60:].copy()})
+        >>> mdata.obs = adata.obs[["domain", "label"]]
+        >>> dv.DomainVI.setup_mudata(mdata, batch_key="domain", labels_key="label")
+        >>> model = dv.DomainVI(mdata)
+        >>> model.train(max_epochs=1, enable_progress_bar=False)
+        >>> model.annotate(mdata)
+        >>> mdata.obsm["X_domainvi"].shape
+        (200, 32)
+        >>> len(model.predict(mdata["mirna"]))
+        150
+        """
+        flat, chosen = flat_mudata(mdata, modalities, columns)
+        cls.setup_anndata(flat, batch_key, labels_key, **columns)
+        prepared = cls._setups[(cls, id(flat))]
+        prepared.manager.registry[SETUP_METHOD_KEY] = "setup_mudata"
+        prepared.manager.registry[SETUP_ARGS_KEY][MODALITIES] = chosen
+        cls._remember(mdata, prepared)
+
+    @property
+    def modalities(self) -> list[str]:
+        """Modalities of the model; empty if it was set up with an AnnData."""
+        return list(self.registry_[SETUP_ARGS_KEY].get(MODALITIES) or ())
+
+    @property
+    def classes(self) -> list[str]:
+        """Classes of the main phenotype, in the order of the codes."""
+        return [str(c) for c in self._state(REGISTRY_KEYS.LABELS_KEY)["categorical_mapping"][:-1]]
+
+    @property
+    def domains(self) -> list[str]:
+        """Levels of the main domain column, in the order of the codes."""
+        return [str(d) for d in self._state(REGISTRY_KEYS.BATCH_KEY)["categorical_mapping"]]
+
+    @property
+    def phenotypes(self) -> tuple[Phenotype, ...]:
+        """Auxiliary phenotypes, those of ``target_keys``."""
+        return registered_phenotypes(self.registry_)
 
     def _levels(self, key: str) -> list[int]:
         """Numbers of levels of jointly registered columns."""
         return [int(n) for n in self._state(key).get("n_cats_per_key", [])]
 
+    def pretrain(
+        self,
+        method: Literal["scarf", "vime", "byol"] = "vime",
+        max_epochs: int | None = None,
+        preset: Literal["paper"] | None = None,
+        adata: AnnData | None = None,
+        accelerator: str = "auto",
+        devices: int | list[int] | str = "auto",
+        batch_size: int | None = None,
+        plan_kwargs: dict[str, Any] | None = None,
+        **trainer_kwargs: Any,
+    ) -> None:
+        """Pretrain the encoder on every row, labelled or not, before :meth:`train`.
 
-def check_sizes(**sizes: int) -> None:
-    """Refuse sizes that are not positive whole numbers."""
-    for name, value in sizes.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            msg = f"{name}={value!r} must be a whole number of at least 1."
-            raise InputError(msg)
+        Values of the rows are corrupted, and the encoder learns to recognise the row
+        (``"scarf"``: Bahri et al., ICLR 2022), to foresee an averaged encoder's view of it
+        (``"byol"``: Grill et al., NeurIPS 2020), or to find and undo the corruption (``"vime"``:
+        Yoon et al., NeurIPS 2020); on bulk RNA-seq they are compared in arXiv 2507.13912. No label
+        enters the loss. Input scaling and starting values are those of :meth:`train`, which
+        afterwards leaves the encoder as it finds it.
 
+        Parameters
+        ----------
+        method
+            What the encoder learns from. ``"vime"`` did best where at most five rows a class were
+            labelled (``benchmarks/pretraining``).
+        max_epochs
+            Passes over the rows; an epoch has at least 20 steps.
+        preset
+            ``None`` for settings that suit cohorts of hundreds of rows, ``"paper"`` for those of
+            the published code. Its encoder was ``DomainVI(adata, n_hidden=256, n_layers=4)``.
+        adata
+            More rows, for pretraining only: no labels are needed, genes are matched by name, and
+            cohorts that this model does not know are standardised by their own rows.
+        accelerator, devices
+            Arguments of :class:`lightning.pytorch.Trainer`.
+        batch_size
+            Rows a step.
+        plan_kwargs
+            Other fields of :class:`~domainvi.pretraining.PretrainingSettings`, corruption rate and
+            temperature for instance.
+        **trainer_kwargs
+            Arguments of :class:`scvi.train.Trainer`, ``enable_progress_bar`` for instance.
 
-def check_numbers(seed: int, dropout_rate: float) -> None:
-    """Refuse a seed that is no whole number from 0, and a dropout rate outside of 0 to 1."""
-    if not isinstance(seed, Integral) or seed < 0:
-        msg = f"seed={seed!r} must be a whole number of at least 0."
-        raise InputError(msg)
-    if not isinstance(dropout_rate, (int, float)) or not 0 <= dropout_rate < 1:
-        msg = f"dropout_rate={dropout_rate!r} must be at least 0 and below 1."
-        raise InputError(msg)
+        Returns
+        -------
+        Nothing. ``model.history`` gets ``pretraining_loss``, ``pretraining_effective_rank``,
+        ``pretraining_alignment`` and ``pretraining_uniformity``, one value an epoch.
 
+        Warns
+        -----
+        UserWarning
+            If the embedding has collapsed, with the remedy.
 
-def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    """Refuse a value that is not among the choices."""
-    if value not in choices:
-        msg = f"{name}={value!r} is not known. Use one of {', '.join(choices)}."
-        raise InputError(msg)
+        Raises
+        ------
+        InputError
+            If an argument cannot be used, or the model is trained already.
+        TrainingError
+            If the loss becomes NaN or infinite.
+
+        Examples
+        --------
+        >>> model = dv.DomainVI(adata)
+        >>> model.pretrain(max_epochs=2, enable_progress_bar=False)
+        >>> len(model.history["pretraining_effective_rank"])
+        2
+        >>> model.train(max_epochs=2, enable_progress_bar=False)
+        """
+        pretrain(
+            self,
+            method,
+            max_epochs,
+            preset,
+            adata,
+            accelerator,
+            devices,
+            batch_size,
+            plan_kwargs,
+            **trainer_kwargs,
+        )
+
+    def get_pretrained_representation(
+        self,
+        adata: AnnData | None = None,
+        indices: Sequence[int] | Sequence[bool] | None = None,
+    ) -> NDArray[np.float32]:
+        """Latent means after :meth:`pretrain`, before or after :meth:`train`.
+
+        Parameters
+        ----------
+        adata
+            Rows to encode; the model's own data if ``None``. Genes are matched by name.
+        indices
+            Row numbers or a mask; all rows if ``None``.
+
+        Returns
+        -------
+        Array of shape ``(n_rows, n_latent)``, float32.
+
+        Raises
+        ------
+        InputError
+            If there was no pretraining.
+
+        Examples
+        --------
+        >>> model = dv.DomainVI(adata)
+        >>> model.pretrain(max_epochs=1, enable_progress_bar=False)
+        >>> len(model.get_pretrained_representation())
+        200
+        """
+        return pretrained_representation(self, adata, indices)
+
+    @property
+    def history(self) -> dict[str, pd.DataFrame] | None:
+        """Losses and other numbers of pretraining and training, one row an epoch."""
+        return full_history(self.fitted.pretraining, self.history_)
+
+    def train(
+        self,
+        max_epochs: int | None = None,
+        accelerator: str = "auto",
+        devices: int | list[int] | str = "auto",
+        train_size: float = 0.9,
+        batch_size: int = 128,
+        early_stopping: bool = True,
+        force_alignment: bool = False,
+        plan_kwargs: dict[str, Any] | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        checkpoint_every: int = 1,
+        resume: bool = False,
+        **trainer_kwargs: Any,
+    ) -> None:
+        """Train the model.
+
+        The design is audited first: when classes and domains are confounded, nothing is aligned
+        unless ``force_alignment`` is set. Input scaling and linear members are fitted, the network
+        is trained, and calibration, unknown score and the guard's record are fitted post hoc.
+
+        Parameters
+        ----------
+        max_epochs
+            Passes over the training rows; an epoch has at least 20 steps. 20 by default.
+        accelerator, devices
+            Arguments of :class:`lightning.pytorch.Trainer`.
+        train_size
+            Share of rows to train on; the others are held out, stratified by domain and class.
+        batch_size
+            Rows a step on each device: half of them labelled, with classes and domains balanced.
+        early_stopping
+            Stop when the loss of held-out rows has not improved for 10 epochs.
+        force_alignment
+            Align domains even where the audit refuses.
+        plan_kwargs
+            Arguments of :class:`~domainvi.train.DomainTrainingPlan`: learning rate and weights of
+            the terms.
+        checkpoint_dir
+            Folder for a checkpoint, replaced in one step between epochs; ``None`` writes none.
+        checkpoint_every
+            Epochs between checkpoints.
+        resume
+            Go on from the checkpoint in ``checkpoint_dir``, with the same data and arguments; from
+            the start if there is none yet. On one CPU thread the weights become those of a
+            training that was never interrupted, bit for bit, unless rows are read from a file
+            as they are needed, since these are drawn anew.
+        **trainer_kwargs
+            Arguments of :class:`scvi.train.Trainer`, ``enable_progress_bar`` for instance, or
+            ``strategy="ddp"`` to train on several devices; ``precision="bf16-mixed"`` is allowed.
+
+        Returns
+        -------
+        Nothing. Losses of each epoch are in ``model.history``, with the accuracy of the domain
+        head beside its chance level.
+
+        Raises
+        ------
+        InputError
+            If an argument is out of range, before anything is changed, or if no gene varies.
+        TrainingError
+            If a loss becomes NaN or infinite: names the step, the rows and the term.
+        ModelFileError
+            If a checkpoint cannot be written, or is damaged.
+        KeyboardInterrupt
+            After Ctrl-C, which ends training after the current step.
+
+        Notes
+        -----
+        After an interrupt, a numerical fault or a full disk the model has the weights of its best
+        epoch, the one with the lowest loss of held-out rows, and can be used.
+        When no epoch was finished, an interrupted model keeps the weights that it had reached, and
+        otherwise it is as it was before.
+
+        Examples
+        --------
+        >>> model = dv.DomainVI(adata)
+        >>> model.train(max_epochs=1, enable_progress_bar=False)
+        >>> model.is_trained
+        True
+        """
+        train(
+            self,
+            max_epochs,
+            accelerator,
+            devices,
+            train_size=train_size,
+            batch_size=batch_size,
+            early_stopping=early_stopping,
+            force_alignment=force_alignment,
+            plan_kwargs=plan_kwargs,
+            checkpoint_dir=checkpoint_dir,
+            checkpoint_every=checkpoint_every,
+            resume=resume,
+            trainer_kwargs=trainer_kwargs,
+        )
+
+    def get_latent_representation(
+        self,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | Sequence[bool] | None = None,
+        give_mean: bool = True,
+        batch_size: int | None = None,
+        return_dist: bool = False,
+    ) -> NDArray[np.float32] | tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Domain-invariant latents.
+
+        Parameters
+        ----------
+        adata
+            Rows to encode; the model's own data if ``None``. Genes are matched by name, and
+            cohorts that were not in training are welcome.
+        indices
+            Row numbers or a mask; all rows if ``None``. Any order; rows come back in it.
+        give_mean
+            The mean of ``q(z | x)``, centred by class and domain where the model centres
+            (:class:`~domainvi.linear.Centring`); otherwise one draw around it.
+        batch_size
+            Rows at a time.
+        return_dist
+            Return that mean and the variance of ``q(z | x)``.
+
+        Returns
+        -------
+        Array of shape ``(n_rows, n_latent)``, float32; two of them with ``return_dist``.
+
+        Raises
+        ------
+        NotTrainedError
+            Before :meth:`train`.
+        GeneMatchError
+            If too few genes match.
+
+        Examples
+        --------
+        >>> model.get_latent_representation().shape
+        (200, 32)
+        """
+        wanted = ("variance",) if return_dist or not give_mean else ()
+        out = outputs(self, adata, indices, batch_size, wanted=wanted)
+        if return_dist:
+            return out.latent, out.variance
+        if give_mean:
+            return out.latent
+        draw = np.random.default_rng(self.seed).standard_normal(out.latent.shape)
+        return (out.latent + np.sqrt(out.variance) * draw).astype(np.float32)
+
+    def predict(
+        self,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | Sequence[bool] | None = None,
+        soft: bool = False,
+        batch_size: int | None = None,
+        calibrated: bool = True,
+        target: str | None = None,
+    ) -> NDArray[np.str_] | NDArray[np.float32] | pd.DataFrame:
+        """Predict the main phenotype, or an auxiliary one.
+
+        Parameters
+        ----------
+        adata
+            Rows to predict; the model's own data if ``None``. Genes are matched by name. A cohort
+            that was not in training is standardised by its own rows when it has enough of them.
+            A model of several modalities takes a MuData with any of them, or an AnnData of one;
+            rows that have none of them are left out.
+        indices
+            Row numbers or a mask; all rows if ``None``.
+        soft
+            Return probabilities.
+        batch_size
+            Rows at a time.
+        calibrated
+            Whether probabilities are calibrated.
+        target
+            One of the ``target_keys`` of the setup; the main phenotype if ``None``.
+
+        Returns
+        -------
+        One class name a row, or with ``soft`` a frame of probabilities, rows by ``obs_names`` and
+        columns by class in the order of the reference. Labelled rows are predicted as well. For a
+        numeric target the values, or with ``soft`` a frame with ``value`` and ``standard_error``,
+        both in its unit.
+
+        Raises
+        ------
+        NotTrainedError
+            Before :meth:`train`.
+        InputError
+            If ``target`` is not a target of the model.
+        GeneMatchError
+            If too few genes match.
+
+        Examples
+        --------
+        >>> len(model.predict())
+        200
+        >>> model.predict(soft=True).shape == (200, len(model.classes))
+        True
+        """
+        prepared = self._validate_anndata(adata)
+        rows = self._row_numbers(prepared, indices)
+        is_main = target in (None, self.registry_[SETUP_ARGS_KEY]["labels_key"])
+        if not is_main:
+            heads_of(self.module).index(str(target))
+        out = outputs(self, prepared, rows, batch_size, centre=False)
+        index = prepared.obs_names[rows]
+        if not is_main:
+            domain = domain_codes(prepared)[rows]
+            return predict_phenotype(
+                self, str(target), out, domain, index, soft=soft, calibrated=calibrated
+            )
+        p = probabilities(self, out, calibrated=calibrated)
+        if not soft:
+            return np.asarray(self.classes)[p.argmax(axis=1)]
+        return pd.DataFrame(p, index=index, columns=self.classes)[self.fitted.order.classes]
+
+    def annotate(
+        self,
+        adata: AnnData | MuData | None = None,
+        unknown_alpha: float | None = None,
+        targets: Sequence[str] | None = None,
+        caution_rows: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Write latents, predictions and the verdict on them into ``adata``.
+
+        Parameters
+        ----------
+        adata
+            Object to annotate; the one that the model was made with if ``None``. In a MuData,
+            rows that have none of the modalities get missing values.
+        unknown_alpha
+            Rows whose p-value of belonging to any known class is at most this are labelled with
+            the unlabelled category (``"Unknown"``) in the prediction column. ``None`` keeps the
+            best class for every row. In the colours of the reference the category is grey.
+        targets
+            Which of the auxiliary phenotypes to write; all of them if ``None``.
+        caution_rows
+            Mask of the rows of ``adata`` that the cautions are about. By default all of them, or,
+            in the model's own data, those without a label.
+
+        Returns
+        -------
+        Nothing. Writes ``obsm["X_domainvi"]``, ``obs["<labels_key>_pred"]``,
+        ``obs["<labels_key>_conf"]``, ``obs["<labels_key>_unknown"]``,
+        ``obsm["<labels_key>_prob"]``, ``uns["domainvi"]``, and
+        ``uns["<labels_key>_pred_colors"]`` when the reference has colours. The same columns for
+        each of the ``target_keys``; of a numeric one, ``_pred`` has the value and ``_conf`` its
+        standard error, both in its unit.
+
+        ``uns["domainvi"]["cautions"]`` says in sentences what speaks against believing the labels
+        of ``caution_rows``. It is empty where nothing was found, which is no proof.
+
+        Raises
+        ------
+        NotTrainedError
+            Before :meth:`train`.
+        InputError
+            If ``targets`` names one that the model does not have, ``unknown_alpha`` is no share, or
+            ``caution_rows`` is no mask of the rows.
+
+        Warns
+        -----
+        UserWarning
+            If rows hold nothing but zeros; ``uns["domainvi"]["rows_without_values"]`` counts them.
+
+        Examples
+        --------
+        >>> model.annotate(adata)
+        >>> sorted(adata.obsm)
+        ['X_domainvi', 'label_prob']
+        >>> {"label_pred", "label_conf", "label_unknown"} <= set(adata.obs)
+        True
+        """
+        annotate(self, adata, unknown_alpha, targets, caution_rows)
+
+    def diagnose(self, seed: int = 0) -> pd.DataFrame:
+        """Report how well domains can still be told apart within each class.
+
+        A fresh probe (:func:`domainvi.metrics.domain_probe`), never the adversary of training,
+        predicts the domain of held-out rows of one class, from the un-adapted components and from
+        the latents. Unlabelled rows count under their predicted class.
+
+        Parameters
+        ----------
+        seed
+            Random seed for the folds.
+
+        Returns
+        -------
+        One row a class that two domains or more have, and ``"mean"``. Columns: ``n_rows``;
+        ``probe_input`` and ``probe_latent``, balanced accuracy of the domain before and after;
+        ``chance``, that of guessing;
+        ``a_distance_input`` and ``a_distance_latent``, the proxy A-distance (of the mean only);
+        ``shift_input`` and ``shift_latent``, largest distance between domain centroids in
+        within-class standard deviations.
+
+        Raises
+        ------
+        NotTrainedError
+            Before :meth:`train`.
+
+        Examples
+        --------
+        >>> found = model.diagnose()
+        >>> found.index[-1], {"probe_latent", "chance"} <= set(found)
+        ('mean', True)
+        """
+        return diagnose(self, seed)
+
+    def explain(
+        self,
+        adata: AnnData | None = None,
+        *,
+        method: Method = "deeplift",
+        indices: Sequence[int] | Sequence[bool] | None = None,
+        classes: Sequence[str] | None = None,
+        groupby: str | None = None,
+        target: str | None = None,
+        baseline: Literal["domain", "global", "zero"] | ArrayLike = "domain",
+        stability: int = 0,
+        n_steps: int = 64,
+        batch_size: int | None = None,
+        write_varm: bool | str = False,
+    ) -> pd.DataFrame:
+        r"""Attribute predictions to genes.
+
+        What is explained is what :meth:`predict` answers, linear members and mixture included: for
+        each row, :math:`\log p_k - \log p_r` of the class :math:`k` that it is called against the
+        runner-up :math:`r`. It is a function of the row's log values :math:`u`; of counts, these
+        are log-normalised with the library size held fixed. The attributions of a row sum to its
+        score minus that of its baseline.
+
+        Parameters
+        ----------
+        adata
+            Rows to explain; the model's own if ``None``. New cohorts and missing genes are treated
+            as in :meth:`predict`; missing genes get 0.
+        method
+            ``"deeplift"`` (Shrikumar et al., ICML 2017), one backward pass, complete up to rounding
+            (:class:`~domainvi.explain.Paired` has the rules). ``"integrated_gradients"``
+            (Sundararajan et al., ICML 2017); rows whose sum is off by more than 5e-4 get up to 32
+            times the steps.
+            ``"gradient_shap"`` (Erion et al., Nature Machine Intelligence 2021): gradients at
+            random points between the row and random rows of the baseline's kind; complete on
+            average.
+        indices
+            Row numbers or a mask; all rows if ``None``.
+        classes
+            Explain only rows that are called one of these; of a target with values, only these
+            columns.
+        groupby
+            Column of ``obs``: one column of the result for each of its groups, instead of one for
+            each class.
+        target
+            ``None`` for the main phenotype; ``"latent"`` for the posterior means, before centring;
+            or another phenotype of the model.
+        baseline
+            What rows are compared with. ``"domain"``: the mean of the class means of the row's own
+            domain, by predicted class. ``"global"``: the mean of all rows. ``"zero"``: no
+            expression. Or one log value a gene, in the order of the model. The last three attribute
+            differences between cohorts too.
+        stability
+            Models to train anew, from other seeds, for the rank correlation of their attributions
+            with each other and with these. Needs the model's own data.
+        n_steps
+            Steps of integrated gradients to begin with, or draws of gradient SHAP, a row.
+        batch_size
+            Rows at a time; by default as many as keep memory under a gigabyte.
+        write_varm
+            Write the result to ``varm`` of the data, under this name or, if ``True``, under
+            ``"<labels_key>_attribution"``, ``"latent_attribution"`` or ``"<target>_attribution"``.
+            Genes that the model does not know get NaN.
+
+        Returns
+        -------
+        Genes x classes (or groups, or latents): the mean over the rows that are called the class
+        (or are in the group); NaN where there are none. For values, which have no runner-up,
+        attributions are of the distance from the baseline: those of rows below it are turned round,
+        so that ups and downs do not cancel. ``.attrs`` holds plain dicts by column:
+
+        - ``n_rows``, ``score``: rows, and mean difference of score that the column sums to;
+        - ``tied_share``: the share of the rows' absolute attribution that falls on the tenth of
+          genes whose variance within predicted classes the domain explains best; 0.1 would be
+          chance; absent for one domain;
+        - ``stability``: mean Spearman correlation over pairs of models; with ``stability`` only;
+
+        besides ``method``, ``target``, ``baseline`` and ``incompleteness``, the largest difference
+        between a row's sum and its score; absent for gradient SHAP.
+
+        Raises
+        ------
+        InputError
+            If an argument cannot be used, or captum is not installed.
+        NotTrainedError
+            Before :meth:`train`.
+
+        Examples
+        --------
+        >>> genes = model.explain()
+        >>> genes.shape
+        (60, 4)
+        >>> adata.var.loc[genes["class_0"].idxmax(), "marker_of"]
+        'class_0'
+        """
+        return explain(
+            self,
+            domainvi_head,
+            adata,
+            method=method,
+            indices=indices,
+            classes=classes,
+            groupby=groupby,
+            target=target,
+            baseline=baseline,
+            stability=stability,
+            n_steps=n_steps,
+            batch_size=batch_size,
+            write_varm=write_varm,
+        )
+
+    def get_normalized_expression(
+        self,
+        adata: AnnData | None = None,
+        indices: Sequence[int] | Sequence[bool] | None = None,
+        transform_batch: str | Sequence[str] | None = None,
+        gene_list: Sequence[str] | None = None,
+        library_size: float | Literal["latent"] = 1.0,
+        batch_size: int = 128,
+    ) -> pd.DataFrame:
+        """Decode the posterior means, as measured in the row's own domain or in another.
+
+        Parameters
+        ----------
+        adata
+            Rows of domains that were in training, with all genes; the model's own if ``None``.
+        indices
+            Row numbers or a mask; all rows if ``None``.
+        transform_batch
+            Domain to decode every row as, or several to average over; the row's own if ``None``.
+        gene_list
+            Genes to return; all if ``None``.
+        library_size
+            Counts only: what each row's shares are multiplied by. ``"latent"`` takes the row's own
+            library size.
+        batch_size
+            Rows at a time.
+
+        Returns
+        -------
+        Rows x genes: for counts, expected shares, which sum to one over all genes, times the
+        library size; otherwise expected values in the unit of the data. Values are smoothed by
+        the model: do not test for differences on them.
+
+        Raises
+        ------
+        InputError
+            If a domain or a gene is not known.
+        NotTrainedError
+            Before :meth:`train`.
+
+        Examples
+        --------
+        >>> domain = adata.obs["domain"].iloc[0]
+        >>> model.get_normalized_expression(transform_batch=domain).shape
+        (200, 60)
+        """
+        return normalized_expression(
+            self, adata, indices, transform_batch, gene_list, library_size, batch_size
+        )
+
+    def posterior_predictive_sample(
+        self,
+        adata: AnnData | None = None,
+        n_samples: int = 1,
+        indices: Sequence[int] | Sequence[bool] | None = None,
+        batch_size: int = 128,
+    ) -> GCXS:
+        """Draw values from the posterior predictive distribution, as in scvi-tools.
+
+        Parameters
+        ----------
+        adata
+            Rows of domains that were in training, with all genes; the model's own if ``None``.
+        n_samples
+            Draws of each row.
+        indices
+            Row numbers or a mask; all rows if ``None``.
+        batch_size
+            Rows at a time.
+
+        Returns
+        -------
+        Sparse array of shape ``(n_rows, n_genes, n_samples)``, for
+        :class:`scvi.criticism.PosteriorPredictiveCheck`.
+
+        Raises
+        ------
+        NotTrainedError
+            Before :meth:`train`.
+
+        Examples
+        --------
+        >>> model.posterior_predictive_sample(n_samples=2).shape
+        (200, 60, 2)
+        """
+        return predictive_draws(self, adata, n_samples, indices, batch_size)
+
+    @classmethod
+    def load_query_data(
+        cls,
+        adata: AnnData,
+        reference_model: Self | str | os.PathLike[str],
+        unfrozen: bool = False,
+    ) -> Self:
+        """Extend a trained model by the domains of a query, to be trained on the query alone.
+
+        The encoder knows no domain, so :meth:`predict` and :meth:`get_latent_representation` serve
+        a query without this. It is for methods that decode, and for fine-tuning (Lotfollahi et
+        al., Nature Biotechnology 2022).
+
+        Parameters
+        ----------
+        adata
+            Query, with the columns of the original setup. Labels are optional.
+        reference_model
+            A trained model, or the directory of one.
+        unfrozen
+            Train everything. By default only the decoder's weights of the new domains learn, so
+            that latents and predictions of the reference stay what they were.
+
+        Returns
+        -------
+        A model on the query, to be trained with :meth:`train`.
+
+        Raises
+        ------
+        GeneMatchError
+            If less than half of the genes match.
+        InputError
+            If the query lacks any gene of the model, has new levels in a column other than the
+            first ``batch_key``, or cannot be used otherwise.
+        NotTrainedError
+            If the reference is not trained.
+
+        Examples
+        --------
+        >>> query = adata[:60].copy()
+        >>> query.obs["domain"] = "hospital"
+        >>> mapped = dv.DomainVI.load_query_data(query, model)
+        >>> mapped.train(max_epochs=1, enable_progress_bar=False)
+        >>> len(mapped.predict())
+        60
+        """
+        reference = reference_model
+        if not isinstance(reference, cls):
+            reference = cls.load(str(reference))
+        return map_query(reference, adata, unfrozen=unfrozen)
+
+    @staticmethod
+    def prepare_query_anndata(
+        adata: AnnData,
+        reference_model: Any,
+        return_reference_var_names: bool = False,
+        min_overlap: float = 0.5,
+    ) -> AnnData | pd.Index:
+        """Bring a query to the genes of a model, matched by name.
+
+        Parameters
+        ----------
+        adata
+            Query; not changed.
+        reference_model
+            A model, or the directory of one.
+        return_reference_var_names
+            Return the genes of the model only.
+        min_overlap
+            Least share of the model's genes that the query must have.
+
+        Returns
+        -------
+        A new object with the genes of the model in its order, ``obs`` copied and missing genes
+        filled with zeros; ``var["in_query"]`` says which genes the query has.
+
+        Examples
+        --------
+        >>> query = adata[:50, 5:].copy()  # five genes are missing
+        >>> ready = dv.DomainVI.prepare_query_anndata(query, model)
+        >>> ready.shape
+        (50, 60)
+        """
+        genes = genes_of(reference_model)
+        return genes if return_reference_var_names else with_genes(adata, genes, min_overlap)

@@ -5,59 +5,64 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from scvi import REGISTRY_KEYS
+from scipy.special import softmax
 
-from domainvi.data import row_blocks, to_tensors
-from domainvi.errors import InputError
-from domainvi.module import OPTIONAL_PARTS, RowReader
-from domainvi.train import extended_tables, size_factors
+from domainvi.data import MODALITIES, row_blocks, row_loader
+from domainvi.module import OPTIONAL_PARTS, RowReader, heads_of
+from domainvi.train import extend_statistics, modalities_of, size_factors
 
-from ._codes import codes
-from ._rows import RowsMixin
+from ._setup import codes, domain_codes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from anndata import AnnData
     from mudata import MuData
     from numpy.typing import NDArray
-    from scvi.dataloaders import AnnDataLoader
 
     from domainvi.data import PreparedAnnData
-    from domainvi.module import Embedding, ScalingTables
+    from domainvi.module import Embedding, PhenotypeScores, ScalingStatistics
 
-    Embedded = tuple[NDArray[np.int64], torch.Tensor, Embedding, list[torch.Tensor]]
+    from ._domainvi import DomainVI
+
+    Embedded = tuple[NDArray[np.int64], torch.Tensor, Embedding, PhenotypeScores | tuple[()]]
 
 logger = logging.getLogger(__name__)
 
 # Values of the rows that are read at once; fewer where their zeros are stored.
 INFERENCE_VALUES = 2**23
 DENSE_VALUES = 2**21
+# Rows at a time of models with several modalities.
+INFERENCE_BATCH = 2048
 
 
 @dataclass(frozen=True)
 class RowOutputs:
-    """What the model says of rows.
+    """A model's answer for rows.
 
     Parameters
     ----------
     mean, variance
-        Of ``q(z | x)``, shape ``(n_rows, n_latent)``; the variance ``(n_rows, 0)`` where it is not
-        needed.
+        Moments of ``q(z | x)``, shape ``(n_rows, n_latent)``; the variance ``(n_rows, 0)`` where
+        it is not needed.
     logits
         Uncalibrated log-probabilities of the classes, shape ``(n_rows, n_classes)``.
     network, linear
         Those of the network and of the linear members alone.
     reference
-        Un-adapted components, shape ``(n_rows, 30)``; ``(n_rows, 0)`` where they are not needed.
+        Un-adapted components, shape ``(n_rows, 30 n_modalities)``; ``(n_rows, 0)`` where they are
+        not needed.
+    phenotype_network, phenotype_linear
+        Raw scores of the auxiliary phenotypes, shape ``(n_rows, n_outputs)``.
     latent
         The mean, centred by class and domain where the model centres.
-    target_network, target_linear
-        Raw scores of the further phenotypes, shape ``(n_rows, n_outputs)``.
+    pattern
+        Number of the set of modalities of each row, shape ``(n_rows,)``; 0 if there is only one.
     """
 
     mean: NDArray[np.float32]
@@ -66,176 +71,211 @@ class RowOutputs:
     network: NDArray[np.float32]
     linear: NDArray[np.float32]
     reference: NDArray[np.float32]
+    phenotype_network: NDArray[np.float32]
+    phenotype_linear: NDArray[np.float32]
     latent: NDArray[np.float32]
-    target_network: NDArray[np.float32]
-    target_linear: NDArray[np.float32]
+    pattern: NDArray[np.int64]
 
     def take(self, rows: NDArray[np.int64]) -> RowOutputs:
         """Return some of the rows."""
         return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
+    def by_pattern(self) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Yield each pattern with the numbers of its rows."""
+        for pattern in np.unique(self.pattern):
+            yield int(pattern), np.flatnonzero(self.pattern == pattern)
 
-class InferenceMixin(RowsMixin):
-    """Encode rows with the scaling of their own cohort."""
 
-    def _labels(self, work: PreparedAnnData) -> NDArray[np.int64]:
-        """Class codes of all rows, -1 where unlabelled."""
-        label = codes(work.manager, REGISTRY_KEYS.LABELS_KEY)
-        return np.where(label < len(self.classes), label, -1)
+def patterns(n_modalities: int) -> list[NDArray[np.bool_]]:
+    """Every set of modalities, the whole one last, in the order of their numbers.
 
-    def _outputs(
-        self,
-        adata: AnnData | MuData | None,
-        indices: Sequence | NDArray | None,
-        batch_size: int | None,
-        *,
-        wanted: tuple[str, ...] = (),
-        centre: bool = True,
-    ) -> RowOutputs:
-        """Run encoder and classifiers; rows come back in the order asked for."""
-        self._check_trained()
-        work = self._validate_anndata(adata)
-        rows = self._row_numbers(work, indices)
-        forward = partial(self._forward, work, batch_size=batch_size, wanted=wanted)
-        if self.centring_ is None or not centre:
-            return forward(rows)
-        domain = codes(work.manager, REGISTRY_KEYS.BATCH_KEY)
-        if (domain[rows] < self._n_centred).all():
-            return self._centred(forward(rows), domain[rows])
-        # A new cohort is centred by all of its rows, whichever of them are asked for.
-        return self._centred(forward(None), domain).take(rows)
+    Examples
+    --------
+    >>> from domainvi.model._inference import patterns
+    >>> [p.tolist() for p in patterns(2)]
+    [[True, False], [False, True], [True, True]]
+    """
+    bits = 1 << np.arange(n_modalities)
+    return [(i & bits) > 0 for i in range(1, 1 << n_modalities)]
 
-    @property
-    def _n_centred(self) -> int:
-        """Domains whose centring is known; later ones are centred by all of their rows."""
-        return 0 if self.centring_ is None else len(self.centring_.shift)
 
-    def _centred(self, out: RowOutputs, domain: NDArray[np.int64]) -> RowOutputs:
-        if self.centring_ is None:
-            return out
-        return replace(out, latent=self.centring_.apply(out.mean, np.exp(out.logits), domain))
+def pattern_of(prepared: PreparedAnnData, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number of the set of modalities that each row has."""
+    if MODALITIES not in prepared.obsm:
+        return np.zeros(len(rows), dtype=np.int64)
+    has = np.asarray(prepared.obsm[MODALITIES])[rows] > 0
+    return has @ (1 << np.arange(has.shape[1])) - 1
 
-    @torch.inference_mode()
-    def _forward(
-        self,
-        work: PreparedAnnData,
-        rows: NDArray[np.int64] | None,
-        batch_size: int | None,
-        *,
-        wanted: tuple[str, ...] = OPTIONAL_PARTS,
-    ) -> RowOutputs:
-        rows = np.arange(work.n_obs) if rows is None else rows
-        n, k = self.module.n_latent, len(self.classes)
-        n_variance = n if "variance" in wanted else 0
-        n_reference = len(self.module.reference_origin) if "reference" in wanted else 0
-        n_scores = sum(t.n_outputs for t in self.targets)
-        widths = (n, n_variance, k, k, k, n_reference, n_scores, n_scores)
-        out = [np.empty((len(rows), width), dtype=np.float32) for width in widths]
-        self.module.eval()
-        for places, domain, e, scores in self._embedded(work, rows, batch_size, wanted):
-            logits = self.module.ensemble(e.network, e.linear, domain)
-            parts = (e.mean, e.variance, logits, e.network, e.linear, e.reference, *scores)
-            # Without targets there are no scores to write.
-            for whole, part in zip(out, parts, strict=False):
-                whole[places] = part.cpu().numpy()
-        names = [f.name for f in fields(RowOutputs) if f.name != "latent"]
-        return RowOutputs(**dict(zip(names, out, strict=True)), latent=out[0])
 
-    def _embedded(
-        self,
-        work: PreparedAnnData,
-        rows: NDArray[np.int64],
-        batch_size: int | None,
-        wanted: tuple[str, ...],
-    ) -> Iterator[Embedded]:
-        """Yield embeddings of some rows at a time: places in ``rows``, domain codes, outputs."""
-        reader = RowReader(self.module, self._scaling_tables(work), wanted=wanted)
-        domain = codes(work.manager, REGISTRY_KEYS.BATCH_KEY)
-        n_values = DENSE_VALUES if isinstance(work.X, np.ndarray) else INFERENCE_VALUES
-        size = batch_size or max(256, n_values // work.n_vars)
-        factors = size_factors(work, rows)
-        for places, d, block in row_blocks(work.X, rows, domain, size):
-            factor = None if factors is None else factors.numpy()[places]
-            e = reader.embed(block, d, factor)
-            scores = reader.score_targets(e.mean, block, d, factor) if self.targets else []
-            yield places, torch.full((len(places),), d, device=e.mean.device), e, scores
+def labels_of(model: DomainVI, prepared: PreparedAnnData) -> NDArray[np.int64]:
+    """Class codes of all rows, -1 where unlabelled."""
+    label = codes(prepared.manager, REGISTRY_KEYS.LABELS_KEY)
+    return np.where(label < len(model.classes), label, -1)
 
-    def _scaling_tables(self, work: PreparedAnnData) -> ScalingTables | None:
-        """Tables for rows that the stored ones do not serve: new domains, missing genes."""
-        domain = codes(work.manager, REGISTRY_KEYS.BATCH_KEY)
-        unseen = np.unique(domain[domain >= len(self.domains)])
-        if not unseen.size and work.gene_mask.all():
-            return None
-        tables, notes = extended_tables(self.module, work, domain)
-        for code, note in zip(unseen, notes, strict=True):
-            name = work.manager.get_state_registry(REGISTRY_KEYS.BATCH_KEY).categorical_mapping
-            work.scaling_notes[str(name[code])] = note
-            logger.info("Cohort %r was not in training: %s.", str(name[code]), note)
-        return tables
 
-    def _make_data_loader(self, adata: PreparedAnnData, *args: Any, **kwargs: Any) -> AnnDataLoader:
-        """Load rows for methods that decode, and so need a domain that the decoder knows."""
-        domain = codes(adata.manager, REGISTRY_KEYS.BATCH_KEY)
-        if (domain >= len(self.domains)).any() or not adata.gene_mask.all():
-            msg = (
-                "adata has domains or lacks genes that were not in training, and this method needs "
-                "the decoder. Use load_query_data(adata, model) and train on the query first."
-            )
-            raise InputError(msg)
-        kwargs.setdefault("collate_fn", to_tensors)
-        return super()._make_data_loader(adata, *args, **kwargs)  # type: ignore[misc]
+def outputs(
+    model: DomainVI,
+    adata: AnnData | MuData | None,
+    indices: Sequence | NDArray | None,
+    batch_size: int | None = None,
+    *,
+    wanted: tuple[str, ...] = (),
+    centre: bool = True,
+) -> RowOutputs:
+    """Run encoder and classifiers of a trained model; rows come back in the order asked for."""
+    model._check_trained()
+    prepared = model._validate_anndata(adata)
+    rows = model._row_numbers(prepared, indices)
+    run = partial(forward, model, prepared, batch_size=batch_size, wanted=wanted)
+    if model.fitted.centring is None or not centre:
+        return run(rows)
+    domain = domain_codes(prepared)
+    if (domain[rows] < n_centred(model)).all():
+        return centred(model, run(rows), domain[rows])
+    # A new cohort is centred by all of its rows, whichever of them are asked for.
+    return centred(model, run(None), domain).take(rows)
 
-    def get_latent_representation(
-        self,
-        adata: AnnData | MuData | None = None,
-        indices: Sequence[int] | Sequence[bool] | None = None,
-        give_mean: bool = True,
-        batch_size: int | None = None,
-        return_dist: bool = False,
-    ) -> NDArray[np.float32] | tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Domain-invariant latents.
 
-        Parameters
-        ----------
-        adata
-            Rows to encode; the model's own data if ``None``. Genes are matched by name, and
-            cohorts that were not in training are welcome.
-        indices
-            Row numbers or a mask; all rows if ``None``. Any order; rows come back in it.
-        give_mean
-            The mean of ``q(z | x)``, centred by class and domain where the model centres
-            (:class:`~domainvi.train.Centring`); otherwise one draw around it.
-        batch_size
-            Rows at a time.
-        return_dist
-            Return that mean and the variance of ``q(z | x)``.
+def n_centred(model: DomainVI) -> int:
+    """Domains whose centring is known; later ones are centred by all of their rows."""
+    centring = model.fitted.centring
+    n_patterns = 2 ** len(model.module.modalities.parts) - 1
+    return 0 if centring is None else len(centring.shift) // n_patterns
 
-        Returns
-        -------
-        Array of shape ``(n_rows, n_latent)``, float32; two of them with ``return_dist``.
 
-        Raises
-        ------
-        NotTrainedError
-            Before :meth:`train`.
-        GeneMatchError
-            If too few genes match.
+def centred(model: DomainVI, out: RowOutputs, domain: NDArray[np.int64]) -> RowOutputs:
+    """Centre latents by class and domain, each pattern by itself."""
+    if model.fitted.centring is None:
+        return out
+    # Cells as in the fit, and behind them those of new domains.
+    known, n_patterns = n_centred(model), 2 ** len(model.module.modalities.parts) - 1
+    cell = np.where(domain < known, out.pattern * known + domain, n_patterns * domain + out.pattern)
+    latent = model.fitted.centring.apply(out.mean, np.exp(out.logits), cell)
+    return replace(out, latent=latent)
 
-        Examples
-        --------
-        >>> import domainvi as dv
-        >>> adata = dv.data.synthetic_cohorts(n_obs=200, n_genes=60, seed=1)
-        >>> dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
-        >>> model = dv.DomainVI(adata)
-        >>> model.train(max_epochs=1, enable_progress_bar=False)
-        >>> model.get_latent_representation().shape
-        (200, 32)
-        """
-        wanted = ("variance",) if return_dist or not give_mean else ()
-        out = self._outputs(adata, indices, batch_size, wanted=wanted)
-        if return_dist:
-            return out.latent, out.variance
-        if give_mean:
-            return out.latent
-        draw = np.random.default_rng(self.seed).standard_normal(out.latent.shape)
-        return (out.latent + np.sqrt(out.variance) * draw).astype(np.float32)
+
+@torch.inference_mode()
+def forward(
+    model: DomainVI,
+    prepared: PreparedAnnData,
+    rows: NDArray[np.int64] | None,
+    batch_size: int | None = None,
+    *,
+    wanted: tuple[str, ...] = OPTIONAL_PARTS,
+) -> RowOutputs:
+    """Run encoder and classifiers on rows, trained or not, without centring."""
+    rows = np.arange(prepared.n_obs) if rows is None else rows
+    module = model.module
+    n, k = module.n_latent, module.n_classes
+    origins = [part.reference_origin for part in module.modalities.parts.values()]
+    n_variance = n if "variance" in wanted else 0
+    n_reference = sum(map(len, origins)) if "reference" in wanted else 0
+    n_scores = sum(p.n_outputs for p in model.phenotypes)
+    widths = (n, n_variance, k, k, k, n_reference, n_scores, n_scores)
+    out = [np.empty((len(rows), width), dtype=np.float32) for width in widths]
+    module.eval()
+    for places, domain, e, scores in embedded(model, prepared, rows, batch_size, wanted):
+        logits = module.ensemble(e.network, e.linear, domain)
+        parts = (e.mean, e.variance, logits, e.network, e.linear, e.reference, *scores)
+        # Without auxiliary phenotypes there are no scores to write.
+        for whole, part in zip(out, parts, strict=False):
+            whole[places] = part.cpu().numpy()
+    return RowOutputs(*out, latent=out[0], pattern=pattern_of(prepared, rows))
+
+
+def embedded(
+    model: DomainVI,
+    prepared: PreparedAnnData,
+    rows: NDArray[np.int64],
+    batch_size: int | None,
+    wanted: tuple[str, ...],
+) -> Iterator[Embedded]:
+    """Yield embeddings of some rows at a time: places in ``rows``, domain codes, outputs."""
+    module, statistics = model.module, scaling_statistics(model, prepared)
+    if MODALITIES in prepared.obsm:
+        start = 0
+        for tensors in row_loader(prepared.manager, rows, batch_size or INFERENCE_BATCH):
+            inputs = module._get_inference_input(tensors)
+            e = module.embed(**inputs, statistics=statistics)
+            spare = [name for name in OPTIONAL_PARTS if name not in wanted]
+            e = e._replace(**dict.fromkeys(spare, e.mean[:, :0]))
+            domain = inputs["batch_index"].squeeze(-1).long().to(e.mean.device)
+            yield np.arange(start, start + len(domain)), domain, e, ()
+            start += len(domain)
+        return
+    reader = RowReader(module, statistics, wanted=wanted)
+    n_values = DENSE_VALUES if isinstance(prepared.X, np.ndarray) else INFERENCE_VALUES
+    size = batch_size or max(256, n_values // prepared.n_vars)
+    factors = size_factors(prepared, rows)
+    for places, d, block in row_blocks(prepared.X, rows, domain_codes(prepared), size):
+        factor = None if factors is None else factors.numpy()[places]
+        e = reader.embed(block, d, factor)
+        scores = reader.score_phenotypes(e.mean, block, d, factor) if model.phenotypes else ()
+        yield places, torch.full((len(places),), d, device=e.mean.device), e, scores
+
+
+def scaling_statistics(
+    model: DomainVI, prepared: PreparedAnnData
+) -> Mapping[str, ScalingStatistics] | None:
+    """Scaling by modality for rows that the stored one does not serve: new domains, missing genes.
+
+    What was done with each new cohort is noted on ``prepared`` in words.
+    """
+    domain, n_known = domain_codes(prepared), len(model.domains)
+    if domain.max(initial=0) < n_known and prepared.gene_mask.all():
+        return None
+    levels = prepared.manager.get_state_registry(REGISTRY_KEYS.BATCH_KEY).categorical_mapping
+    statistics: dict[str, ScalingStatistics] = {}
+    notes: dict[str, list[str]] = {}
+    parts = list(modalities_of(model.module, prepared))
+    for name, part, has in parts:
+        if has.any() or len(parts) == 1:
+            own = np.where(has, domain, 0)
+            statistics[name], said = extend_statistics(model.module, name, part, own)
+            prefix = f"{name}: " if len(parts) > 1 else ""
+            for d in np.unique(own[own >= n_known]):
+                notes.setdefault(str(levels[d]), []).append(f"{prefix}{said[d - n_known]}")
+    for cohort, said in notes.items():
+        prepared.scaling_notes[cohort] = "; ".join(said)
+        logger.info("Cohort %r was not in training: %s.", cohort, prepared.scaling_notes[cohort])
+    return statistics
+
+
+def probabilities(
+    model: DomainVI, out: RowOutputs, *, calibrated: bool = True
+) -> NDArray[np.float64]:
+    """Class probabilities in the order of the codes, shape ``(n_rows, n_classes)``."""
+    calibration = model.fitted.calibration
+    if not calibrated or not calibration or not len(out.logits):
+        return softmax(out.logits.astype(np.float64), axis=1)
+    # Rows whose pattern no training row had are calibrated as those with the most modalities.
+    p = calibration[max(calibration)].apply(out.logits)
+    for pattern, rows in out.by_pattern():
+        if pattern in calibration and pattern != max(calibration):
+            p[rows] = calibration[pattern].apply(out.logits[rows])
+    return p
+
+
+def unknown_spaces(model: DomainVI, out: RowOutputs, pattern: int) -> dict[str, NDArray[np.float32]]:
+    """Spaces in which a row can be far from every class, un-centred and un-adapted.
+
+    Centring moves whatever is called a class to where that class is, and alignment can do so too.
+    Components are those of the modalities of the pattern.
+    """
+    parts = list(model.module.modalities.parts.values())
+    visible = patterns(len(parts))[pattern]
+    widths = [len(part.reference_origin) for part in parts]
+    return {"latent": out.mean, "reference": out.reference[:, np.repeat(visible, widths)]}
+
+
+def unknown_p_values(
+    model: DomainVI, prepared: PreparedAnnData, out: RowOutputs
+) -> NDArray[np.float64]:
+    """P-value of each row for belonging to any known class; NaN where it was not tested."""
+    domain, p = domain_codes(prepared), np.full(len(out.mean), np.nan)
+    for pattern, rows in out.by_pattern():
+        if (scorer := model.fitted.unknown.get(pattern)) is not None:
+            own = out if len(rows) == len(p) else out.take(rows)
+            spaces = unknown_spaces(model, own, pattern)
+            p[rows] = scorer.p_value(spaces, own.linear, domain=domain[rows])
+    return p

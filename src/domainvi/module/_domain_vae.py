@@ -1,42 +1,61 @@
-"""The module of DomainVI: inference, generative model and loss."""
+"""The module of DomainVI: inference, generative model and loss, of one modality or several."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from scvi import REGISTRY_KEYS
-from scvi.module.base import LossOutput, auto_move_data
+from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
 from torch.distributions import Distribution, Normal
 from torch.nn import functional
 
 from domainvi._compat import MODULE_KEYS
-from domainvi.data import TEACHER_KEY
-from domainvi.nn import (
-    Classifier,
-    Decoder,
-    GaussianEncoder,
-    Standardiser,
-    one_hot,
-)
+from domainvi.data import MODALITIES, TEACHER_KEY
+from domainvi.nn import Classifier, class_log_softmax, one_hot
 
 from ._alignment import DomainAlignment
-from ._ensemble import EnsembleModule, Table
-from ._likelihood import Likelihood, build_likelihood
-from ._target_heads import TargetHeads
+from ._input_scale import draw_latents, elbo_terms
+from ._modalities import Modalities
+from ._modality import Modality, ScalingStatistics
+from ._phenotype_heads import PhenotypeHeads
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from domainvi.data import Target
+    from domainvi.data import Phenotype
+
+    Statistics = Mapping[str, ScalingStatistics] | None
 
 EXTRA_DOMAINS_KEY = "extra_domains"
-
+# Name of the modality of a model that has one.
+EXPRESSION = "expression"
 
 Adversary = Literal["conditional", "marginal", "wasserstein", "none"]
 
 
-class DomainVAE(EnsembleModule):
+class Embedding(NamedTuple):
+    """The module's answer for rows.
+
+    Parameters
+    ----------
+    mean, variance
+        Moments of ``q(z | x)``, each ``(n_rows, n_latent)``.
+    network, linear
+        Log-probabilities of the network and of the linear members, each ``(n_rows, n_classes)``.
+    reference
+        Principal components of the un-adapted rows, those of several modalities side by side,
+        ``(n_rows, 30 n_modalities)``.
+    """
+
+    mean: torch.Tensor
+    variance: torch.Tensor
+    network: torch.Tensor
+    linear: torch.Tensor
+    reference: torch.Tensor
+
+
+class DomainVAE(BaseModuleClass):
     r"""Variational autoencoder with a phenotype head and a domain adversary on its latents.
 
     For a row :math:`x` of domain :math:`d` with class :math:`y` (missing for unlabelled rows),
@@ -53,12 +72,17 @@ class DomainVAE(EnsembleModule):
     :math:`G` genes, :math:`L_\mathrm{align}` is the adversary
     (:class:`~domainvi.module.DomainAlignment`) and :math:`L_\mathrm{teach}` is the cross-entropy of
     unlabelled rows to the probabilities of the linear members. The encoder does not see
-    the domain and the decoder does.
+    the domain and the decoder does. The posterior and the likelihood of several modalities are
+    written down in :class:`~domainvi.module.Modalities`.
+
+    Rows are encoded in three ways that give the same answer: :meth:`inference` draws ``z`` for a
+    training step, :meth:`embed_log` is differentiable in the log values, for explanations and new
+    cohorts, and :class:`~domainvi.module.RowReader` reads many rows fast.
 
     Parameters
     ----------
     n_input
-        Genes.
+        Number of genes; of several modalities a dict by name.
     n_domains
         Levels of each domain column; the first is the main one.
     n_classes
@@ -66,23 +90,26 @@ class DomainVAE(EnsembleModule):
     n_cats_per_cov
         Levels of each categorical covariate.
     n_continuous_cov
-        Continuous covariates.
+        Number of continuous covariates.
     n_latent, n_hidden, n_layers, n_components, dropout_rate
         Sizes of encoder and decoder.
     likelihood
-        ``"normal"``, ``"nb"``, ``"zinb"`` or ``"poisson"``.
+        ``"normal"``, ``"nb"``, ``"zinb"`` or ``"poisson"``; of several modalities a dict by name.
     adversary
         Kind of alignment.
     label_smoothing
-        Of the cross-entropy.
-    targets
-        Further phenotypes (:class:`~domainvi.module.TargetHeads`), whose loss is added to
+        Label smoothing of the cross-entropy.
+    phenotypes
+        Auxiliary phenotypes (:class:`~domainvi.module.PhenotypeHeads`), whose loss is added to
         :math:`L`.
     """
 
+    log_prior: torch.Tensor
+    network_share: torch.Tensor
+
     def __init__(
         self,
-        n_input: int,
+        n_input: int | Mapping[str, int],
         n_domains: list[int],
         n_classes: int,
         n_cats_per_cov: list[int] | None = None,
@@ -92,38 +119,54 @@ class DomainVAE(EnsembleModule):
         n_layers: int = 1,
         n_components: int = 100,
         dropout_rate: float = 0.1,
-        likelihood: str = "normal",
+        likelihood: str | Mapping[str, str] = "normal",
         adversary: Adversary = "conditional",
         label_smoothing: float = 0.05,
-        targets: Sequence[Target] = (),
+        phenotypes: Sequence[Phenotype] = (),
     ) -> None:
         super().__init__()
-        self.n_input = n_input
-        self.n_latent = n_latent
-        self.n_domains = n_domains
-        self.n_classes = n_classes
+        genes = {EXPRESSION: n_input} if isinstance(n_input, int) else n_input
+        kinds = dict.fromkeys(genes, likelihood) if isinstance(likelihood, str) else likelihood
+        self.n_latent, self.n_domains, self.n_classes = n_latent, n_domains, n_classes
         self.n_cats_per_cov = n_cats_per_cov or []
-        self.n_continuous_cov = n_continuous_cov
         self.label_smoothing = label_smoothing
-        self.counts = likelihood != "normal"
-        n_covariates = sum(n_domains) + sum(self.n_cats_per_cov) + n_continuous_cov
-        self.standardiser = Standardiser(n_domains[0], n_input)
-        self.z_encoder = GaussianEncoder(
-            n_input, n_latent, n_hidden, n_layers, dropout_rate, n_components
+        width = sum(n_domains) + sum(self.n_cats_per_cov) + n_continuous_cov
+        sizes = {
+            "n_latent": n_latent,
+            "n_hidden": n_hidden,
+            "n_layers": n_layers,
+            "n_components": n_components,
+        }
+        self.modalities = Modalities(
+            {
+                name: Modality(
+                    n, n_domains[0], n_classes, width, dropout_rate, kinds[name], **sizes
+                )
+                for name, n in genes.items()
+            }
         )
-        self.decoder = Decoder(n_latent, n_covariates, n_input, n_hidden, n_layers)
-        self.likelihood: Likelihood = build_likelihood(likelihood, n_domains[0], n_input)
+        self.n_input = self.modalities.n_input
         self.classifier = Classifier(n_latent, n_classes)
-        self.add_ensemble()
         self.alignment = DomainAlignment(adversary, n_latent, n_domains, n_classes)
-        # Last, so that the other weights start as they would without targets.
-        self.targets = TargetHeads(targets, n_latent, n_domains[0], n_input) if targets else None
+        # Added to the scores of a domain's rows for its class proportions.
+        self.register_buffer("log_prior", torch.zeros(n_domains[0], n_classes))
+        # Share of the network in the predictions; the linear members have the rest.
+        self.register_buffer("network_share", torch.ones(()))
+        # Last, so that the other weights start as they would without phenotypes.
+        self.phenotypes = (
+            PhenotypeHeads(phenotypes, n_latent, n_domains[0], self.n_input) if phenotypes else None
+        )
+
+    def share_vote(self) -> None:
+        """Give the network half of the vote where there are linear members, all of it otherwise."""
+        self.network_share.fill_(0.5 if self.modalities.n_members else 1.0)
 
     def _get_inference_input(self, tensors: dict[str, torch.Tensor]) -> dict:
         return {
             "x": tensors[REGISTRY_KEYS.X_KEY],
             "batch_index": tensors[REGISTRY_KEYS.BATCH_KEY],
             "size_factor": tensors.get(REGISTRY_KEYS.SIZE_FACTOR_KEY),
+            "present": tensors.get(MODALITIES),
         }
 
     def _get_generative_input(
@@ -136,6 +179,7 @@ class DomainVAE(EnsembleModule):
             "extra_domains": tensors.get(EXTRA_DOMAINS_KEY),
             "cat_covs": tensors.get(REGISTRY_KEYS.CAT_COVS_KEY),
             "cont_covs": tensors.get(REGISTRY_KEYS.CONT_COVS_KEY),
+            "present": tensors.get(MODALITIES),
         }
 
     @auto_move_data
@@ -144,15 +188,73 @@ class DomainVAE(EnsembleModule):
         x: torch.Tensor,
         batch_index: torch.Tensor,
         size_factor: torch.Tensor | None = None,
-        tables: Table | None = None,
+        present: torch.Tensor | None = None,
         n_samples: int = 1,
     ) -> dict[str, Distribution | torch.Tensor]:
-        """Encode rows; ``tables`` replaces the stored scaling for cohorts unseen in training."""
-        library = self.library_size(x, size_factor)
+        """Encode rows and draw their latents."""
+        u, library = self.modalities.log_values(x, size_factor)
         domain = batch_index.squeeze(-1).long()
-        s = self.standardiser(self.log_values(x, library), domain, tables)
-        mean, variance = self.z_encoder(s)
-        return self.draw(mean, variance, n_samples) | {"library": library}
+        mean, variance = self.modalities.encode(u, domain, self.modalities.seen(present))
+        return draw_latents(mean, variance, n_samples) | {"library": library}
+
+    @auto_move_data
+    def embed(
+        self,
+        x: torch.Tensor,
+        batch_index: torch.Tensor,
+        size_factor: torch.Tensor | None = None,
+        present: torch.Tensor | None = None,
+        statistics: Statistics = None,
+    ) -> Embedding:
+        """Encode and classify rows without drawing ``z``."""
+        u, _ = self.modalities.log_values(x, size_factor)
+        domain = batch_index.squeeze(-1).long()
+        return self.embed_log(u, domain, statistics, self.modalities.seen(present))
+
+    def embed_log(
+        self,
+        u: torch.Tensor,
+        domain: torch.Tensor,
+        statistics: Statistics = None,
+        seen: torch.Tensor | None = None,
+    ) -> Embedding:
+        """Encode and classify rows by their log values.
+
+        Parameters
+        ----------
+        u
+            Log values, ``(n_rows, n_input)``.
+        domain
+            Codes of the main domain column, ``(n_rows,)``.
+        statistics
+            Scaling by modality in place of the stored one, for cohorts unseen in training.
+        seen
+            Modalities of each row that the encoder may look at; ``None`` where there is only one.
+        """
+        out = self.modalities.embed(u, domain, statistics or {}, seen)
+        network = functional.log_softmax(self.classifier(out.mean), dim=1)
+        linear = network if out.linear is None else out.linear
+        if out.has_linear is not None:
+            linear = torch.where(out.has_linear, linear, network)
+        return Embedding(out.mean, out.variance, network, linear, out.reference)
+
+    def ensemble(
+        self, network: torch.Tensor, linear: torch.Tensor, domain: torch.Tensor
+    ) -> torch.Tensor:
+        """Average network and linear members and correct for the class proportions of the domain.
+
+        Parameters
+        ----------
+        network, linear
+            Log-probabilities, shape ``(n_rows, n_classes)``.
+        domain
+            Domain codes, shape ``(n_rows,)``; domains unseen in training are not corrected.
+        """
+        known = domain < len(self.log_prior)
+        prior = self.log_prior[torch.where(known, domain, 0)] * known[:, None]
+        share = self.network_share
+        p = (1 - share) * torch.exp(linear) + share * torch.exp(network)
+        return class_log_softmax(torch.log(p.clamp_min(1e-12)) + prior)
 
     def covariates(
         self,
@@ -181,18 +283,13 @@ class DomainVAE(EnsembleModule):
         extra_domains: torch.Tensor | None = None,
         cat_covs: torch.Tensor | None = None,
         cont_covs: torch.Tensor | None = None,
+        present: torch.Tensor | None = None,
         genes: torch.Tensor | None = None,
     ) -> dict[str, Distribution]:
-        """Decode latents to the distribution of the expression values, of all genes or some."""
+        """Decode latents to the distribution of the values, of all genes or of those numbered."""
         covariates = self.covariates(batch_index, extra_domains, cat_covs, cont_covs)
-        if z.dim() == 3:
-            n_samples, n_rows, _ = z.shape
-            scores = self.decoder(z.flatten(0, 1), covariates.repeat(n_samples, 1), genes)
-            scores = scores.view(n_samples, n_rows, -1)
-        else:
-            scores = self.decoder(z, covariates, genes)
         domain = batch_index.squeeze(-1).long()
-        px = self.likelihood(scores, library, domain, self.standardiser, genes)
+        px = self.modalities.decode(z, library, domain, covariates, present, genes)
         prior = Normal(torch.zeros_like(z), torch.ones_like(z))
         return {MODULE_KEYS.PX_KEY: px, MODULE_KEYS.PZ_KEY: prior}
 
@@ -207,28 +304,6 @@ class DomainVAE(EnsembleModule):
         if EXTRA_DOMAINS_KEY in tensors:
             codes += torch.split(tensors[EXTRA_DOMAINS_KEY], 1, dim=1)
         return [c.squeeze(-1).long() for c in codes]
-
-    def classification_loss(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        """Mean cross-entropy of the labelled rows; 0 when the batch has none."""
-        # Sums over all rows, since to pick the labelled ones would wait for the device.
-        total = functional.cross_entropy(
-            logits,
-            label,
-            ignore_index=-1,
-            reduction="sum",
-            label_smoothing=self.label_smoothing,
-        )
-        return total / (label >= 0).sum().clamp_min(1)
-
-    def teaching_loss(
-        self, logits: torch.Tensor, label: torch.Tensor, teacher: torch.Tensor | None
-    ) -> torch.Tensor:
-        """Mean cross-entropy of unlabelled rows to the linear members' probabilities."""
-        if teacher is None:
-            return logits.new_zeros(())
-        unknown = label < 0
-        cross_entropy = -(teacher * functional.log_softmax(logits, dim=1)).sum(dim=1)
-        return (cross_entropy * unknown).sum() / unknown.sum().clamp_min(1)
 
     def loss(
         self,
@@ -247,15 +322,18 @@ class DomainVAE(EnsembleModule):
         those alone, times the number of genes over theirs: unbiased when they are drawn at random.
         """
         x = tensors[REGISTRY_KEYS.X_KEY]
-        x = x if genes is None else x[:, genes]
         label = self.labels(tensors)
         z = inference_outputs[MODULE_KEYS.Z_KEY]
-        reconstruction, kl = self.elbo_terms(
-            x, inference_outputs[MODULE_KEYS.QZ_KEY], generative_outputs
+        reconstruction, kl = elbo_terms(
+            x if genes is None else x[:, genes],
+            inference_outputs[MODULE_KEYS.QZ_KEY],
+            generative_outputs[MODULE_KEYS.PZ_KEY],
+            generative_outputs[MODULE_KEYS.PX_KEY],
+            self.n_input,
         )
         logits = self.classifier(z)
-        classification = self.classification_loss(logits, label)
-        teaching = self.teaching_loss(logits, label, tensors.get(TEACHER_KEY))
+        classification = classification_loss(logits, label, self.label_smoothing)
+        teaching = teaching_loss(logits, label, tensors.get(TEACHER_KEY))
         alignment, metrics = self.alignment(
             z, logits.detach(), label, self.domains(tensors), adversary_weight
         )
@@ -263,14 +341,10 @@ class DomainVAE(EnsembleModule):
         loss = (
             classification + reconstruction_weight * elbo + alignment + teaching_weight * teaching
         )
-        if self.targets is not None:
-            target_loss, target_terms = self.targets.loss(z, tensors)
-            loss, metrics = loss + target_loss, {**metrics, **target_terms}
-        terms = {
-            "classification_loss": classification,
-            "teaching_loss": teaching,
-            **metrics,
-        }
+        if self.phenotypes is not None:
+            phenotype_loss, phenotype_terms = self.phenotypes.loss(z, tensors)
+            loss, metrics = loss + phenotype_loss, {**metrics, **phenotype_terms}
+        terms = {"classification_loss": classification, "teaching_loss": teaching, **metrics}
         return LossOutput(
             loss=loss,
             reconstruction_loss=reconstruction,
@@ -285,3 +359,25 @@ class DomainVAE(EnsembleModule):
             tensors, inference_kwargs={"n_samples": n_samples}, compute_loss=False
         )
         return generative[MODULE_KEYS.PX_KEY].sample().cpu()
+
+
+def classification_loss(
+    logits: torch.Tensor, label: torch.Tensor, label_smoothing: float
+) -> torch.Tensor:
+    """Mean cross-entropy of the labelled rows; 0 when the batch has none."""
+    # Sums over all rows, since to pick the labelled ones would wait for the device.
+    total = functional.cross_entropy(
+        logits, label, ignore_index=-1, reduction="sum", label_smoothing=label_smoothing
+    )
+    return total / (label >= 0).sum().clamp_min(1)
+
+
+def teaching_loss(
+    logits: torch.Tensor, label: torch.Tensor, teacher: torch.Tensor | None
+) -> torch.Tensor:
+    """Mean cross-entropy of unlabelled rows to the linear members' probabilities."""
+    if teacher is None:
+        return logits.new_zeros(())
+    unknown = label < 0
+    cross_entropy = -(teacher * functional.log_softmax(logits, dim=1)).sum(dim=1)
+    return (cross_entropy * unknown).sum() / unknown.sum().clamp_min(1)

@@ -1,4 +1,4 @@
-"""Heads of the further phenotypes: scores from the latents and from linear members, combined."""
+"""Heads of the auxiliary phenotypes: scores from the latents and from linear members, combined."""
 
 from __future__ import annotations
 
@@ -13,33 +13,36 @@ from torch.nn import functional
 from domainvi.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from domainvi.data import Target
+    from domainvi.data import Phenotype
 
-# The network's say where it and a linear member both have one.
+    from ._domain_vae import DomainVAE
+    from ._modality import ScalingStatistics
+
+# Weight of the network where it and a linear member both answer.
 NETWORK_SHARE = 0.25
 
 
-class TargetScores(NamedTuple):
-    """Raw scores of rows for all targets side by side, each ``(n_rows, n_outputs)``."""
+class PhenotypeScores(NamedTuple):
+    """Raw scores of rows for all phenotypes side by side, each ``(n_rows, n_outputs)``."""
 
     network: torch.Tensor
     linear: torch.Tensor
 
 
-class TargetHeads(nn.Module):
-    r"""One linear head a target on the shared latents, and a linear member on standardised genes.
+class PhenotypeHeads(nn.Module):
+    r"""One linear head a phenotype on the shared latents, and a linear member on standardised genes.
 
     With the scores :math:`f` of the head and :math:`g` of the member for a row of domain
-    :math:`d`, a categorical target has the probabilities
+    :math:`d`, a categorical phenotype has the probabilities
 
     .. math:: p_k \propto e^{o_{dk}} \bigl((1 - a)\, \mathrm{softmax}(g / T_g)_k
               + a\, \mathrm{softmax}(f / T_f)_k\bigr),
 
     where :math:`T` are temperatures from held-out rows, :math:`a` is the network's share and
     :math:`o` the log-odds of the classes among the domain's own labelled rows, 0 where it has none.
-    A numeric target :math:`y = m + s v` has the value and the variance of the mixture of two
+    A numeric phenotype :math:`y = m + s v` has the value and the variance of the mixture of two
     normals,
 
     .. math:: v = o_d + (1 - a) g + a f, \qquad
@@ -48,14 +51,14 @@ class TargetHeads(nn.Module):
     where :math:`\sigma_g, \sigma_f` are the errors on held-out rows, larger for domains without
     values of their own, and :math:`o_d` is the shrunk mean of the domain's own values.
 
-    The loss of the heads (:meth:`loss`) needs no weights: each target's is divided by that of a
+    The loss of the heads (:meth:`loss`) needs no weights: each phenotype's is divided by that of a
     head which knows nothing, :math:`\log K` for the class-balanced cross-entropy of :math:`K`
-    classes and 1 for the squared error of :math:`v`, and the mean is taken over targets.
+    classes and 1 for the squared error of :math:`v`, and the mean is taken over phenotypes.
 
     Parameters
     ----------
-    targets
-        The targets.
+    phenotypes
+        The phenotypes.
     n_latent, n_domains, n_input
         Sizes.
     """
@@ -73,11 +76,11 @@ class TargetHeads(nn.Module):
     share: torch.Tensor
 
     def __init__(
-        self, targets: Sequence[Target], n_latent: int, n_domains: int, n_input: int
+        self, phenotypes: Sequence[Phenotype], n_latent: int, n_domains: int, n_input: int
     ) -> None:
         super().__init__()
-        self.targets = tuple(targets)
-        n, width = len(self.targets), sum(t.n_outputs for t in self.targets)
+        self.phenotypes = tuple(phenotypes)
+        n, width = len(self.phenotypes), sum(p.n_outputs for p in self.phenotypes)
         self.heads = nn.Linear(n_latent, width)
         self.register_buffer("coef", torch.zeros(n_input, width))
         self.register_buffer("intercept", torch.zeros(width))
@@ -94,21 +97,21 @@ class TargetHeads(nn.Module):
         self.register_buffer("share", torch.full((n,), NETWORK_SHARE))
 
     def index(self, key: str) -> int:
-        """Position of a target; an InputError when there is none of that name."""
-        keys = [t.key for t in self.targets]
+        """Position of a phenotype; an InputError when there is none of that name."""
+        keys = [p.key for p in self.phenotypes]
         if key not in keys:
             msg = f"target {key!r} is not a target of this model; it has {', '.join(keys)}."
             raise InputError(msg)
         return keys.index(key)
 
     def block(self, i: int) -> slice:
-        """Columns of target ``i`` among all scores."""
-        start = sum(t.n_outputs for t in self.targets[:i])
-        return slice(start, start + self.targets[i].n_outputs)
+        """Columns of phenotype ``i`` among all scores."""
+        start = sum(p.n_outputs for p in self.phenotypes[:i])
+        return slice(start, start + self.phenotypes[i].n_outputs)
 
-    def forward(self, z: torch.Tensor, s: torch.Tensor) -> TargetScores:
+    def forward(self, z: torch.Tensor, s: torch.Tensor) -> PhenotypeScores:
         """Score rows by latents ``(n_rows, n_latent)`` and standardised genes ``(n_rows, g)``."""
-        return TargetScores(self.heads(z), s @ self.coef + self.intercept)
+        return PhenotypeScores(self.heads(z), s @ self.coef + self.intercept)
 
     def forget(self, domains: slice) -> None:
         """Take what is known of domains away."""
@@ -121,9 +124,9 @@ class TargetHeads(nn.Module):
         return table[torch.where(inside, domain, 0)] * inside[:, None]
 
     def log_probabilities(
-        self, i: int, scores: TargetScores, domain: torch.Tensor, *, calibrated: bool = True
+        self, i: int, scores: PhenotypeScores, domain: torch.Tensor, *, calibrated: bool = True
     ) -> torch.Tensor:
-        """Log-probabilities of the classes of categorical target ``i``, ``(n_rows, n_classes)``."""
+        """Log-probabilities of the classes of categorical phenotype ``i``, ``(n_rows, n_classes)``."""
         block, share = self.block(i), self.share[i]
         warmth = self.temperature[i] if calibrated else torch.ones_like(self.temperature[i])
         network = torch.softmax(scores.network[:, block] / warmth[0], dim=1)
@@ -133,9 +136,9 @@ class TargetHeads(nn.Module):
         return functional.log_softmax(torch.log(p.clamp_min(1e-12)) + offset, dim=1)
 
     def values(
-        self, i: int, scores: TargetScores, domain: torch.Tensor
+        self, i: int, scores: PhenotypeScores, domain: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Values of numeric target ``i`` and their standard errors, each ``(n_rows,)``."""
+        """Values of numeric phenotype ``i`` and their standard errors, each ``(n_rows,)``."""
         block, share = self.block(i), self.share[i]
         network, linear = scores.network[:, block], scores.linear[:, block]
         value = self._own(self.offset[:, block], domain) + (1 - share) * linear + share * network
@@ -150,7 +153,7 @@ class TargetHeads(nn.Module):
     def standardised(
         self, i: int, values: torch.Tensor, domain: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Bring values of numeric target ``i`` to the scale of its scores; NaN stays."""
+        """Bring values of numeric phenotype ``i`` to the scale of its scores; NaN stays."""
         v = (values - self.location[i]) / self.scale[i]
         if domain is None:
             return v
@@ -159,26 +162,58 @@ class TargetHeads(nn.Module):
     def loss(
         self, z: torch.Tensor, tensors: dict[str, torch.Tensor]
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return the mean loss of the targets with a value in the batch, and each of them."""
+        """Return the mean loss of the phenotypes with a value in the batch, and each of them."""
         domain = tensors[REGISTRY_KEYS.BATCH_KEY].squeeze(-1).long()
         scores = self.heads(z)
         terms = dict(self._losses(scores, tensors, domain))
         total = torch.stack(list(terms.values())).mean() if terms else z.new_zeros(())
-        return total, {"target_loss": total, **terms}
+        return total, {"phenotype_loss": total, **terms}
 
     def _losses(
         self, scores: torch.Tensor, tensors: dict[str, torch.Tensor], domain: torch.Tensor
     ) -> Iterator[tuple[str, torch.Tensor]]:
-        for i, target in enumerate(self.targets):
-            block, given = self.block(i), tensors[target.field].squeeze(-1)
-            if target.is_numeric:
+        for i, phenotype in enumerate(self.phenotypes):
+            block, given = self.block(i), tensors[phenotype.field].squeeze(-1)
+            if phenotype.is_numeric:
                 v = self.standardised(i, given, domain)
                 known = torch.isfinite(v)
                 loss = functional.mse_loss(scores[known, block].squeeze(1), v[known].float())
             else:
-                known = given < target.n_outputs
+                known = given < phenotype.n_outputs
                 loss = functional.cross_entropy(
                     scores[known, block], given[known].long(), self.class_weight[block]
-                ) / math.log(target.n_outputs)
+                ) / math.log(phenotype.n_outputs)
             if known.any():
-                yield f"target_{target.key}_loss", loss
+                yield f"phenotype_{phenotype.key}_loss", loss
+
+
+def heads_of(module: DomainVAE) -> PhenotypeHeads:
+    """Return the heads of the auxiliary phenotypes of a module; an InputError if it has none."""
+    if module.phenotypes is None:
+        msg = "The model has no targets. Name them as target_keys in setup_anndata."
+        raise InputError(msg)
+    return module.phenotypes
+
+
+def phenotype_scores(
+    module: DomainVAE,
+    key: str,
+    u: torch.Tensor,
+    domain: torch.Tensor,
+    statistics: Mapping[str, ScalingStatistics] | None = None,
+) -> torch.Tensor:
+    """Score rows by an auxiliary phenotype, differentiable in their log values ``u``.
+
+    Returns
+    -------
+    Log-probabilities of the classes, ``(n_rows, n_classes)``, or of a numeric phenotype the
+    values, ``(n_rows, 1)``.
+    """
+    heads, modality = heads_of(module), module.modalities.only
+    own = None if statistics is None else next(iter(statistics.values()), None)
+    mean, _ = modality.encode(u, domain, own)
+    scores = heads(mean, modality.standardised_by_domain(u, domain, own))
+    i = heads.index(key)
+    if heads.phenotypes[i].is_numeric:
+        return heads.values(i, scores, domain)[0][:, None]
+    return heads.log_probabilities(i, scores, domain)

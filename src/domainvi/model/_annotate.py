@@ -1,0 +1,270 @@
+"""Write results into the user's AnnData: the keys of :mod:`domainvi._keys` and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from importlib.metadata import version
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from domainvi import _keys
+from domainvi._compat import SETUP_ARGS_KEY
+from domainvi.data import MODALITIES, count_empty_rows, reference_order
+from domainvi.errors import InputError
+from domainvi.module import heads_of
+from domainvi.trust import find_cautions
+
+from ._fitted import Fitted, Order
+from ._inference import labels_of, outputs, probabilities, unknown_p_values, unknown_spaces
+from ._phenotypes import phenotype_numbers, phenotype_probabilities
+from ._setup import domain_codes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+    from mudata import MuData
+    from numpy.typing import NDArray
+
+    from domainvi.data import PreparedAnnData
+
+    from ._domainvi import DomainVI
+    from ._inference import RowOutputs
+
+logger = logging.getLogger(__name__)
+
+# Colour of rows that are called none of the classes.
+GREY = "#d3d3d3"
+
+
+class Columns:
+    """Everything that is written, gathered before the first key is."""
+
+    def __init__(self) -> None:
+        self.obs: dict[str, Any] = {}
+        self.obsm: dict[str, NDArray[np.float32]] = {}
+        self.uns: dict[str, Any] = {}
+
+    def add_classes(
+        self,
+        key: str,
+        order: Order,
+        p: NDArray[np.float64],
+        known: NDArray[np.float64],
+        unlabelled: str,
+        unknown_alpha: float | None,
+    ) -> None:
+        """Add the columns of a categorical phenotype, classes in the order of the reference."""
+        names = np.asarray(order.classes, dtype=object)[p.argmax(axis=1)]
+        categories, colors = list(order.classes), list(order.colors)
+        if unknown_alpha is not None:
+            names = np.where(known <= unknown_alpha, unlabelled, names)
+            categories.append(unlabelled)
+            colors.append(GREY)
+        self.obs |= {
+            _keys.prediction(key): pd.Categorical(names, categories=categories),
+            _keys.confidence(key): p.max(axis=1).astype(np.float32),
+            _keys.unknown(key): known.astype(np.float32),
+        }
+        self.obsm[_keys.probability(key)] = p.astype(np.float32)
+        if order.colors:
+            self.uns[_keys.colors(_keys.prediction(key))] = colors
+
+    def write(self, target: AnnData | MuData, prepared: PreparedAnnData) -> None:
+        """Write everything; rows of ``target`` that were not prepared get missing values."""
+        names = target.obs_names
+        for name, values in self.obs.items():
+            target.obs[name] = pd.Series(values, index=prepared.obs_names).reindex(names)
+        inside = names.isin(prepared.obs_names)
+        for name, array in self.obsm.items():
+            target.obsm[name] = at_rows(inside, array)
+        target.uns.update(self.uns)
+
+
+def annotate(
+    model: DomainVI,
+    adata: AnnData | MuData | None,
+    unknown_alpha: float | None,
+    targets: Sequence[str] | None,
+    caution_rows: NDArray[np.bool_] | None,
+) -> None:
+    """Annotate; see :meth:`domainvi.DomainVI.annotate`."""
+    model._check_trained()
+    check_alpha(unknown_alpha)
+    chosen = [p.key for p in model.phenotypes] if targets is None else list(targets)
+    numbers = [heads_of(model.module).index(key) for key in chosen]
+    prepared = model._validate_anndata(adata)
+    target = model._own_data() if adata is None else adata
+    about = rows_of_cautions(model, prepared, target, caution_rows)
+    out = outputs(model, prepared, None, wanted=("reference",))
+    key = model.registry_[SETUP_ARGS_KEY]["labels_key"]
+    unlabelled = model.registry_[SETUP_ARGS_KEY]["unlabeled_category"]
+    order = model.fitted.order
+    p = probabilities(model, out)[:, [model.classes.index(c) for c in order.classes]]
+    known = unknown_p_values(model, prepared, out)
+    columns = Columns()
+    columns.obsm[_keys.LATENT] = out.latent
+    columns.add_classes(key, order, p, known, unlabelled, unknown_alpha)
+    for i in numbers:
+        add_phenotype(columns, model, i, prepared, out, unlabelled, unknown_alpha)
+    columns.uns[_keys.RESULTS] = summary = summarise(model, prepared)
+    rows = pd.DataFrame({"confidence": columns.obs[_keys.confidence(key)], "unknown": known})
+    summary[_keys.CAUTIONS] = find_cautions(
+        rows[about],
+        guard=model.fitted.guard,
+        audit=model.fitted.audit,
+        n_genes=len(model.genes),
+        n_missing=len(model.genes) - int(prepared.gene_mask.sum()),
+    )
+    say(summary, prepared.n_obs)
+    columns.write(target, prepared)
+
+
+def rows_of_cautions(
+    model: DomainVI,
+    prepared: PreparedAnnData,
+    target: AnnData | MuData,
+    mask: NDArray[np.bool_] | None,
+) -> NDArray[np.bool_]:
+    """Prepared rows that cautions are about: of the model's own data those it did not learn from."""
+    if mask is not None:
+        mask = np.asarray(mask)
+        if mask.dtype != bool or mask.shape != (target.n_obs,):
+            msg = (
+                f"caution_rows holds {mask.dtype} values of shape {mask.shape}; expected a mask of "
+                f"booleans of shape ({target.n_obs},), one for each row."
+            )
+            raise InputError(msg)
+        return mask[target.obs_names.isin(prepared.obs_names)]
+    every = np.ones(prepared.n_obs, dtype=bool)
+    own = None if model._adata is None else model._require_manager().adata
+    if own is None or not own.obs_names.equals(prepared.obs_names):
+        return every
+    unlabelled = labels_of(model, own) < 0
+    return unlabelled if unlabelled.any() else every
+
+
+def add_phenotype(
+    columns: Columns,
+    model: DomainVI,
+    i: int,
+    prepared: PreparedAnnData,
+    out: RowOutputs,
+    unlabelled: str,
+    unknown_alpha: float | None,
+) -> None:
+    """Add the columns of auxiliary phenotype ``i``."""
+    phenotype, domain = model.phenotypes[i], domain_codes(prepared)
+    key = phenotype.key
+    if phenotype.is_numeric:
+        value, error = phenotype_numbers(model, i, out, domain)
+        columns.obs |= {_keys.prediction(key): value, _keys.confidence(key): error}
+        return
+    order = model.fitted.phenotype_order[key]
+    places = [phenotype.classes.index(c) for c in order.classes]
+    p = phenotype_probabilities(model, i, out, domain)[:, places]
+    known = np.full(len(domain), np.nan)
+    if (scorer := model.fitted.phenotype_unknown.get(key)) is not None:
+        linear = out.phenotype_linear[:, heads_of(model.module).block(i)]
+        known = scorer.p_value(unknown_spaces(model, out, 0), linear, domain=domain)
+    columns.add_classes(key, order, p, known, unlabelled, unknown_alpha)
+
+
+def summarise(model: DomainVI, prepared: PreparedAnnData) -> dict[str, Any]:
+    """Gather what ``uns["domainvi"]`` holds: text, numbers, arrays and dicts of them."""
+    setup, fitted = model.registry_[SETUP_ARGS_KEY], model.fitted
+    batch = setup["batch_key"]
+    summary: dict[str, Any] = {
+        _keys.VERSION: version("domainvi"),
+        _keys.CLASSES: np.asarray(fitted.order.classes, dtype=object),
+        _keys.LABELS_KEY: setup["labels_key"],
+        _keys.BATCH_KEY: batch if isinstance(batch, str) else np.asarray(batch, dtype=object),
+        _keys.UNLABELED_CATEGORY: setup["unlabeled_category"],
+        _keys.GENES_MATCHED: int(prepared.gene_mask.sum()),
+        _keys.ROWS_WITHOUT_VALUES: count_empty_rows(prepared.X),
+        _keys.UNSEEN_COHORTS: {k.replace("/", "|"): v for k, v in prepared.scaling_notes.items()},
+        _keys.PARAMETERS: {k: v for k, v in model._parameters().items() if v is not None},
+        _keys.AUDIT: {} if fitted.audit is None else fitted.audit.to_dict(),
+        _keys.GUARD: fitted.guard.to_dict(),
+    }
+    if model.phenotypes:
+        summary[_keys.TARGETS] = {
+            key.replace("/", "|"): np.asarray(order.classes, dtype=object)
+            for key, order in fitted.phenotype_order.items()
+        }
+    if MODALITIES in prepared.obsm:
+        rows = np.asarray(prepared.obsm[MODALITIES]).sum(axis=0).astype(int)
+        summary[_keys.MODALITIES] = {
+            name: {_keys.GENES_MATCHED: int(prepared.gene_mask[block].sum()), "rows": int(n)}
+            for (name, _, block), n in zip(model.module.modalities.blocks(), rows, strict=True)
+        }
+    return summary
+
+
+def say(summary: dict[str, Any], n_rows: int) -> None:
+    """Warn of rows without values, and log how many cautions there are."""
+    if empty := summary[_keys.ROWS_WITHOUT_VALUES]:
+        warnings.warn(
+            f"{empty} of {n_rows} rows hold nothing but zeros in the genes of the model; their "
+            "predictions mean nothing. Filter them out.",
+            UserWarning,
+            stacklevel=4,
+        )
+    if len(summary[_keys.CAUTIONS]):
+        logger.warning(
+            "Cautions on these predictions: %d, see uns[%r][%r].",
+            len(summary[_keys.CAUTIONS]),
+            _keys.RESULTS,
+            _keys.CAUTIONS,
+        )
+
+
+def fitted_for(model: DomainVI, adata: AnnData | MuData | None) -> Fitted:
+    """Begin the fitted state with the order and colours that the user's object shows."""
+    key = model.registry_[SETUP_ARGS_KEY]["labels_key"]
+    if adata is None:
+        return Fitted(Order(model.classes))
+    return Fitted(
+        order_of(adata, key, model.classes),
+        {p.key: order_of(adata, p.key, list(p.classes)) for p in model.phenotypes},
+    )
+
+
+def order_of(adata: AnnData | MuData, key: str, classes: list[str]) -> Order:
+    """Order of the classes in the user's column, and their colours; none where one has none."""
+    order = reference_order(adata.obs, key, classes)
+    colors = list(adata.uns.get(_keys.colors(key), []))
+    column = adata.obs.get(key)
+    if column is not None and isinstance(column.dtype, pd.CategoricalDtype):
+        named = dict(zip(column.cat.categories.astype(str), colors, strict=False))
+        if all(c in named for c in order):
+            return Order(order, [str(named[c]) for c in order])
+    return Order(order)
+
+
+def check_alpha(unknown_alpha: float | None) -> None:
+    """Refuse what is no share of p-values."""
+    if unknown_alpha is None or (isinstance(unknown_alpha, Real) and 0 <= unknown_alpha <= 1):
+        return
+    msg = f"unknown_alpha={unknown_alpha!r} must be a number from 0 to 1, or None."
+    raise InputError(msg)
+
+
+def at_rows(inside: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give rows outside of the model's data missing values.
+
+    Examples
+    --------
+    >>> from domainvi.model._annotate import at_rows
+    >>> at_rows(np.array([True, False]), np.array([[0.5]], dtype=np.float32)).tolist()
+    [[0.5], [nan]]
+    """
+    if inside.all():
+        return values
+    out = np.full((len(inside), values.shape[1]), np.nan, dtype=np.float32)
+    out[inside] = values
+    return out

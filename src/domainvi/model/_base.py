@@ -1,0 +1,264 @@
+"""Base of the two models: data through prepared objects, rows by number, files without pickle."""
+
+from __future__ import annotations
+
+import weakref
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from scvi import REGISTRY_KEYS
+from scvi.model.base import BaseModelClass
+
+from domainvi._compat import FIELD_REGISTRIES_KEY, STATE_REGISTRY_KEY, parse_device_args
+from domainvi.data import PreparedAnnData, check_unchanged
+from domainvi.errors import InputError, NotTrainedError
+
+from ._save import load_model, save_model
+from ._setup import n_missing_genes
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from anndata import AnnData
+    from mudata import MuData
+    from numpy.typing import NDArray
+    from scvi.data import AnnDataManager
+
+
+class CohortModel(BaseModelClass):
+    """Answers scvi-tools' questions for data from prepared objects.
+
+    scvi-tools writes codes and identifiers into the user's object and keeps every object that was
+    ever set up alive. Here the user's object is only read, and a setup lives as long as the object
+    it was made from.
+
+    Parameters
+    ----------
+    adata
+        Object that was passed to ``setup_anndata`` or ``setup_mudata``.
+    registry
+        Registry of a saved model, for loading without data.
+    """
+
+    seed: int
+    is_trained_: bool
+    history_: dict[str, pd.DataFrame] | None
+    init_params_: dict[str, Any]
+    registry_: dict[str, Any]
+    train_indices: NDArray[np.int64]
+    validation_indices: NDArray[np.int64]
+    _model_summary_string: str
+
+    _setups: ClassVar[dict[tuple[type, int], PreparedAnnData]] = {}
+
+    @abstractmethod
+    def _prepare_query(self, adata: AnnData | MuData) -> PreparedAnnData:
+        """Prepare rows that the model was not set up with, genes matched by name."""
+
+    @abstractmethod
+    def _prepare_own(self, adata: AnnData | MuData) -> PreparedAnnData:
+        """Prepare data that are attached to a loaded model as its own."""
+
+    @classmethod
+    @abstractmethod
+    def _check_registry(cls, registry: dict[str, Any]) -> None:
+        """Look at a registry from a file before a model is made of it."""
+
+    @abstractmethod
+    def _to_file(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what training left on the model: arrays by name, and values that JSON holds."""
+
+    @abstractmethod
+    def _from_file(self, tensors: dict[str, Any], metadata: dict[str, Any]) -> None:
+        """Take over what :meth:`_to_file` returned."""
+
+    @abstractmethod
+    def _make_room(self, metadata: dict[str, Any]) -> None:
+        """Add the parts of the module that training adds, before weights are loaded."""
+
+    @classmethod
+    def _remember(cls, adata: AnnData | MuData, prepared: PreparedAnnData) -> None:
+        key = (cls, id(adata))
+        if key not in cls._setups:
+            weakref.finalize(adata, cls._setups.pop, key, None)
+        cls._setups[key] = prepared
+
+    @classmethod
+    def _get_most_recent_anndata_manager(
+        cls, adata: AnnData, required: bool = False
+    ) -> AnnDataManager | None:
+        if isinstance(adata, PreparedAnnData):
+            return adata.manager
+        prepared = cls._setups.get((cls, id(adata)))
+        if prepared is None and required:
+            msg = f"adata is not set up. Call {cls.__name__}.setup_anndata(adata, ...) first."
+            raise InputError(msg)
+        return None if prepared is None else prepared.manager
+
+    def _register_manager_for_instance(self, adata_manager: AnnDataManager) -> None:
+        """Do nothing: a prepared object holds its manager."""
+
+    def get_anndata_manager(self, adata: AnnData, required: bool = False) -> AnnDataManager | None:
+        """Return the manager of the model's data or of a prepared object."""
+        if isinstance(adata, PreparedAnnData):
+            return adata.manager
+        if adata is not None and adata is self._adata:
+            return self._adata_manager
+        return self._get_most_recent_anndata_manager(adata, required=required)
+
+    def _validate_anndata(
+        self, adata: AnnData | MuData | None = None, copy_if_view: bool = True
+    ) -> PreparedAnnData:
+        """Return the prepared form of ``adata``, of the model's own data if ``None``."""
+        if isinstance(adata, PreparedAnnData):
+            return adata
+        if adata is None or adata is self._adata:
+            prepared: PreparedAnnData = self._require_manager().adata
+            check_unchanged(self._own_data(), prepared)
+            return prepared
+        return self._prepare_query(adata)
+
+    def _own_data(self) -> AnnData | MuData:
+        if self._adata is None:
+            msg = "The model was loaded without data. Pass adata=..."
+            raise InputError(msg)
+        return self._adata
+
+    def _require_manager(self) -> AnnDataManager:
+        self._own_data()
+        return self._adata_manager
+
+    def _state(self, key: str) -> dict[str, Any]:
+        """State that a field has in the registry."""
+        return self.registry_[FIELD_REGISTRIES_KEY][key][STATE_REGISTRY_KEY]
+
+    @property
+    def genes(self) -> list[str]:
+        """Genes of the model, in its order."""
+        return [str(g) for g in np.asarray(self._state(REGISTRY_KEYS.X_KEY)["column_names"])]
+
+    def _check_trained(self) -> None:
+        if not self.is_trained_:
+            msg = "The model is not trained. Call model.train() first."
+            raise NotTrainedError(msg)
+
+    def _check_genes(self, prepared: PreparedAnnData, method: str) -> None:
+        """Refuse rows that lack genes of the model, to methods that would take zeros for values."""
+        if missing := n_missing_genes(prepared):
+            msg = (
+                f"The data lack {missing} of {len(prepared.gene_mask)} genes of the model, and "
+                f"{method} needs all. Add them, or use predict, annotate or "
+                "get_latent_representation, which mask missing genes."
+            )
+            raise InputError(msg)
+
+    def _row_numbers(
+        self, prepared: PreparedAnnData, indices: Sequence | NDArray | None
+    ) -> NDArray[np.int64]:
+        """Row numbers from numbers, a mask, or ``None`` for all rows."""
+        n_obs = prepared.n_obs
+        if indices is None:
+            return np.arange(n_obs)
+        rows = np.asarray(indices)
+        if rows.dtype == bool and rows.ndim == 1:
+            if len(rows) != n_obs:
+                msg = f"indices is a mask of length {len(rows)}, but there are {n_obs} rows."
+                raise InputError(msg)
+            return np.flatnonzero(rows)
+        if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
+            msg = (
+                f"indices holds {rows.dtype} values in {rows.ndim} dimensions; expected a list of "
+                "row numbers, or a mask of booleans."
+            )
+            raise InputError(msg)
+        rows = rows.astype(np.int64)
+        if rows.size and (rows.min() < -n_obs or rows.max() >= n_obs):
+            msg = f"indices holds {rows.min()} to {rows.max()}, but there are {n_obs} rows."
+            raise InputError(msg)
+        return rows % max(n_obs, 1)
+
+    def _parameters(self) -> dict[str, Any]:
+        """Arguments of the constructor."""
+        return dict(self.init_params_["non_kwargs"])
+
+    def save(self, dir_path: str | os.PathLike[str], overwrite: bool = False) -> None:
+        """Save the model to a directory.
+
+        Parameters
+        ----------
+        dir_path
+            Directory to write: ``model.json`` and one safetensors file. A crash leaves the old
+            model or the new one. Of processes that train together only the first writes.
+        overwrite
+            Replace a DomainVI model in this directory.
+
+        Raises
+        ------
+        ModelFileError
+            If the directory exists already, or cannot be written.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/model")
+        ...     loaded = dv.DomainVI.load(f"{folder}/model")
+        >>> bool((loaded.predict(adata) == model.predict()).all())
+        True
+        """
+        save_model(self, dir_path, overwrite=overwrite)
+
+    @classmethod
+    def load(
+        cls,
+        dir_path: str | os.PathLike[str],
+        adata: AnnData | MuData | None = None,
+        accelerator: str = "cpu",
+        device: int | str = "auto",
+    ) -> Self:
+        """Load a model; nothing in the directory is executed.
+
+        Parameters
+        ----------
+        dir_path
+            Directory written by :meth:`save`.
+        adata
+            Data to attach, with the columns of the original setup; its genes are matched by name.
+            For a model of several modalities a MuData with any of them, or an AnnData of one.
+            Without it the model predicts for data that are passed to its methods.
+        accelerator, device
+            Where the model is put, as in scvi-tools; ``model.to_device`` moves it later.
+
+        Returns
+        -------
+        The model.
+
+        Raises
+        ------
+        ModelFileError
+            If the directory is missing, damaged or no model of this class.
+        GeneMatchError
+            If too few genes of ``adata`` match.
+        InputError
+            If ``adata`` has values on another scale, or levels that the model does not know.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/model")
+        ...     loaded = dv.DomainVI.load(f"{folder}/model")
+        >>> loaded.classes == model.classes
+        True
+        """
+        model = load_model(cls, dir_path)
+        if adata is not None:
+            prepared = model._prepare_own(adata)
+            cls._remember(adata, prepared)
+            model._adata, model._adata_manager = adata, prepared.manager
+        *_, place = parse_device_args(accelerator, device, "torch", validate_single_device=True)
+        model.to_device(place)
+        return model

@@ -1,0 +1,162 @@
+"""Post-hoc fits: centring, calibration, unknown score and the guard's record, after training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from domainvi._keys import BASELINE_SHARE
+from domainvi.data import MODALITIES
+from domainvi.linear import fit_centring, subsample
+from domainvi.trust import Calibrator, UnknownScorer, audit_arrays, fit_calibrator
+
+from ._inference import forward, labels_of, patterns, unknown_spaces
+from ._setup import domain_codes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from domainvi.data import PreparedAnnData
+
+    from ._domainvi import DomainVI
+    from ._inference import RowOutputs
+
+MIN_ROWS = 10
+# More rows than this add nothing to what is fitted to them, and cost time and memory.
+MAX_POSTHOC_ROWS = 50_000
+
+
+def fit_posthoc(model: DomainVI, prepared: PreparedAnnData, *, centre: bool) -> None:
+    """Centre the latents, and fit calibration, unknown score and the guard's record anew.
+
+    Latents of a row by one of its modalities are not those by both, so each is fitted to the
+    training rows as they look with each set of modalities. Without a label, in a query, the fits of
+    the reference stay.
+    """
+    domain, label = domain_codes(prepared), labels_of(model, prepared)
+    if not (label >= 0).any():
+        return
+    fitted, modalities = model.fitted, model.module.modalities
+    fitted.centring, fitted.calibration, fitted.unknown = None, {}, {}
+    views: list[tuple[RowOutputs, NDArray[np.int64], int]] = []
+    for pattern, visible in enumerate(patterns(len(modalities.parts))):
+        rows = posthoc_rows(model, prepared, has_all(prepared, visible))
+        if not len(rows):
+            continue
+        with modalities.looking_at(visible.tolist()):
+            out = replace(forward(model, prepared, rows), pattern=np.full(len(rows), pattern))
+        held_out = np.isin(rows, model.validation_indices)
+        fitted.calibration[pattern] = fit_calibration(out.network, label[rows], held_out)
+        spaces = unknown_spaces(model, out, pattern)
+        scorer = fit_unknown(spaces, out.linear, label[rows], domain[rows], model.seed)
+        if scorer is not None:
+            fitted.unknown[pattern] = scorer
+        views.append((out, rows, pattern))
+    if centre:
+        n_domains = len(model.domains)
+        fitted.centring = fit_centring(
+            np.concatenate([out.mean for out, _, _ in views]),
+            np.exp(np.concatenate([out.logits for out, _, _ in views]).astype(np.float64)),
+            np.concatenate([pattern * n_domains + domain[rows] for _, rows, pattern in views]),
+            (2 ** len(modalities.parts) - 1) * n_domains,
+        )
+    record_guard(model)
+    out, rows, _ = views[-1]
+    if len(modalities.parts) > 1:
+        rows = posthoc_rows(model, prepared)
+        out = forward(model, prepared, rows, wanted=())
+    audit_again(model, domain[rows], label[rows], out.logits.argmax(axis=1))
+
+
+def has_all(prepared: PreparedAnnData, visible: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    """Rows that have all visible modalities; ``None`` where there is only one."""
+    if MODALITIES not in prepared.obsm:
+        return None
+    return (np.asarray(prepared.obsm[MODALITIES])[:, visible] > 0).all(axis=1)
+
+
+def posthoc_rows(
+    model: DomainVI, prepared: PreparedAnnData, among: NDArray[np.bool_] | None = None
+) -> NDArray[np.int64]:
+    """Row numbers to fit by, in an order that does not change with that of the rows."""
+    order = prepared.order if among is None else prepared.order[among[prepared.order]]
+    domain, label = domain_codes(prepared)[order], labels_of(model, prepared)[order]
+    return order[subsample(domain, label, model.seed, MAX_POSTHOC_ROWS)]
+
+
+def record_guard(model: DomainVI) -> None:
+    """Record what the guard decided, on the model, in its history and in its summary."""
+    module, fitted = model.module, model.fitted
+    share = float(module.modalities.baseline_share)
+    prior = np.exp(module.log_prior.cpu().numpy()) / len(model.classes)
+    fitted.guard = replace(
+        fitted.guard,
+        agreement=fitted.agreement,
+        baseline_share=share,
+        target_class_prior=prior / prior.sum(axis=1, keepdims=True),
+    )
+    if model.history_ is not None and "train_loss" in model.history_:
+        index = model.history_["train_loss"].index[-1:]
+        model.history_[BASELINE_SHARE] = pd.DataFrame({BASELINE_SHARE: [share]}, index)
+    model._model_summary_string = (
+        f"{model._model_summary_string.split(', guard')[0]}, guard: alignment "
+        f"{fitted.guard.alignment}, baseline share {share:.2f}"
+    )
+
+
+def audit_again(
+    model: DomainVI,
+    domain: NDArray[np.int64],
+    label: NDArray[np.int64],
+    predicted: NDArray[np.int64],
+) -> None:
+    """Audit the design once more, with predictions where labels are missing."""
+    if model.fitted.audit is None or len(np.unique(domain)) < 2:
+        return
+    audit = audit_arrays(
+        domain,
+        label,
+        predicted=predicted,
+        domain_names=model.domains,
+        class_names=model.classes,
+    )
+    model.fitted.audit = replace(model.fitted.audit, with_predictions=audit)
+
+
+def fit_calibration(
+    logits: NDArray[np.float32], label: NDArray[np.int64], held_out: NDArray[np.bool_]
+) -> Calibrator:
+    """Fit one temperature, at least 1, to the network's answers on labelled rows it never saw.
+
+    The network stands for the ensemble, since the linear members have seen all labels. Held-out
+    rows come from the same cohorts as the labels, so they may soften probabilities but not sharpen
+    them for other cohorts.
+    """
+    used = held_out & (label >= 0)
+    if used.sum() < MIN_ROWS:
+        return Calibrator()
+    return fit_calibrator(logits[used], label[used], min_temperature=1.0)
+
+
+def fit_unknown(
+    spaces: dict[str, NDArray[np.float32]],
+    linear: NDArray[np.float32],
+    label: NDArray[np.int64],
+    domain: NDArray[np.int64],
+    seed: int,
+) -> UnknownScorer | None:
+    """Unknown score from all labelled rows; ``None`` when there are too few of them."""
+    used = label >= 0
+    count = np.bincount(label[used])
+    if used.sum() < MIN_ROWS or (count > 1).sum() < 2:
+        return None
+    return UnknownScorer.fit(
+        {name: z[used] for name, z in spaces.items()},
+        label[used],
+        linear[used],
+        domain=domain[used],
+        seed=seed,
+    )

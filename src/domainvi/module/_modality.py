@@ -1,0 +1,212 @@
+"""One modality of a model: its input scaling, encoder, linear ensemble, decoder and likelihood."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import nn
+
+from domainvi.nn import Decoder, GaussianEncoder, InputMap, LinearEnsemble, Standardiser
+
+from ._input_scale import InputScale
+from ._likelihood import Likelihood, build_likelihood
+
+if TYPE_CHECKING:
+    from torch.distributions import Distribution
+
+N_REFERENCE = 30
+CentreAndScale = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class ScalingStatistics:
+    """Centre and scale by domain, for rows that the stored ones do not serve.
+
+    Parameters
+    ----------
+    network
+        Those of the network's input, each ``(n_domains, n_input)``.
+    linear
+        Those of the linear members, each ``(n_members, n_domains, n_input)``.
+    """
+
+    network: CentreAndScale
+    linear: CentreAndScale
+
+
+class ModalityOutputs(NamedTuple):
+    """One modality's answer for rows.
+
+    Parameters
+    ----------
+    mean, variance
+        Moments of its Gaussian expert on the latents, each ``(n_rows, n_latent)``.
+    linear
+        Log-probabilities of its linear ensemble, ``(n_rows, n_classes)``; ``None`` without one.
+    reference
+        Principal components of the un-adapted rows, ``(n_rows, 30)``.
+    """
+
+    mean: torch.Tensor
+    variance: torch.Tensor
+    linear: torch.Tensor | None
+    reference: torch.Tensor
+
+
+class Modality(nn.Module):
+    """The parts of a model that belong to the genes of one modality.
+
+    Parameters
+    ----------
+    n_input
+        Number of genes.
+    n_domains, n_classes
+        Levels of the main domain column, and classes of the main phenotype.
+    n_covariates
+        Width of the covariates that the decoder is given, domains among them.
+    dropout_rate
+        Dropout rate of the encoder.
+    likelihood
+        ``"normal"``, ``"nb"``, ``"zinb"`` or ``"poisson"``.
+    n_latent, n_hidden, n_layers, n_components
+        Sizes of encoder and decoder.
+    """
+
+    class_prior: torch.Tensor
+    reference_basis: torch.Tensor
+    reference_origin: torch.Tensor
+
+    def __init__(
+        self,
+        n_input: int,
+        n_domains: int,
+        n_classes: int,
+        n_covariates: int,
+        dropout_rate: float,
+        likelihood: str,
+        *,
+        n_latent: int,
+        n_hidden: int,
+        n_layers: int,
+        n_components: int,
+    ) -> None:
+        super().__init__()
+        self.n_input, self.n_domains, self.n_classes = n_input, n_domains, n_classes
+        self.input_scale = InputScale(counts=likelihood != "normal")
+        self.standardiser = Standardiser(n_domains, n_input)
+        self.z_encoder = GaussianEncoder(
+            n_input, n_latent, n_hidden, n_layers, dropout_rate, n_components
+        )
+        self.decoder = Decoder(n_latent, n_covariates, n_input, n_hidden, n_layers)
+        self.likelihood: Likelihood = build_likelihood(likelihood, n_domains, n_input)
+        # Class proportions that the input scaling refers to.
+        self.register_buffer("class_prior", torch.full((n_classes,), 1.0 / n_classes))
+        self.linear = LinearEnsemble(0, n_domains, n_input, n_classes)
+        # Principal components of the un-adapted rows, a space in which no unknown was aligned.
+        n_reference = min(N_REFERENCE, n_input)
+        self.register_buffer("reference_basis", torch.zeros(n_input, n_reference))
+        self.register_buffer("reference_origin", torch.zeros(n_reference))
+
+    @property
+    def counts(self) -> bool:
+        """Whether values are counts."""
+        return self.input_scale.counts
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        return self.class_prior.device
+
+    def log_values(
+        self, x: torch.Tensor, size_factor: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Bring rows to the log scale that input scaling works on; also their library sizes."""
+        library = self.input_scale.library_size(x, size_factor)
+        return self.input_scale.log_values(x, library), library
+
+    def set_linear_members(self, n_members: int) -> None:
+        """Make room for this many linear members; they start with no weight."""
+        self.linear = LinearEnsemble(n_members, self.n_domains, self.n_input, self.n_classes).to(
+            self.device
+        )
+
+    def encode(
+        self, u: torch.Tensor, domain: torch.Tensor, statistics: ScalingStatistics | None = None
+    ) -> CentreAndScale:
+        """Mean and variance of the latents of log values ``u`` and domain codes ``(n_rows,)``."""
+        own = None if statistics is None else statistics.network
+        return self.z_encoder(self.standardiser(u, domain, own))
+
+    def embed(
+        self, u: torch.Tensor, domain: torch.Tensor, statistics: ScalingStatistics | None = None
+    ) -> ModalityOutputs:
+        """Encode and classify log values."""
+        members = None if statistics is None else statistics.linear
+        linear = self.linear(u, domain, members) if self.linear.n_members else None
+        unadapted = self.standardiser(u, domain, self.baseline_statistics(statistics))
+        reference = unadapted @ self.reference_basis - self.reference_origin
+        return ModalityOutputs(*self.encode(u, domain, statistics), linear, reference)
+
+    def input_maps(self, statistics: ScalingStatistics | None = None) -> list[InputMap]:
+        """List the linear maps that :meth:`embed` begins with: projection, members, components."""
+        projection = self.z_encoder.projection
+        own = (self.standardiser.loc, self.standardiser.scale)
+        centre, scale = self.linear.centre, self.linear.scale
+        if statistics is not None:
+            own, (centre, scale) = statistics.network, statistics.linear
+        members = zip(centre, scale, self.linear.coef, self.linear.intercept, strict=True)
+        maps = [InputMap(*own, projection.weight.T, projection.bias)]
+        maps += [InputMap(*parts) for parts in members]
+        reference = InputMap(
+            maps[-1].centre, maps[-1].scale, self.reference_basis, -self.reference_origin
+        )
+        return [*maps, reference]
+
+    def baseline_statistics(self, statistics: ScalingStatistics | None) -> CentreAndScale:
+        """Centre and scale of the source-only baseline; of the network where there are no members.
+
+        The baseline is the last of the linear members.
+        """
+        if not self.linear.n_members:
+            own = self.standardiser
+            return (own.loc, own.scale) if statistics is None else statistics.network
+        stored = (self.linear.centre, self.linear.scale)
+        centre, scale = stored if statistics is None else statistics.linear
+        return centre[-1], scale[-1]
+
+    def standardised_by_domain(
+        self, u: torch.Tensor, domain: torch.Tensor, statistics: ScalingStatistics | None = None
+    ) -> torch.Tensor:
+        """Standardise log values by their domain, as linear members of auxiliary phenotypes do.
+
+        Genes of the source-only baseline are standardised as it does, and the others, of which it
+        makes no use, as the network does.
+        """
+        own = self.standardiser
+        others = (own.loc, own.scale) if statistics is None else statistics.network
+        baseline = self.baseline_statistics(statistics)
+        unused = torch.isinf(baseline[1])
+        return self.standardiser(
+            u,
+            domain,
+            tuple(torch.where(unused, o, b) for o, b in zip(others, baseline, strict=True)),
+        )
+
+    def decode(
+        self,
+        z: torch.Tensor,
+        library: torch.Tensor,
+        domain: torch.Tensor,
+        covariates: torch.Tensor,
+        genes: torch.Tensor | None = None,
+    ) -> Distribution:
+        """Distribution of the values of all genes or some, for one or several draws of latents."""
+        if z.dim() == 3:
+            n_samples, n_rows, _ = z.shape
+            scores = self.decoder(z.flatten(0, 1), covariates.repeat(n_samples, 1), genes)
+            scores = scores.view(n_samples, n_rows, -1)
+        else:
+            scores = self.decoder(z, covariates, genes)
+        return self.likelihood(scores, library, domain, self.standardiser, genes)
