@@ -1,4 +1,4 @@
-"""The linear anchor: input scaling and linear members, fitted before the network."""
+"""Co-training: linear classifiers that teach each other, blended with a source-only baseline."""
 
 from __future__ import annotations
 
@@ -6,34 +6,30 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import softmax
 
 from ._cross_fit import cross_fit, sharpen
-from ._tables import (
-    Table,
-    TrainingRows,
-    blocks,
-    domain_table,
-    gene_weights,
-    labelled_table,
-    mix_table,
-    source_table,
+from ._genes import gene_weights
+from ._members import LinearMember, View, balanced_weights, logistic
+from ._rows import blocks
+from ._statistics import (
+    class_prior_statistics,
+    domain_statistics,
+    labelled_statistics,
+    source_statistics,
     standardise,
-)
-from ._views import (
-    LinearMember,
-    View,
-    balanced_weights,
-    confident_rows,
-    logistic,
-    softmax,
 )
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ._rows import TrainingRows
+    from ._statistics import ScalingStatistics
+
+# Share of each predicted class that joins the labelled rows in each round of self-training.
 ROUNDS = (0.3, 0.4, 0.5, 0.6)
-FREE_SHARPNESS = 1.15
-# With fewer labels a class than this, a target teaches itself; with more, its labels do.
+SELF_TRAINED_SHARPNESS = 1.15
+# With fewer labels a class than this, a target trains itself; with more, its labels do.
 MIN_LABELS = 3
 # A target with this many labels a class gets half of the weight.
 HALF_SHARE = 4
@@ -42,44 +38,65 @@ PSEUDO_ROWS = 5
 
 
 @dataclass(frozen=True)
-class Anchor:
-    """What the anchor hands to the model.
+class LinearEnsembleFit:
+    """A fitted linear ensemble, and what it says of its rows.
 
     Parameters
     ----------
-    table
+    statistics
         Centre and scale by domain for the network's input.
     members
         Fitted linear classifiers by name.
-    twin
-        The un-adapted classifier that the members are blended with: logistic regression on each
+    baseline
+        The source-only classifier that the members are blended with: logistic regression on each
         domain's own z-scores, labelled rows only.
-    doubt
-        Share of the twin in the blend.
+    baseline_share
+        Share of the baseline in the blend.
     agreement
-        Cohen's kappa of the two readings of the target; ``None`` where they were not compared.
+        Cohen's kappa of the two views of the target; ``None`` where they were not compared.
     log_prior
         What is added to the scores of each domain's rows, ``(n_domains, n_classes)``.
     sharpness
         Exponent of the averaged probabilities.
     probs
         Class probabilities of the rows, shape ``(n_rows, n_classes)``.
-    mix
-        Class proportions that the table refers to.
+    class_prior
+        Class proportions that the statistics refer to.
     """
 
-    table: Table
+    statistics: ScalingStatistics
     members: dict[str, LinearMember]
-    twin: LinearMember
-    doubt: float
+    baseline: LinearMember
+    baseline_share: float
     agreement: float | None
     log_prior: NDArray[np.float64]
     sharpness: float
     probs: NDArray[np.float64]
-    mix: NDArray[np.float64]
+    class_prior: NDArray[np.float64]
 
 
-def fit_anchor(rows: TrainingRows) -> Anchor:
+@dataclass(frozen=True)
+class Vote:
+    """The fitted views, and what they say together before the baseline is blended in.
+
+    Parameters
+    ----------
+    views
+        The views by name, with their weights.
+    probs
+        Their average, ``(n_rows, n_classes)``, not sharpened yet.
+    statistics, sharpness, agreement
+        As in :class:`LinearEnsembleFit`.
+    """
+
+    views: dict[str, View]
+    probs: NDArray[np.float64]
+    statistics: ScalingStatistics
+    sharpness: float = SELF_TRAINED_SHARPNESS
+    agreement: float | None = None
+
+
+def fit_linear_ensemble(rows: TrainingRows) -> LinearEnsembleFit:
     r"""Average linear classifiers that differ in how rows are standardised and genes weighted.
 
     The members: *plain* (each domain by itself), *focused* (the same, genes weighted by how they
@@ -90,73 +107,83 @@ def fit_anchor(rows: TrainingRows) -> Anchor:
 
     As long as a target has fewer than three labels a class, the members teach each other: in four
     rounds the most confident 30, 40, 50 and 60 % of each predicted class join the labelled rows,
-    and domains are standardised anew to one class mix, that of the square roots of the source's
-    class counts (:func:`mix_table`). When every target has more, there is no self-training:
-    *source* joins (plain, without target labels), and the weights of all come from cross-fitting
-    on the labelled target rows (:func:`cross_fit`).
+    and domains are standardised anew to one class prior, that of the square roots of the source's
+    class counts (:func:`class_prior_statistics`). When every target has more, there is no
+    self-training: *source* joins (plain, without target labels), and the weights of all come from
+    cross-fitting on the labelled target rows (:func:`cross_fit`).
 
-    The result is blended with its un-adapted *twin*, logistic regression on z-scores. Without
+    The result is blended with a source-only *baseline*, logistic regression on z-scores. Without
     enough labels in the target, the share of the members is the agreement (:math:`\kappa`) of
     *shared* with *plain* and *focused*, which standardise the target by its own rows and by the
-    source's; with enough of them the cross-fitted members stand alone. Where a
-    target has labels, its class mix is estimated and the scores are corrected for it
-    (:func:`class_mix_correction`).
+    source's; with enough of them the cross-fitted members stand alone. Where a target has labels,
+    its class prior is estimated and the scores are corrected for it
+    (:func:`class_prior_correction`).
 
     Self-training follows Yarowsky (ACL 1995), co-training Blum and Mitchell (COLT 1998), and the
     class-wise standardisation is an expectation-maximisation in their spirit.
     """
-    per_class, partly = labels_per_class(rows), rows.partly_labelled()
-    share = float(per_class[partly].mean()) if partly.any() else 0.0
-    share /= share + HALF_SHARE
-    free = ~rows.in_source & ~rows.labelled & (per_class < MIN_LABELS)[rows.domain]
-    count = np.bincount(rows.label[rows.in_source & rows.labelled], minlength=rows.n_classes)
-    mix = np.sqrt(count) / np.sqrt(count).sum()
-    anchored = bool(partly.any()) and not free.any()
-    views = _views(rows, anchored)
-    for view in views.values():
-        view.fit(rows.label, balanced_weights(rows, share, use_target=view.uses_target_labels))
-    twin, twin_probs = fit_twin(rows, views["plain"].table)
-    sharpness, agreed = FREE_SHARPNESS, None
-    if anchored:
-        sharpness = cross_fit(rows, views, share)
-        probs, table = _average(views), views["labelled"].table
+    class_prior, by_domain = source_class_prior(rows), domain_statistics(rows)
+    free = self_trained_rows(rows)
+    if rows.partly_labelled().any() and not free.any():
+        vote = _cross_fitted(rows, by_domain)
     else:
-        probs, table = _vote(rows, views), views["plain"].table
-        if free.any():
-            probs, table = _teach(rows, views, probs, free, mix, share)
-            agreed = _shared_agreement(rows, views)
-    doubt = 0.0 if agreed is None else 1 - agreed
-    probs = (1 - doubt) * sharpen(probs, sharpness) + doubt * twin_probs
-    log_prior = class_mix_correction(rows, probs)
+        vote = _self_trained(rows, by_domain, free, class_prior)
+    baseline, source_only = fit_baseline(rows, by_domain)
+    share = baseline_share(vote.agreement)
+    probs = (1 - share) * sharpen(vote.probs, vote.sharpness) + share * source_only
+    log_prior = class_prior_correction(rows, probs)
     probs = probs * np.exp(log_prior[rows.domain])
-    return Anchor(
-        table=table,
-        members={name: view.member() for name, view in views.items()},
-        twin=twin,
-        doubt=doubt,
-        agreement=agreed,
+    return LinearEnsembleFit(
+        statistics=vote.statistics,
+        members={name: view.member() for name, view in vote.views.items()},
+        baseline=baseline,
+        baseline_share=share,
+        agreement=vote.agreement,
         log_prior=log_prior,
-        sharpness=sharpness,
+        sharpness=vote.sharpness,
         probs=probs / probs.sum(axis=1, keepdims=True),
-        mix=mix,
+        class_prior=class_prior,
     )
 
 
-def fit_twin(rows: TrainingRows, table: Table) -> tuple[LinearMember, NDArray[np.float64]]:
+def self_trained_rows(rows: TrainingRows) -> NDArray[np.bool_]:
+    """Unlabelled rows of targets with fewer than three labels a class."""
+    few = rows.labels_per_class() < MIN_LABELS
+    return ~rows.in_source & ~rows.labelled & few[rows.domain]
+
+
+def source_class_prior(rows: TrainingRows) -> NDArray[np.float64]:
+    """Square roots of the class counts of the sources, as proportions, ``(n_classes,)``."""
+    count = np.bincount(rows.label[rows.in_source & rows.labelled], minlength=rows.n_classes)
+    return np.sqrt(count) / np.sqrt(count).sum()
+
+
+def target_share(rows: TrainingRows) -> float:
+    """Share of labelled target rows in the weight, by the labels a class that they have."""
+    partly = rows.partly_labelled()
+    n = float(rows.labels_per_class()[partly].mean()) if partly.any() else 0.0
+    return n / (n + HALF_SHARE)
+
+
+def fit_baseline(
+    rows: TrainingRows, statistics: ScalingStatistics
+) -> tuple[LinearMember, NDArray[np.float64]]:
     """Fit logistic regression (C = 0.01, classes balanced) on every gene; also its predictions."""
     known = rows.labelled
     label = rows.label[known]
     weight = 1 / np.bincount(label)[label]
     weight *= len(label) / weight.sum()
-    s = standardise(rows.x[known], rows.domain[known], table, 1.0)
+    s = standardise(rows.x[known], rows.domain[known], statistics, 1.0)
     coef, intercept = logistic(s, label, weight, rows.n_classes, strength=0.01)
     scores = [
-        standardise(rows.x[some], rows.domain[some], table) @ coef for some in blocks(len(rows.x))
+        standardise(rows.x[some], rows.domain[some], statistics) @ coef
+        for some in blocks(len(rows.x))
     ]
-    return LinearMember(table, coef, intercept, 1.0), softmax(np.concatenate(scores) + intercept)
+    probs = softmax(np.concatenate(scores) + intercept, axis=1)
+    return LinearMember(statistics, coef, intercept, 1.0), probs
 
 
-def class_mix_correction(rows: TrainingRows, probs: NDArray[np.float64]) -> NDArray[np.float64]:
+def class_prior_correction(rows: TrainingRows, probs: NDArray[np.float64]) -> NDArray[np.float64]:
     r"""Log-odds by which the classes of a partly labelled target differ from balanced ones.
 
     The members are trained with balanced classes, and their targets need not be. With predictions
@@ -178,48 +205,64 @@ def class_mix_correction(rows: TrainingRows, probs: NDArray[np.float64]) -> NDAr
     return out
 
 
-def labels_per_class(rows: TrainingRows) -> NDArray[np.float64]:
-    """Labelled rows of each domain over the number of classes, shape ``(n_domains,)``."""
-    n = np.bincount(rows.domain[rows.labelled], minlength=rows.n_domains)
-    return n / rows.n_classes
-
-
-def _views(rows: TrainingRows, anchored: bool) -> dict[str, View]:
-    by_domain, genes = domain_table(rows), gene_weights(rows)
-    every_gene = np.ones_like(genes)
+def _views(rows: TrainingRows, by_domain: ScalingStatistics) -> dict[str, View]:
+    genes = gene_weights(rows)
     views = {
-        "plain": View(rows, by_domain, every_gene),
+        "plain": View(rows, by_domain, np.ones_like(genes)),
         "focused": View(rows, by_domain, genes),
-        "shared": View(rows, source_table(rows), genes),
+        "shared": View(rows, source_statistics(rows), genes),
     }
     if rows.partly_labelled().any():
-        table = labelled_table(rows, by_domain)
-        views["labelled"] = View(rows, table, genes, is_labelled_table=True)
-    if anchored:
-        views["source"] = View(rows, by_domain, every_gene, uses_target_labels=False)
+        statistics = labelled_statistics(rows, by_domain)
+        views["labelled"] = View(rows, statistics, genes, depends_on_labels=True)
     return views
 
 
-def _teach(
+def _cross_fitted(rows: TrainingRows, by_domain: ScalingStatistics) -> Vote:
+    """Fit the views once, and weigh them by how they predict labelled target rows."""
+    views, share = _views(rows, by_domain), target_share(rows)
+    every_gene = views["plain"].gene_weight
+    views["source"] = View(rows, by_domain, every_gene, uses_target_labels=False)
+    for view in views.values():
+        view.fit(rows.label, balanced_weights(rows, share, use_target=view.uses_target_labels))
+    sharpness = cross_fit(rows, views, share)
+    return Vote(views, _average(views), views["labelled"].statistics, sharpness)
+
+
+def _self_trained(
     rows: TrainingRows,
-    views: dict[str, View],
-    probs: NDArray[np.float64],
+    by_domain: ScalingStatistics,
     free: NDArray[np.bool_],
-    mix: NDArray[np.float64],
-    target_share: float,
-) -> tuple[NDArray[np.float64], Table]:
-    """Run the rounds of self-training; return the new vote and table."""
-    table, weight = views["plain"].table, balanced_weights(rows, target_share)
+    class_prior: NDArray[np.float64],
+) -> Vote:
+    """Fit the views, and again as their confident predictions of free rows join the labels."""
+    views, statistics = _views(rows, by_domain), by_domain
+    weight = balanced_weights(rows, target_share(rows))
+    probs = _refit(rows, views, rows.label, weight)
+    if not free.any():
+        return Vote(views, probs, statistics)
     for i, share in enumerate(ROUNDS):
         if i:
-            table = mix_table(rows, probs, mix)
-            views["plain"].standardise_by(table)
-            views["focused"].standardise_by(table)
+            statistics = class_prior_statistics(rows, probs, class_prior)
+            views["plain"].standardise_by(statistics)
+            views["focused"].standardise_by(statistics)
         label, extra = confident_rows(probs, rows, free, share)
-        for view in views.values():
-            view.fit(label, weight + extra)
-        probs = _vote(rows, views)
-    return probs, table
+        probs = _refit(rows, views, label, weight + extra)
+    return Vote(views, probs, statistics, agreement=_shared_agreement(rows, views))
+
+
+def _refit(
+    rows: TrainingRows,
+    views: dict[str, View],
+    label: NDArray[np.int64],
+    weight: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Fit and average; the shared view counts by its agreement with the two others."""
+    for view in views.values():
+        view.fit(label, weight)
+    if not rows.in_source.all():
+        views["shared"].weight = _shared_agreement(rows, views) ** 2
+    return _average(views)
 
 
 def _average(views: dict[str, View]) -> NDArray[np.float64]:
@@ -227,19 +270,38 @@ def _average(views: dict[str, View]) -> NDArray[np.float64]:
     return np.tensordot(weights / weights.sum(), np.stack([v.probs for v in views.values()]), 1)
 
 
-def _vote(rows: TrainingRows, views: dict[str, View]) -> NDArray[np.float64]:
-    """Average the members; the shared one counts by its agreement with the two others."""
-    target = ~rows.in_source
-    if target.any():
-        views["shared"].weight = _shared_agreement(rows, views) ** 2
-    return _average(views)
-
-
 def _shared_agreement(rows: TrainingRows, views: dict[str, View]) -> float:
-    """Agreement of the shared member with the two others on target rows."""
+    """Agreement of the shared view with the two others on target rows."""
     target = ~rows.in_source
     both = views["plain"].probs[target] + views["focused"].probs[target]
     return agreement(views["shared"].probs[target], both)
+
+
+def confident_rows(
+    probs: NDArray[np.float64],
+    rows: TrainingRows,
+    free: NDArray[np.bool_],
+    share: float,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Take the most confident ``share`` of each predicted class among free rows as labelled.
+
+    Returns
+    -------
+    Labels with the new ones in, and the weights of the new ones: classes the same, one a row on
+    average.
+    """
+    label, index = rows.label.copy(), np.flatnonzero(free)
+    predicted = probs[index].argmax(axis=1)
+    for c in np.unique(predicted):
+        candidates = index[predicted == c]
+        n = int(np.ceil(share * len(candidates)))
+        label[candidates[np.argsort(-probs[candidates, c], kind="stable")[:n]]] = c
+    new = (label >= 0) & ~rows.labelled
+    weight = np.zeros(len(label))
+    if new.any():
+        weight[new] = 1 / np.bincount(label[new])[label[new]]
+        weight *= new.sum() / weight.sum()
+    return label, weight
 
 
 def agreement(p: NDArray[np.float64], q: NDArray[np.float64]) -> float:
@@ -247,3 +309,8 @@ def agreement(p: NDArray[np.float64], q: NDArray[np.float64]) -> float:
     a, b, k = p.argmax(axis=1), q.argmax(axis=1), p.shape[1]
     chance = float(np.bincount(a, minlength=k) @ np.bincount(b, minlength=k)) / len(a) ** 2
     return max((float(np.mean(a == b)) - chance) / max(1 - chance, 1e-6), 0.0)
+
+
+def baseline_share(agreement: float | None) -> float:
+    """Share of the source-only baseline: what two views of the target do not agree on."""
+    return 0.0 if agreement is None else 1 - agreement

@@ -14,7 +14,7 @@ from scvi import REGISTRY_KEYS
 from domainvi.data import row_blocks, to_tensors
 from domainvi.errors import InputError
 from domainvi.module import OPTIONAL_PARTS, RowReader
-from domainvi.train import extended_tables, size_factors
+from domainvi.train import extend_statistics, size_factors
 
 from ._codes import codes
 from ._rows import RowsMixin
@@ -166,7 +166,7 @@ class InferenceMixin(RowsMixin):
         unseen = np.unique(domain[domain >= len(self.domains)])
         if not unseen.size and work.gene_mask.all():
             return None
-        tables, notes = extended_tables(self.module, work, domain)
+        tables, notes = extend_statistics(self.module, work, domain)
         for code, note in zip(unseen, notes, strict=True):
             name = work.manager.get_state_registry(REGISTRY_KEYS.BATCH_KEY).categorical_mapping
             work.scaling_notes[str(name[code])] = note
@@ -204,7 +204,7 @@ class InferenceMixin(RowsMixin):
             Row numbers or a mask; all rows if ``None``. Any order; rows come back in it.
         give_mean
             The mean of ``q(z | x)``, centred by class and domain where the model centres
-            (:class:`~domainvi.train.Centring`); otherwise one draw around it.
+            (:class:`~domainvi.linear.Centring`); otherwise one draw around it.
         batch_size
             Rows at a time.
         return_dist

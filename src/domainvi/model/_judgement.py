@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from domainvi.data import audit_arrays
-from domainvi.train import fit_centring, subsample
+from domainvi.linear import fit_centring, subsample
 from domainvi.trust import Calibrator, UnknownScorer, fit_calibrator
 
 from ._inference import InferenceMixin
@@ -58,7 +58,7 @@ class JudgementMixin(InferenceMixin):
 
     def _record_guard(self) -> None:
         """Say what the guard decided, and on what evidence."""
-        doubt = float(self.module.linear.doubt)
+        doubt = float(self.module.linear.baseline_share)
         self.guard_["twin_share"] = doubt
         self.guard_["evidence"] = (
             "The readings of the target by its own rows and by the source's were not compared: "

@@ -16,15 +16,14 @@ from domainvi.data import (
     genes_by_modality,
 )
 from domainvi.errors import InputError
+from domainvi.linear import TrainingRows, subsample
 from domainvi.module import DomainVAE, MultimodalVAE
 from domainvi.nn import inner_name
 from domainvi.train import (
-    TrainingRows,
-    extended_tables,
+    extend_statistics,
     initialise,
     log_rows,
     set_library,
-    subsample,
 )
 
 from ._codes import codes
@@ -112,7 +111,7 @@ class MultimodalMixin(MuDataMixin, PatternMixin):
             if not has.any():
                 continue
             own = np.where(has, domain, 0)
-            tables[name], said = extended_tables(module, part, own)
+            tables[name], said = extend_statistics(module, part, own)
             for d in np.unique(own[own >= n_known]):
                 notes.setdefault(str(levels[d]), []).append(f"{name}: {said[d - n_known]}")
         work.scaling_notes |= {cohort: "; ".join(said) for cohort, said in notes.items()}

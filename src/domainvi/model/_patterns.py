@@ -13,8 +13,8 @@ import numpy as np
 from scvi import REGISTRY_KEYS
 
 from domainvi.data import MODALITIES, row_loader
+from domainvi.linear import fit_centring
 from domainvi.module import OPTIONAL_PARTS, MultimodalVAE
-from domainvi.train import fit_centring
 from domainvi.trust import Calibrator, UnknownScorer
 
 from ._annotation import AnnotationMixin

@@ -9,7 +9,7 @@ from scvi import REGISTRY_KEYS
 
 from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.errors import InputError
-from domainvi.train import Centring
+from domainvi.linear import Centring
 from domainvi.trust import Calibrator, UnknownScorer
 
 from ._codes import codes

@@ -12,7 +12,7 @@ from scvi import REGISTRY_KEYS
 
 from domainvi.data import align_genes
 from domainvi.nn import NO_DECAY
-from domainvi.train import extended_tables
+from domainvi.train import extend_statistics
 
 from ._codes import codes
 from ._inference import InferenceMixin
@@ -109,7 +109,7 @@ class QueryMixin(InferenceMixin, PersistenceMixin):
         module.load_state_dict(state)
         domain = codes(work.manager, REGISTRY_KEYS.BATCH_KEY)
         if n_new > n_old:
-            tables, _ = extended_tables(old, work, domain)
+            tables, _ = extend_statistics(old, work, domain)
             module.standardiser.set_tables(*tables.network)
             module.linear.centre.copy_(tables.linear[0])
             module.linear.scale.copy_(tables.linear[1])

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scvi.data import AnnDataManager
 
+    from domainvi.linear import Centring
     from domainvi.module import DomainVAE
-    from domainvi.train import Centring
     from domainvi.trust import Calibrator, UnknownScorer
 
 

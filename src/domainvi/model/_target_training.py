@@ -9,7 +9,13 @@ import numpy as np
 import torch
 from scvi import REGISTRY_KEYS
 
-from domainvi.train import fit_classes, fit_numbers, leading_genes, log_rows, subsample
+from domainvi.linear import (
+    fit_class_phenotype,
+    fit_numeric_phenotype,
+    leading_genes,
+    subsample,
+)
+from domainvi.train import log_rows
 
 from ._codes import codes
 from ._judgement import MIN_ROWS, JudgementMixin, fit_calibration, fit_unknown
@@ -18,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from domainvi.data import PreparedAnnData, Target
-    from domainvi.train import LinearTarget, TrainingRows
+    from domainvi.linear import LinearPhenotype, TrainingRows
 
     from ._inference import RowOutputs
 
@@ -62,9 +68,9 @@ class TargetTrainingMixin(JudgementMixin):
             s = self._standardised_rows(work, own, genes)
             part = (s, domain[own], values[own], n_domains)
             member = (
-                fit_numbers(*part, self.seed)
+                fit_numeric_phenotype(*part, self.seed)
                 if target.is_numeric
-                else fit_classes(*part, target.n_outputs, self.seed)
+                else fit_class_phenotype(*part, target.n_outputs, self.seed)
             )
             self._set_target(i, member, genes)
 
@@ -82,7 +88,7 @@ class TargetTrainingMixin(JudgementMixin):
             s[some] = block.cpu().numpy()[:, genes]
         return s
 
-    def _set_target(self, i: int, member: LinearTarget, genes: NDArray[np.int64]) -> None:
+    def _set_target(self, i: int, member: LinearPhenotype, genes: NDArray[np.int64]) -> None:
         heads = self.module.target_heads
         block = heads.block(i)
         heads.coef[torch.from_numpy(genes), block] = torch.as_tensor(member.coef).to(heads.coef)

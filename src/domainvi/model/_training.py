@@ -16,18 +16,15 @@ from domainvi.data import (
     stratified_split,
 )
 from domainvi.errors import InputError
+from domainvi.linear import TrainingRows, class_support, source_domains, subsample
 from domainvi.module import EXTRA_DOMAINS_KEY
 from domainvi.train import (
     DomainTrainingPlan,
     Keeper,
-    TrainingRows,
-    class_support,
     initialise,
     is_distributed,
     log_rows,
     set_library,
-    source_domains,
-    subsample,
 )
 
 from ._codes import codes

@@ -78,7 +78,7 @@ class EnsembleModule(ExpressionModule):
     linear: LinearEnsemble
     targets: TargetHeads | None
     network_share: torch.Tensor
-    class_mix: torch.Tensor
+    class_prior: torch.Tensor
     reference_basis: torch.Tensor
     reference_origin: torch.Tensor
     log_prior: torch.Tensor
@@ -92,7 +92,7 @@ class EnsembleModule(ExpressionModule):
         # Library size that counts are brought to: the median of the training rows.
         self.register_buffer("target_sum", torch.tensor(1e4))
         self.register_buffer("size_factor_scale", torch.ones(()))
-        self.register_buffer("class_mix", torch.full((self.n_classes,), 1.0 / self.n_classes))
+        self.register_buffer("class_prior", torch.full((self.n_classes,), 1.0 / self.n_classes))
         self.set_linear_members(0)
         # Principal components of the un-adapted rows, a space in which no unknown was aligned.
         n_reference = min(N_REFERENCE, self.n_input)

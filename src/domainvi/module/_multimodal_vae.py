@@ -27,7 +27,7 @@ OF_PARTS = (
     "z_encoder",
     "decoder",
     "likelihood",
-    "class_mix",
+    "class_prior",
     "target_sum",
     "size_factor_scale",
     "reference_basis",
@@ -63,9 +63,9 @@ class PooledMembers:
         return sum(part.linear.n_members for part in self._parts)
 
     @property
-    def doubt(self) -> torch.Tensor:
-        """Share of the un-adapted twin, the mean of those of the parts."""
-        own = [part.linear.doubt for part in self._parts if part.linear.n_members]
+    def baseline_share(self) -> torch.Tensor:
+        """Share of the source-only baseline, the mean of those of the parts."""
+        own = [part.linear.baseline_share for part in self._parts if part.linear.n_members]
         return torch.stack(own).mean() if own else torch.zeros(())
 
 
@@ -210,7 +210,7 @@ class MultimodalVAE(DomainVAE):
             Those of the network, which answers for rows without any member.
         """
         say = [
-            (1 - part.linear.doubt).square().clamp_min(1e-6) * (part.linear.n_members > 0)
+            (1 - part.linear.baseline_share).square().clamp_min(1e-6) * (part.linear.n_members > 0)
             for part in self.parts.values()
         ]
         weight = (seen * torch.stack(say)).T[..., None]
