@@ -85,8 +85,12 @@ class Vote:
         The views by name, with their weights.
     probs
         Their average, ``(n_rows, n_classes)``, not sharpened yet.
-    statistics, sharpness, agreement
-        As in :class:`LinearEnsembleFit`.
+    statistics
+        Centre and scale by domain for the network's input.
+    sharpness
+        Exponent of the average.
+    agreement
+        Cohen's kappa of the two views of the target; ``None`` where they were not compared.
     """
 
     views: dict[str, View]

@@ -83,9 +83,9 @@ def fit_class_phenotype(
     """Fit a categorical phenotype: the mean score of two logistic regressions.
 
     One reads all genes alike; the other weights them by how they differ between classes
-    (:func:`gene_weights`), which finds phenotypes that a few genes tell.
-    Strengths and the temperature are those that suit held-out domains, or held-out rows where one
-    domain alone has values.
+    (:func:`gene_weights`), which finds phenotypes that a few genes tell. Strengths and the
+    temperature are those that suit held-out domains, or held-out rows where one domain alone has
+    values.
 
     Parameters
     ----------
@@ -113,16 +113,13 @@ def fit_class_phenotype(
     calibrator = fit_calibrator(
         held_out, code, method="temperature", sample_weight=weight, min_temperature=least
     )
-    count = np.zeros((n_domains, n_classes))
-    np.add.at(count, (domain, code), 1)
-    known = count.sum(axis=1) > 0
-    prior = (count + PSEUDO_ROWS) / (count + PSEUDO_ROWS).sum(axis=1, keepdims=True)
+    is_known, offset = class_offsets(domain, code, n_domains, n_classes)
     balanced = len(code) / (n_classes * np.maximum(np.bincount(code, minlength=n_classes), 1))
     return LinearPhenotype(
         coef=coef,
         intercept=intercept,
-        offset=np.where(known[:, None], np.log(n_classes * prior), 0.0),
-        is_known=known,
+        offset=offset,
+        is_known=is_known,
         class_weight=balanced,
         temperature=calibrator.temperature,
     )
@@ -182,6 +179,17 @@ def fit_numeric_phenotype(
         spread=spread,
         widening=max(widening, 1.0) if of_domains else 1.0,
     )
+
+
+def class_offsets(
+    domain: NDArray[np.int64], code: NDArray[np.int64], n_domains: int, n_classes: int
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Which domains have labels, and the log-odds of their classes there against even ones."""
+    count = np.zeros((n_domains, n_classes))
+    np.add.at(count, (domain, code), 1)
+    is_known = count.sum(axis=1) > 0
+    prior = (count + PSEUDO_ROWS) / (count + PSEUDO_ROWS).sum(axis=1, keepdims=True)
+    return is_known, np.where(is_known[:, None], np.log(n_classes * prior), 0.0)
 
 
 def best_fit(
