@@ -14,6 +14,9 @@ from scipy import sparse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
+
+    from domainvi.linear import TrainingRows
 
 mpl.use("Agg")
 
@@ -72,5 +75,31 @@ def make_adata() -> Callable[..., ad.AnnData]:
         )
         var = pd.DataFrame(index=[f"gene{i}" for i in range(n_genes)])
         return ad.AnnData(sparse.csr_matrix(x) if csr else x, obs=obs, var=var)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def planted() -> Callable[..., tuple[TrainingRows, np.ndarray]]:
+    """A factory of ``TrainingRows`` from synthetic log values, and their true labels.
+
+    The first domain is the source; ``shown`` rows of each class in the others keep their label.
+    """
+
+    from domainvi.data import synthetic_cohorts
+    from domainvi.linear import TrainingRows
+
+    def make(shown: int = 0, **kwargs: Any) -> tuple[TrainingRows, np.ndarray]:
+        options = {"n_obs": 300, "n_genes": 120, "values": "log", "domain_effect": 3.0, **kwargs}
+        adata = synthetic_cohorts(**options)
+        domain = adata.obs["domain"].cat.codes.to_numpy().astype(np.int64)
+        truth = adata.obs["label_true"].cat.codes.to_numpy().astype(np.int64)
+        label = np.where(domain == 0, truth, -1)
+        for c in np.unique(truth):
+            rows = np.flatnonzero((domain > 0) & (truth == c))[:shown]
+            label[rows] = c
+        is_source = np.arange(domain.max() + 1) == 0
+        x = np.asarray(adata.X, dtype=np.float32)
+        return TrainingRows(x, domain, label, is_source, int(truth.max()) + 1), truth
 
     return make

@@ -12,10 +12,10 @@ from scvi import REGISTRY_KEYS
 from torch.nn import functional
 
 import domainvi as dv
+from domainvi.linear import source_domains
 from domainvi.model._codes import codes
 from domainvi.module import MultimodalVAE
 from domainvi.tl._baselines import TransferData, lr_z
-from domainvi.train import source_domains
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,17 +25,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
 from benchmarks.transfer.resampling import baseline, training_rows, values
 from benchmarks.transfer.stress import STRESSES
 from benchmarks.transfer.tables import to_markdown
 from benchmarks.transfer.tasks import select_tasks
 from benchmarks.transfer.units import Unit, build_unit
+from domainvi.linear import LinearMember, TrainingRows, fit_linear_ensemble, standardise
+from domainvi.linear._cross_fit import PRIOR_SHARPNESS, sharpen
 from domainvi.metrics import macro_f1
-from domainvi.train import TrainingRows, fit_anchor
-from domainvi.train._cross_fit import PRIOR_SHARPNESS, sharpen
-from domainvi.train._tables import standardise
-from domainvi.train._views import LinearMember, softmax
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,19 +50,19 @@ KEYS = ["task", "stress", "budget", "seed"]
 
 def attempts(rows: TrainingRows) -> dict[str, NDArray[np.float64]]:
     """Class probabilities of all rows by attempt."""
-    anchor = fit_anchor(rows)
-    twin = _probs(rows, anchor.twin)
-    members = np.stack([_probs(rows, m) for m in anchor.members.values()])
-    weights = np.array([m.weight for m in anchor.members.values()])
-    vote = sharpen(np.tensordot(weights / weights.sum(), members, 1), anchor.sharpness)
+    fit = fit_linear_ensemble(rows)
+    baseline = _probs(rows, fit.baseline)
+    members = np.stack([_probs(rows, m) for m in fit.members.values()])
+    weights = np.array([m.weight for m in fit.members.values()])
+    vote = sharpen(np.tensordot(weights / weights.sum(), members, 1), fit.sharpness)
     equal = vote
-    if anchor.agreement is None and rows.partly_labelled().any():
-        equal = sharpen(np.concatenate([members, twin[None]]).mean(axis=0), PRIOR_SHARPNESS)
-    mix = anchor.log_prior[rows.domain]
+    if fit.agreement is None and rows.partly_labelled().any():
+        equal = sharpen(np.concatenate([members, baseline[None]]).mean(axis=0), PRIOR_SHARPNESS)
+    log_prior = fit.log_prior[rows.domain]
 
     def blend(votes: NDArray[np.float64], least: float, power: float) -> NDArray[np.float64]:
-        doubt = max(least, anchor.doubt)
-        return ((1 - doubt) * votes + doubt * twin) * np.exp(power * mix)
+        share = max(least, fit.baseline_share)
+        return ((1 - share) * votes + share * baseline) * np.exp(power * log_prior)
 
     return {
         "as it is": blend(vote, 0, 1),
@@ -78,8 +77,8 @@ def attempts(rows: TrainingRows) -> dict[str, NDArray[np.float64]]:
 
 
 def _probs(rows: TrainingRows, member: LinearMember) -> NDArray[np.float64]:
-    s = standardise(rows.x, rows.domain, member.table, 1.0)
-    return softmax(s @ member.coef + member.intercept)
+    s = standardise(rows.x, rows.domain, member.statistics, 1.0)
+    return softmax(s @ member.coef + member.intercept, axis=1)
 
 
 def thinned(unit: Unit, seed: int) -> NDArray[np.int64]:

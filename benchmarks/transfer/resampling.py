@@ -15,10 +15,10 @@ import pandas as pd
 
 from benchmarks.transfer.tasks import select_tasks
 from benchmarks.transfer.units import Unit, build_unit
+from domainvi.linear import TrainingRows, fit_linear_ensemble, source_domains
 from domainvi.metrics import macro_f1
 from domainvi.tl._baselines import TransferData, lr_z
 from domainvi.tl._values import log_normalize, prepare_values, variable_genes
-from domainvi.train import TrainingRows, fit_anchor, source_domains
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,7 +65,7 @@ def scores(unit: Unit, x: NDArray[np.float32], kept: NDArray[np.bool_]) -> dict[
     scored = unit.scored[kept]
     truth = unit.truth[kept][scored]
     found = {
-        "linear_part": fit_anchor(training_rows(unit, x, kept)).probs,
+        "linear_part": fit_linear_ensemble(training_rows(unit, x, kept)).probs,
         "lr_z": baseline(unit, unit.label, kept),
     }
     return {k: macro_f1(truth, p.argmax(axis=1)[scored]) for k, p in found.items()}

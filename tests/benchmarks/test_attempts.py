@@ -12,7 +12,7 @@ from benchmarks.transfer.resampling import training_rows, values
 from benchmarks.transfer.tasks import select_tasks
 from benchmarks.transfer.units import build_unit
 
-from domainvi.train import fit_anchor
+from domainvi.linear import fit_linear_ensemble
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ def test_as_it_is_is_the_linear_part(data_folder: Path, budget: str) -> None:
     rows = training_rows(unit, values(unit))
     found = attempts.attempts(rows)["as it is"]
     found /= found.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(found, fit_anchor(rows).probs, atol=1e-6)
+    np.testing.assert_allclose(found, fit_linear_ensemble(rows).probs, atol=1e-6)
 
 
 def test_a_tenth_of_each_source_class_is_hidden(data_folder: Path) -> None:

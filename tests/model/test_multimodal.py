@@ -15,7 +15,7 @@ from scipy import sparse
 
 import domainvi as dv
 from domainvi.errors import GeneMatchError, InputError
-from domainvi.train import subsample
+from domainvi.linear import subsample
 
 from .conftest import QUIET, small_cohorts
 

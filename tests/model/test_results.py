@@ -214,7 +214,7 @@ def test_labelled_target_rows_help() -> None:
         shown[rows] = c
     adata.obs["label"] = pd.Categorical(shown)
     model = fit(adata)
-    assert float(model.module.linear.doubt) == 0.0
+    assert float(model.module.linear.baseline_share) == 0.0
     # The class mix of the target is estimated once it has labels, and only there.
     assert model.module.log_prior[1].abs().max() > 0
     assert model.module.log_prior[0].abs().max() == 0
@@ -273,7 +273,7 @@ def test_guard_and_second_audit_are_recorded(
     model: dv.DomainVI, adata: ad.AnnData, capsys: pytest.CaptureFixture
 ) -> None:
     assert 0 <= model.guard_["twin_share"] <= 1
-    assert model.guard_["twin_share"] == float(model.module.linear.doubt)
+    assert model.guard_["twin_share"] == float(model.module.linear.baseline_share)
     assert float(model.history["guard_twin_share"].iloc[-1, 0]) == model.guard_["twin_share"]
     np.testing.assert_allclose(model.guard_["class_mix"].sum(axis=1), 1.0, rtol=1e-5)
     after = model.audit_["with_predictions"]

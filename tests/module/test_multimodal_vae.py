@@ -145,7 +145,7 @@ def test_linear_members_are_averaged_over_what_is_there(module: MultimodalVAE) -
     want = torch.tensor([[0.5, 0.425, 0.075], [0.1, 0.8, 0.1], [0.2, 0.3, 0.5]])
     torch.testing.assert_close(torch.exp(module.pool(p.log(), seen, network)), want)
     # A part whose readings of the target agree at 0.5 counts a quarter.
-    module.parts["rna"].linear.doubt.fill_(0.5)
+    module.parts["rna"].linear.baseline_share.fill_(0.5)
     got = torch.exp(module.pool(p.log(), seen, network))
     torch.testing.assert_close(got[0], 0.2 * p[0, 0] + 0.8 * p[1, 0])
     torch.testing.assert_close(got[1:], want[1:])

@@ -43,7 +43,7 @@ def test_two_members_by_hand(power):
 @pytest.mark.parametrize("doubt", [0.0, 0.3, 1.0])
 def test_the_twin_speaks_by_its_share_and_is_not_sharpened(doubt):
     ensemble = filled()
-    ensemble.doubt.fill_(doubt)
+    ensemble.baseline_share.fill_(doubt)
     ensemble.sharpness.fill_(2.0)
     found = ensemble(torch.tensor([[3.0]]).double(), torch.tensor([1])).exp()
     twin = sigmoid(-2 * (3.0 - 1.0) / 4.0 - 0.3)
@@ -54,7 +54,7 @@ def test_the_twin_speaks_by_its_share_and_is_not_sharpened(doubt):
 def test_probabilities_sum_to_one_however_sharp():
     ensemble = filled()
     ensemble.sharpness.fill_(3.7)
-    ensemble.doubt.fill_(0.2)
+    ensemble.baseline_share.fill_(0.2)
     x = torch.linspace(-100, 100, 50, dtype=torch.float64)[:, None]
     found = ensemble(x, torch.zeros(50, dtype=torch.long))
     assert torch.isfinite(found).all()
@@ -99,7 +99,7 @@ def test_members_are_saved_and_not_trained():
 def test_gradients_are_right():
     x = torch.tensor([[0.3], [1.2]], dtype=torch.float64, requires_grad=True)
     ensemble = filled()
-    ensemble.doubt.fill_(0.2)
+    ensemble.baseline_share.fill_(0.2)
     assert torch.autograd.gradcheck(lambda v: ensemble(v, torch.tensor([0, 1])), (x,))
 
 

@@ -3,13 +3,11 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from anndata import AnnData
 
 import domainvi as dv
-from domainvi.train import TrainingRows
 
 SMALL = {"n_latent": 6, "n_hidden": 16, "n_components": 10}
 
@@ -42,28 +40,5 @@ def train() -> Callable[..., dv.DomainVI]:
         model = dv.DomainVI(adata, **{**SMALL, **kwargs})
         model.train(max_epochs=epochs, batch_size=32, enable_progress_bar=False, **fit)
         return model
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def planted() -> Callable[..., tuple[TrainingRows, np.ndarray]]:
-    """A factory of `TrainingRows` from synthetic log values, and their true labels.
-
-    The first domain is the source; ``shown`` rows of each class in the others keep their label.
-    """
-
-    def make(shown: int = 0, **kwargs: Any) -> tuple[TrainingRows, np.ndarray]:
-        options = {"n_obs": 300, "n_genes": 120, "values": "log", "domain_effect": 3.0, **kwargs}
-        adata = dv.data.synthetic_cohorts(**options)
-        domain = adata.obs["domain"].cat.codes.to_numpy().astype(np.int64)
-        truth = adata.obs["label_true"].cat.codes.to_numpy().astype(np.int64)
-        label = np.where(domain == 0, truth, -1)
-        for c in np.unique(truth):
-            rows = np.flatnonzero((domain > 0) & (truth == c))[:shown]
-            label[rows] = c
-        is_source = np.arange(domain.max() + 1) == 0
-        x = np.asarray(adata.X, dtype=np.float32)
-        return TrainingRows(x, domain, label, is_source, int(truth.max()) + 1), truth
 
     return make

@@ -7,7 +7,7 @@ import torch
 
 import domainvi as dv
 from domainvi.errors import TrainingError
-from domainvi.train import source_domains
+from domainvi.linear import source_domains
 
 TERMS = ("elbo", "reconstruction_loss", "kl_local", "classification_loss", "teaching_loss")
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from domainvi.data import TransferDataModule, stratified_split
+from domainvi.linear import subsample
 from domainvi.train import (
     Concept,
     DisentangledTrainingPlan,
@@ -16,7 +17,6 @@ from domainvi.train import (
     log_rows,
     set_library,
     start_disentangled,
-    subsample,
 )
 
 from ._judgement import fit_calibration

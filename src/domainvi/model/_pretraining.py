@@ -14,6 +14,7 @@ from domainvi._compat import FIELD_REGISTRIES_KEY, STATE_REGISTRY_KEY
 from domainvi.data import align_genes
 from domainvi.errors import InputError, ModelFileError
 from domainvi.io import read_model
+from domainvi.linear import source_domains
 from domainvi.train import (
     PretrainingPlan,
     PretrainingSettings,
@@ -23,7 +24,6 @@ from domainvi.train import (
     pretraining_settings,
     seeded,
     settle_latents,
-    source_domains,
     start_classifier,
 )
 

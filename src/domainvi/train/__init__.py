@@ -1,21 +1,8 @@
 """How models are trained."""
 
-from ._anchor import Anchor, fit_anchor
-from ._centring import Centring, fit_centring
 from ._checkpoint import CheckpointFiles, has_checkpoint, read_checkpoint
 from ._disentangled import DisentangledTrainingPlan, start_disentangled
 from ._erasure import Concept, erasure_map
-from ._extend import extended_tables
-from ._initialise import (
-    class_support,
-    initialise,
-    leading_genes,
-    log_rows,
-    set_library,
-    size_factors,
-    source_domains,
-    subsample,
-)
 from ._interrupt import interruptible
 from ._keeper import Keeper
 from ._plan import DomainTrainingPlan
@@ -26,37 +13,34 @@ from ._pretraining_settings import PretrainingSettings, pretraining_settings
 from ._processes import is_distributed, is_main_process, trainer_arguments
 from ._randomness import seeded
 from ._schedule import cosine, ramp
-from ._tables import TrainingRows
-from ._targets import LinearTarget, fit_classes, fit_numbers
+from ._start import (
+    extend_statistics,
+    initialise,
+    log_rows,
+    set_library,
+    set_mean_profiles,
+    set_projection,
+    size_factors,
+)
 
 __all__ = [
-    "Anchor",
-    "Centring",
     "CheckpointFiles",
     "Concept",
     "DisentangledTrainingPlan",
     "DomainTrainingPlan",
     "Keeper",
-    "LinearTarget",
     "PretrainingPlan",
     "PretrainingSettings",
-    "TrainingRows",
     "adopt_encoder",
-    "class_support",
     "cosine",
     "erasure_map",
-    "extended_tables",
-    "fit_anchor",
-    "fit_centring",
-    "fit_classes",
-    "fit_numbers",
+    "extend_statistics",
     "has_checkpoint",
     "initialise",
     "interruptible",
     "is_collapsed",
     "is_distributed",
     "is_main_process",
-    "leading_genes",
     "log_rows",
     "pooled_loader",
     "pretraining_settings",
@@ -64,11 +48,11 @@ __all__ = [
     "read_checkpoint",
     "seeded",
     "set_library",
+    "set_mean_profiles",
+    "set_projection",
     "settle_latents",
     "size_factors",
-    "source_domains",
     "start_classifier",
     "start_disentangled",
-    "subsample",
     "trainer_arguments",
 ]

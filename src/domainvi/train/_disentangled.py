@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ._initialise import leading_genes, set_baseline, set_projection
+from domainvi.linear import TrainingRows, domain_statistics, leading_genes
+
 from ._plan import DomainTrainingPlan, own_rate
-from ._tables import TrainingRows, domain_table
+from ._start import set_mean_profiles, set_projection
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -97,10 +98,10 @@ def start_disentangled(module: DisentangledVAE, x: NDArray[np.float32]) -> None:
     """
     same = np.zeros(len(x), dtype=np.int64)
     rows = TrainingRows(x, same, same, np.ones(1, dtype=bool), 1)
-    table = domain_table(rows)
+    statistics = domain_statistics(rows)
     module.standardiser.is_shared.fill_(True)
-    module.standardiser.set_tables(*(torch.as_tensor(t, dtype=torch.float32) for t in table))
+    module.standardiser.set_tables(*(torch.as_tensor(t, dtype=torch.float32) for t in statistics))
     genes = leading_genes(rows)
-    set_projection(module, rows.with_genes(genes), table, genes)
+    set_projection(module, rows.with_genes(genes), statistics, genes)
     if module.counts:
-        set_baseline(module, rows)
+        set_mean_profiles(module, rows)

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 
 from domainvi.errors import InputError
-
-from ._views import logistic
+from domainvi.linear import logistic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

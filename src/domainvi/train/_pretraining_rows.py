@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from domainvi.data import TransferSampler, to_tensors
 
-from ._extend import extended_tables
+from ._start import extend_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +81,7 @@ def pooled_loader(
     tables = [(module.standardiser.loc, module.standardiser.scale)]
     for work in works[1:]:
         domain = np.asarray(work.manager.get_from_registry(REGISTRY_KEYS.BATCH_KEY)).ravel()
-        extended, _ = extended_tables(module, work, domain.astype(np.int64))
+        extended, _ = extend_statistics(module, work, domain.astype(np.int64))
         tables.append(extended.network)
     rows = PooledRows(works, [len(centre) for centre, _ in tables])
     sampler = TransferSampler(np.arange(len(rows)), np.zeros(len(rows)), batch_size, seed)

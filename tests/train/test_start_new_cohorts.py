@@ -1,4 +1,4 @@
-"""Tables for cohorts and genes that were not in training."""
+"""Scaling statistics for cohorts and genes that were not in training."""
 
 import copy
 
@@ -8,8 +8,8 @@ import torch
 from anndata import AnnData
 
 from domainvi.model._codes import codes
-from domainvi.train import extended_tables
-from domainvi.train._extend import MIN_OWN_ROWS, weighted_moments
+from domainvi.train import extend_statistics
+from domainvi.train._start import MIN_OWN_ROWS, weighted_moments
 
 
 @pytest.fixture(scope="module")
@@ -27,35 +27,35 @@ def newcomers(three, n):
 
 
 def extend(model, adata):
-    work = model._validate_anndata(adata)
-    tables, notes = extended_tables(model.module, work, codes(work.manager, "batch"))
-    return tables, notes, work
+    prepared = model._validate_anndata(adata)
+    statistics, notes = extend_statistics(model.module, prepared, codes(prepared.manager, "batch"))
+    return statistics, notes, prepared
 
 
 def test_known_domains_keep_their_rows(model, three):
-    tables, notes, _ = extend(model, newcomers(three, 80))
+    statistics, notes, _ = extend(model, newcomers(three, 80))
     module = model.module
     assert len(notes) == 1
-    assert tables.network[0].shape == (3, 60)
-    assert tables.linear[1].shape == (module.linear.n_members, 3, 60)
-    assert torch.equal(tables.network[0][:2], module.standardiser.loc)
-    assert torch.equal(tables.network[1][:2], module.standardiser.scale)
-    assert torch.equal(tables.linear[0][:, :2], module.linear.centre)
+    assert statistics.network[0].shape == (3, 60)
+    assert statistics.linear[1].shape == (module.linear.n_members, 3, 60)
+    assert torch.equal(statistics.network[0][:2], module.standardiser.loc)
+    assert torch.equal(statistics.network[1][:2], module.standardiser.scale)
+    assert torch.equal(statistics.linear[0][:, :2], module.linear.centre)
 
 
 def test_a_new_cohort_is_standardised_by_its_own_rows(model, three):
     adata = newcomers(three, 80)
-    tables, notes, work = extend(model, adata)
+    statistics, notes, prepared = extend(model, adata)
     assert f"its own {len(adata)} rows" in notes[0]
-    x = np.asarray(work.X)
-    centre = tables.network[0][2].numpy()
-    # Weighted towards the class mix of training, so near the plain mean and not far from it.
+    x = np.asarray(prepared.X)
+    centre = statistics.network[0][2].numpy()
+    # Weighted towards the class prior of training, so near the plain mean and not far from it.
     assert np.abs(centre - x.mean(axis=0)).mean() < 0.25 * x.std(axis=0).mean()
     known = model.module.standardiser.loc.numpy()
     assert np.abs(centre - known).mean() > 0.3
 
 
-def test_a_new_cohort_is_brought_to_the_class_mix_of_training(model, three):
+def test_a_new_cohort_is_brought_to_the_class_prior_of_training(model, three):
     everyone = newcomers(three, 80)
     truth = everyone.obs["label_true"].astype(str).to_numpy()
     even = np.concatenate([np.flatnonzero(truth == c)[:10] for c in np.unique(truth)])
@@ -67,9 +67,9 @@ def test_a_new_cohort_is_brought_to_the_class_mix_of_training(model, three):
     for rows in (even, uneven):
         obs = everyone.obs.iloc[rows].set_axis([f"row{i}" for i in range(len(rows))])
         adata = AnnData(np.asarray(everyone.X)[rows], obs=obs, var=everyone.var)
-        work = model._validate_anndata(adata)
-        tables, _ = extended_tables(certain, work, codes(work.manager, "batch"))
-        centres.append(tables.network[0][2].numpy())
+        prepared = model._validate_anndata(adata)
+        statistics, _ = extend_statistics(certain, prepared, codes(prepared.manager, "batch"))
+        centres.append(statistics.network[0][2].numpy())
         plain.append(np.asarray(adata.X).mean(axis=0))
     before, after = (np.abs(a - b).mean() for a, b in (plain, centres))
     assert after < 0.1 * before
@@ -82,31 +82,31 @@ def test_new_cohorts_are_predicted(model, three):
 
 
 def test_shared_members_standardise_new_cohorts_alike(model, three):
-    tables, _, _ = extend(model, newcomers(three, 80))
+    statistics, _, _ = extend(model, newcomers(three, 80))
     shared = model.module.linear.is_shared
     assert shared.any()
     assert not shared.all()
     torch.testing.assert_close(
-        tables.linear[0][shared][:, 2], model.module.linear.centre[shared].mean(dim=1)
+        statistics.linear[0][shared][:, 2], model.module.linear.centre[shared].mean(dim=1)
     )
-    own = tables.linear[0][:-1][~shared[:-1]][:, 2]
-    assert torch.equal(own, tables.network[0][2].expand_as(own))
+    own = statistics.linear[0][:-1][~shared[:-1]][:, 2]
+    assert torch.equal(own, statistics.network[0][2].expand_as(own))
 
 
-def test_the_twin_takes_the_plain_statistics_of_new_cohorts(model, three):
-    tables, _, work = extend(model, newcomers(three, 80))
-    x = np.asarray(work.X)
-    np.testing.assert_allclose(tables.linear[0][-1, 2].numpy(), x.mean(axis=0), atol=1e-4)
-    np.testing.assert_allclose(tables.linear[1][-1, 2].numpy(), x.std(axis=0), atol=1e-4)
-    assert not torch.allclose(tables.network[0][2], tables.linear[0][-1, 2], atol=1e-3)
+def test_the_baseline_takes_the_plain_statistics_of_new_cohorts(model, three):
+    statistics, _, prepared = extend(model, newcomers(three, 80))
+    x = np.asarray(prepared.X)
+    np.testing.assert_allclose(statistics.linear[0][-1, 2].numpy(), x.mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(statistics.linear[1][-1, 2].numpy(), x.std(axis=0), atol=1e-4)
+    assert not torch.allclose(statistics.network[0][2], statistics.linear[0][-1, 2], atol=1e-3)
 
 
 @pytest.mark.parametrize("n", [1, 5, MIN_OWN_ROWS - 1])
 def test_few_rows_are_standardised_by_the_training_cohorts(model, three, n):
-    tables, notes, _ = extend(model, newcomers(three, n))
+    statistics, notes, _ = extend(model, newcomers(three, n))
     assert f"its {n} rows" in notes[0]
-    torch.testing.assert_close(tables.network[0][2], model.module.standardiser.loc.mean(dim=0))
-    torch.testing.assert_close(tables.linear[0][:, 2], model.module.linear.centre.mean(dim=1))
+    torch.testing.assert_close(statistics.network[0][2], model.module.standardiser.loc.mean(dim=0))
+    torch.testing.assert_close(statistics.linear[0][:, 2], model.module.linear.centre.mean(dim=1))
     assert np.isfinite(model.predict(newcomers(three, n), soft=True).to_numpy()).all()
 
 
@@ -117,52 +117,54 @@ def test_twenty_rows_are_enough(model, three):
 @pytest.mark.parametrize("domain", ["domain_1", "domain_2"])
 def test_missing_genes_enter_as_zero(model, three, domain):
     part = three[three.obs["domain"] == domain, 10:].copy()
-    tables, _, work = extend(model, part)
-    assert work.gene_mask.tolist() == [False] * 10 + [True] * 50
-    assert torch.isinf(tables.network[1][:, :10]).all()
-    assert torch.isfinite(tables.network[1][:, 10:]).all()
-    assert torch.isinf(tables.linear[1][..., :10]).all()
-    code = torch.from_numpy(codes(work.manager, "batch"))
-    s = model.module.standardiser(torch.from_numpy(np.asarray(work.X)), code, tables.network)
+    statistics, _, prepared = extend(model, part)
+    assert prepared.gene_mask.tolist() == [False] * 10 + [True] * 50
+    assert torch.isinf(statistics.network[1][:, :10]).all()
+    assert torch.isfinite(statistics.network[1][:, 10:]).all()
+    assert torch.isinf(statistics.linear[1][..., :10]).all()
+    code = torch.from_numpy(codes(prepared.manager, "batch"))
+    s = model.module.standardiser(
+        torch.from_numpy(np.asarray(prepared.X)), code, statistics.network
+    )
     assert not s[:, :10].any()
     assert s[:, 10:].any()
 
 
 def test_genes_that_members_do_not_use_stay_masked(three, train, monkeypatch):
-    monkeypatch.setattr("domainvi.train._initialise.N_TOP_GENES", 40)
+    monkeypatch.setattr("domainvi.linear._genes.N_TOP_GENES", 40)
     model = train(three[three.obs["domain"] != "domain_2"].copy(), epochs=1)
-    tables, _, _ = extend(model, newcomers(three, 80))
+    statistics, _, _ = extend(model, newcomers(three, 80))
     unused = torch.isinf(model.module.linear.scale[:, 0])
     assert (unused.sum(dim=1) == 20).all()
-    assert torch.equal(torch.isinf(tables.linear[1][:, 2]), unused)
-    assert torch.isfinite(tables.network[1]).all()
+    assert torch.equal(torch.isinf(statistics.linear[1][:, 2]), unused)
+    assert torch.isfinite(statistics.network[1]).all()
 
 
 def test_what_fills_a_missing_gene_does_not_matter(model, three):
     part = three[three.obs["domain"] == "domain_2", 10:].copy()
-    tables, _, work = extend(model, part)
-    domain = torch.from_numpy(codes(work.manager, "batch"))
-    x = torch.from_numpy(np.asarray(work.X, dtype=np.float32))
+    statistics, _, prepared = extend(model, part)
+    domain = torch.from_numpy(codes(prepared.manager, "batch"))
+    x = torch.from_numpy(np.asarray(prepared.X, dtype=np.float32))
     other = x.clone()
     other[:, :10] = 1e6
     model.module.eval()
-    a, b = (model.module.embed_log(u, domain, tables) for u in (x, other))
+    a, b = (model.module.embed_log(u, domain, statistics) for u in (x, other))
     assert all(torch.equal(p, q) for p, q in zip(a, b, strict=True))
 
 
 def test_several_new_cohorts_at_once(model, three):
     adata = newcomers(three, 60)
     adata.obs["domain"] = np.array(["u", "v"])[(np.arange(60) >= 50).astype(int)]
-    tables, notes, _ = extend(model, adata)
-    assert tables.network[0].shape[0] == 4
+    statistics, notes, _ = extend(model, adata)
+    assert statistics.network[0].shape[0] == 4
     assert ["own" in note for note in notes] == [True, False]
 
 
 def test_constant_genes_of_a_new_cohort(model, three):
     adata = newcomers(three, 40)
     adata.X[:, :5] = 1.5
-    tables, _, _ = extend(model, adata)
-    torch.testing.assert_close(tables.network[1][2, :5], torch.ones(5))
+    statistics, _, _ = extend(model, adata)
+    torch.testing.assert_close(statistics.network[1][2, :5], torch.ones(5))
     assert np.isfinite(model.predict(adata, soft=True).to_numpy()).all()
 
 

@@ -8,39 +8,36 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import svd
+from scipy.special import softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.extmath import randomized_svd, svd_flip
 
-from ._tables import Table, TrainingRows, standardise
+from ._statistics import ScalingStatistics, standardise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from ._rows import TrainingRows
 
 RANK = 100
 # An absent class keeps this log-odds, which is nothing beside those of the others.
 ABSENT = -30.0
 
 
-def softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Row-wise softmax."""
-    e = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
-
-
 def components(
-    s: NDArray[np.floating], rank: int = RANK, *, overwrite: bool = False
+    s: NDArray[np.floating], rank: int = RANK
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Principal components in units of the first one's standard deviation, not whitened.
 
-    With ``overwrite``, rows in double precision are centred in place.
+    Rows in double precision are centred in place, to spare a second copy of them.
 
     Returns
     -------
     Scores ``(n_rows, k)``, the map from genes ``(n_genes, k)`` and the mean ``(n_genes,)``.
     """
     k = min(rank, s.shape[0] - 1, s.shape[1])
-    s = s.astype(np.float64, copy=not overwrite)
+    s = s.astype(np.float64, copy=False)
     mean = s.mean(axis=0)
     s -= mean
     # scikit-learn's PCA would do the same with a second copy of the rows.
@@ -91,15 +88,15 @@ class LinearMember:
 
     Parameters
     ----------
-    table
+    statistics
         Centre and scale by domain.
     coef, intercept
         Scores of the classes, ``(n_genes, n_classes)`` and ``(n_classes,)``.
     weight
-        Its say in the average.
+        Weight of the classifier in the average.
     """
 
-    table: Table
+    statistics: ScalingStatistics
     coef: NDArray[np.float64]
     intercept: NDArray[np.float64]
     weight: float
@@ -113,46 +110,47 @@ class View:
     ----------
     rows
         The rows.
-    table
-        Their standardisation.
+    statistics
+        Centre and scale by which they are standardised.
     gene_weight
         Weight of each gene in the components.
     weight
-        Say of the view in the vote.
+        Weight of the view in the vote.
     uses_target_labels
-        Whether labelled rows of target domains teach its classifier.
-    is_labelled_table
-        Whether the table depends on the labels, and so has to be made anew for other labels.
+        Whether its classifier is fitted to labelled rows of target domains too.
+    depends_on_labels
+        Whether the statistics are those of the labelled rows, and so have to be made anew for
+        other labels.
     """
 
     rows: TrainingRows
-    table: Table
+    statistics: ScalingStatistics
     gene_weight: NDArray[np.float64]
     weight: float = 1.0
     uses_target_labels: bool = True
-    is_labelled_table: bool = False
+    depends_on_labels: bool = False
     features: NDArray[np.float64] = field(init=False)
     probs: NDArray[np.float64] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.standardise_by(self.table)
+        self.standardise_by(self.statistics)
 
-    def standardise_by(self, table: Table) -> None:
-        """Take another table, and new components from it."""
-        self.table = table
-        s = standardise(self.rows.x, self.rows.domain, table, self.gene_weight)
-        self.features, self.basis, self.mean = components(s, overwrite=True)
+    def standardise_by(self, statistics: ScalingStatistics) -> None:
+        """Take other statistics, and new components from them."""
+        self.statistics = statistics
+        s = standardise(self.rows.x, self.rows.domain, statistics, self.gene_weight)
+        self.features, self.basis, self.mean = components(s)
 
     def fit(self, label: NDArray[np.int64], weight: NDArray[np.float64]) -> None:
         """Fit the classifier."""
         self.coef, self.intercept = logistic(self.features, label, weight, self.rows.n_classes)
-        self.probs = softmax(self.features @ self.coef + self.intercept)
+        self.probs = softmax(self.features @ self.coef + self.intercept, axis=1)
 
     def member(self) -> LinearMember:
         """Return the classifier as it stands, on standardised genes."""
         coef = self.basis @ self.coef
         return LinearMember(
-            table=self.table,
+            statistics=self.statistics,
             coef=self.gene_weight[:, None] * coef,
             intercept=self.intercept - self.mean @ coef,
             weight=self.weight,
@@ -177,30 +175,3 @@ def balanced_weights(
     if target.any():
         weight[target] = balanced(target) * (target_share if source.any() else 1)
     return weight * rows.labelled.sum()
-
-
-def confident_rows(
-    soft: NDArray[np.float64],
-    rows: TrainingRows,
-    free: NDArray[np.bool_],
-    share: float,
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Take the most confident ``share`` of each predicted class among free rows as labelled.
-
-    Returns
-    -------
-    Labels with the new ones in, and the weights of the new ones: classes the same, one a row on
-    average.
-    """
-    label, index = rows.label.copy(), np.flatnonzero(free)
-    predicted = soft[index].argmax(axis=1)
-    for c in np.unique(predicted):
-        candidates = index[predicted == c]
-        n = int(np.ceil(share * len(candidates)))
-        label[candidates[np.argsort(-soft[candidates, c], kind="stable")[:n]]] = c
-    new = (label >= 0) & ~rows.labelled
-    weight = np.zeros(len(label))
-    if new.any():
-        weight[new] = 1 / np.bincount(label[new])[label[new]]
-        weight *= new.sum() / weight.sum()
-    return label, weight

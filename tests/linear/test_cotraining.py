@@ -1,15 +1,22 @@
-"""The linear anchor on planted cohorts: classes found, weights to the right members."""
+"""Co-training on planted cohorts: classes found, weights to the right members."""
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
-from domainvi.train import TrainingRows, fit_anchor
-from domainvi.train._anchor import PSEUDO_ROWS, agreement, class_mix_correction, fit_twin
-from domainvi.train._cross_fit import cross_fit, sharpen
-from domainvi.train._tables import domain_table, standardise
-from domainvi.train._views import View, balanced_weights, softmax
+from domainvi.linear import TrainingRows, domain_statistics, fit_linear_ensemble, standardise
+from domainvi.linear._cotraining import (
+    PSEUDO_ROWS,
+    agreement,
+    baseline_share,
+    class_prior_correction,
+    confident_rows,
+    fit_baseline,
+)
+from domainvi.linear._cross_fit import cross_fit, sharpen
+from domainvi.linear._members import View, balanced_weights
 
 
 def macro_f1(truth, predicted):
@@ -23,7 +30,7 @@ def test_planted_classes_are_found_where_the_source_alone_fails(planted, shift, 
     source, target = rows.in_source, ~rows.in_source
     naive = LogisticRegression(max_iter=500).fit(rows.x[source], truth[source])
     assert macro_f1(truth[target], naive.predict(rows.x[target])) < 0.6
-    found = fit_anchor(rows).probs.argmax(axis=1)
+    found = fit_linear_ensemble(rows).probs.argmax(axis=1)
     assert macro_f1(truth[target], found[target]) >= 0.95
 
 
@@ -32,34 +39,34 @@ def test_some_labels_in_the_target_do_no_harm(planted, shown):
     rows, truth = planted(shown=shown)
     assert rows.partly_labelled().tolist() == [False, True]
     target = ~rows.in_source
-    found = fit_anchor(rows).probs.argmax(axis=1)
+    found = fit_linear_ensemble(rows).probs.argmax(axis=1)
     assert macro_f1(truth[target], found[target]) >= 0.95
 
 
 def test_several_targets(planted):
     rows, truth = planted(n_domains=3)
-    found = fit_anchor(rows).probs.argmax(axis=1)
+    found = fit_linear_ensemble(rows).probs.argmax(axis=1)
     for d in (1, 2):
         assert macro_f1(truth[rows.domain == d], found[rows.domain == d]) >= 0.95
 
 
-def test_what_the_anchor_holds(planted):
+def test_what_the_fit_holds(planted):
     rows, _ = planted(class_mix_shift=0.5)
-    anchor = fit_anchor(rows)
-    np.testing.assert_allclose(anchor.probs.sum(axis=1), 1)
-    assert anchor.table[0].shape == anchor.table[1].shape == (2, 120)
-    assert (anchor.table[1] > 0).all()
+    fit = fit_linear_ensemble(rows)
+    np.testing.assert_allclose(fit.probs.sum(axis=1), 1)
+    assert fit.statistics.centre.shape == fit.statistics.scale.shape == (2, 120)
+    assert (fit.statistics.scale > 0).all()
     count = np.bincount(rows.label[rows.labelled])
-    np.testing.assert_allclose(anchor.mix, np.sqrt(count) / np.sqrt(count).sum())
-    for member in (*anchor.members.values(), anchor.twin):
+    np.testing.assert_allclose(fit.class_prior, np.sqrt(count) / np.sqrt(count).sum())
+    for member in (*fit.members.values(), fit.baseline):
         assert member.coef.shape == (120, 4)
         assert np.isfinite(member.coef).all()
         assert member.weight >= 0
 
 
-def test_the_same_rows_give_the_same_anchor(planted):
+def test_the_same_rows_give_the_same_fit(planted):
     rows, _ = planted()
-    a, b = fit_anchor(rows), fit_anchor(rows)
+    a, b = fit_linear_ensemble(rows), fit_linear_ensemble(rows)
     np.testing.assert_array_equal(a.probs, b.probs)
 
 
@@ -69,7 +76,10 @@ def test_the_order_of_the_rows_does_not_matter(planted):
     shuffled = type(rows)(
         rows.x[order], rows.domain[order], rows.label[order], rows.is_source, rows.n_classes
     )
-    a, b = fit_anchor(rows).probs[order].argmax(axis=1), fit_anchor(shuffled).probs.argmax(axis=1)
+    a, b = (
+        fit_linear_ensemble(rows).probs[order].argmax(axis=1),
+        fit_linear_ensemble(shuffled).probs.argmax(axis=1),
+    )
     assert (a == b).mean() > 0.98
 
 
@@ -77,16 +87,16 @@ def test_one_domain_without_any_target(planted):
     rows, truth = planted()
     part = rows.in_source
     alone = type(rows)(rows.x[part], rows.domain[part], rows.label[part], np.array([True]), 4)
-    found = fit_anchor(alone).probs.argmax(axis=1)
+    found = fit_linear_ensemble(alone).probs.argmax(axis=1)
     assert (found == truth[part]).mean() > 0.95
 
 
 def test_a_class_that_only_the_target_has(planted):
     rows, truth = planted(unknown_class_in_target=True, shown=6)
-    anchor = fit_anchor(rows)
-    assert anchor.mix[3] == 0
+    fit = fit_linear_ensemble(rows)
+    assert fit.class_prior[3] == 0
     target = ~rows.in_source
-    assert macro_f1(truth[target], anchor.probs.argmax(axis=1)[target]) > 0.8
+    assert macro_f1(truth[target], fit.probs.argmax(axis=1)[target]) > 0.8
 
 
 def views_right_and_wrong(rows):
@@ -100,40 +110,42 @@ def views_right_and_wrong(rows):
         rows.n_classes,
     )
     ones = np.ones(rows.x.shape[1])
-    views = {"noise": View(noise, domain_table(noise), ones)}
-    views["right"] = View(rows, domain_table(rows), ones)
+    views = {"noise": View(noise, domain_statistics(noise), ones)}
+    views["right"] = View(rows, domain_statistics(rows), ones)
     for view in views.values():
         view.fit(rows.label, balanced_weights(rows, 0.5))
     return views
 
 
-def test_the_twin_is_source_only_regression_on_z_scores(planted):
+def test_the_baseline_is_source_only_regression_on_z_scores(planted):
     rows, _ = planted(domain_effect=0.5)
-    table = domain_table(rows)
-    member, probs = fit_twin(rows, table)
-    s = standardise(rows.x, rows.domain, table)
+    statistics = domain_statistics(rows)
+    member, probs = fit_baseline(rows, statistics)
+    s = standardise(rows.x, rows.domain, statistics)
     reference = LogisticRegression(C=0.01, class_weight="balanced", max_iter=500)
     reference.fit(s[rows.labelled], rows.label[rows.labelled])
     np.testing.assert_allclose(probs, reference.predict_proba(s), atol=5e-3)
-    np.testing.assert_allclose(softmax(s @ member.coef + member.intercept), probs, atol=1e-6)
+    np.testing.assert_allclose(
+        softmax(s @ member.coef + member.intercept, axis=1), probs, atol=1e-6
+    )
 
 
-def test_doubt_is_larger_where_nothing_can_be_transferred(planted):
+def test_the_baseline_has_more_where_nothing_can_be_transferred(planted):
     rows, _ = planted()
     scrambled, target = rows.x.copy(), ~rows.in_source
     scrambled[target] = np.random.default_rng(0).permuted(scrambled[target], axis=0)
     lost = type(rows)(scrambled, rows.domain, rows.label, rows.is_source, rows.n_classes)
-    found = [fit_anchor(r).doubt for r in (rows, lost)]
+    found = [fit_linear_ensemble(r).baseline_share for r in (rows, lost)]
     assert 0 <= found[0] < 0.1
     assert found[0] + 0.1 < found[1] <= 1
 
 
-def test_with_enough_labels_in_the_target_there_is_no_doubt(planted):
+def test_with_enough_labels_in_the_target_the_baseline_has_no_share(planted):
     rows, _ = planted(shown=6)
-    assert fit_anchor(rows).doubt == 0
+    assert fit_linear_ensemble(rows).baseline_share == 0
 
 
-def test_class_mix_correction_by_hand():
+def test_class_prior_correction_by_hand():
     label = np.array([0, 1, 0, -1, -1, -1, -1, -1])
     rows = TrainingRows(
         np.zeros((8, 1), dtype=np.float32),
@@ -143,7 +155,7 @@ def test_class_mix_correction_by_hand():
         2,
     )
     probs = np.tile([0.25, 0.75], (8, 1))
-    found = class_mix_correction(rows, probs)
+    found = class_prior_correction(rows, probs)
     # Domain 1: three predicted rows, one labelled 0, and five of either class beyond those seen.
     expected = np.array([3 * 0.25 + 1 + PSEUDO_ROWS, 3 * 0.75 + PSEUDO_ROWS])
     np.testing.assert_allclose(found[1], np.log(2 * expected / expected.sum()))
@@ -192,3 +204,35 @@ def test_agreement_is_cohens_kappa():
     assert agreement(p, p) == 1
     assert agreement(p, 1 - p) == 0
     assert agreement(np.eye(2)[[0, 0]], np.eye(2)[[0, 0]]) == 0
+
+
+def test_the_baseline_has_what_views_do_not_agree_on():
+    assert baseline_share(0.75) == 0.25
+    assert baseline_share(None) == 0.0
+
+
+def rows_of(label, domain, n_classes=2):
+    x = np.zeros((len(label), 1), dtype=np.float32)
+    return TrainingRows(x, np.array(domain), np.array(label), np.array([True, False]), n_classes)
+
+
+def test_confident_rows_by_hand():
+    rows = rows_of([0, 1, -1, -1, -1, -1, -1], [0, 0, 1, 1, 1, 1, 1])
+    p = np.array([0.5, 0.5, 0.9, 0.6, 0.8, 0.3, 0.4])
+    free = np.array([False, False, True, True, True, True, True])
+    label, weight = confident_rows(np.column_stack([p, 1 - p]), rows, free, 0.5)
+    # Of rows 2, 3, 4 (class 0) the two surest; of rows 5, 6 (class 1) the surest.
+    np.testing.assert_array_equal(label, [0, 1, 0, -1, 0, 1, -1])
+    np.testing.assert_allclose(weight, 3 * np.array([0, 0, 1 / 4, 0, 1 / 4, 1 / 2, 0]))
+    np.testing.assert_array_equal(rows.label, [0, 1, -1, -1, -1, -1, -1])
+
+
+def test_only_free_rows_join():
+    rows = rows_of([0, 1, -1, -1], [0, 0, 1, 1])
+    soft = np.tile([0.9, 0.1], (4, 1))
+    label, weight = confident_rows(soft, rows, np.array([False, False, True, False]), 1.0)
+    np.testing.assert_array_equal(label, [0, 1, 0, -1])
+    np.testing.assert_allclose(weight, [0, 0, 1, 0])
+    label, weight = confident_rows(soft, rows, np.zeros(4, dtype=bool), 1.0)
+    np.testing.assert_array_equal(label, rows.label)
+    assert not weight.any()

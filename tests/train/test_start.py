@@ -1,4 +1,4 @@
-"""Starting values: sources, drawn rows, class support, tables and members in the module."""
+"""Starting values: statistics, members, projection and mean profiles in the module."""
 
 import tracemalloc
 import weakref
@@ -8,96 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from domainvi.module import DomainVAE
-from domainvi.train import (
+from domainvi.linear import (
     TrainingRows,
-    _initialise,
-    fit_anchor,
-    initialise,
-    source_domains,
-    subsample,
+    domain_statistics,
+    fit_linear_ensemble,
+    leading_genes,
+    source_statistics,
 )
-from domainvi.train._initialise import N_TOP_GENES, class_support, leading_genes
-from domainvi.train._tables import domain_table, source_table
+from domainvi.module import DomainVAE
+from domainvi.train import _start, initialise
 
 
 def codes(*values):
     return np.array(values, dtype=np.int64)
-
-
-def test_domains_with_labels_on_half_of_their_rows_are_sources():
-    domain, label = codes(0, 0, 0, 1, 1, 1, 2, 2), codes(0, 1, -1, 0, -1, -1, 1, -1)
-    np.testing.assert_array_equal(source_domains(domain, label, 3), [True, False, True])
-
-
-def test_when_none_reaches_half_the_one_with_most_labels_is_the_source():
-    domain, label = codes(*[0] * 5, *[1] * 9), np.full(14, -1)
-    label[[0, 5, 6, 7]] = 0
-    np.testing.assert_array_equal(source_domains(domain, label, 2), [False, True])
-
-
-def test_a_domain_without_rows_is_no_source():
-    np.testing.assert_array_equal(source_domains(codes(0, 2), codes(1, -1), 3), [1, 0, 0])
-
-
-def test_subsample_takes_all_when_there_are_few():
-    np.testing.assert_array_equal(subsample(codes(0, 0, 1), codes(0, -1, 1), 0, limit=3), [0, 1, 2])
-
-
-def test_subsample_keeps_the_shares_of_classes_within_domains():
-    domain = np.repeat(codes(0, 1), 20_000)
-    label = np.r_[np.zeros(19_000), np.ones(1000), np.zeros(10_000), np.ones(10_000)].astype(int)
-    drawn = subsample(domain, label, seed=0, limit=4000)
-    assert len(drawn) == len(set(drawn)) == 4000
-    assert (np.diff(drawn) > 0).all()
-    counts = np.bincount(2 * domain[drawn] + label[drawn])
-    np.testing.assert_array_equal(counts, [1900, 100, 1000, 1000])
-    np.testing.assert_array_equal(drawn, subsample(domain, label, seed=0, limit=4000))
-    assert not np.array_equal(drawn, subsample(domain, label, seed=1, limit=4000))
-
-
-def test_subsample_leaves_no_domain_out():
-    rng = np.random.default_rng(0)
-    domain = np.r_[rng.integers(0, 190, 48_000), np.arange(190, 200)]
-    label = rng.integers(0, 30, len(domain))
-    drawn = subsample(domain, label, seed=0, limit=6000)
-    assert len(np.unique(domain[drawn])) == 200
-
-
-def test_subsample_keeps_the_few_labelled_rows():
-    domain = np.zeros(5000, dtype=np.int64)
-    label = np.full(5000, -1)
-    label[[10, 20, 30]] = codes(0, 1, 1)
-    for seed in range(5):
-        drawn = subsample(domain, label, seed, limit=50)
-        assert {10, 20, 30} <= set(drawn)
-        assert 50 <= len(drawn) <= 53
-
-
-def test_subsample_keeps_a_small_domain():
-    domain = np.r_[np.zeros(5000, dtype=np.int64), np.ones(5, dtype=np.int64)]
-    for seed in range(5):
-        drawn = subsample(domain, np.zeros(5005, dtype=np.int64), seed, limit=50)
-        assert (domain[drawn] == 1).sum() == 5
-
-
-def test_class_support_by_hand():
-    expected = [[True, False, True], [False, True, False], [True, True, True]]
-    support = class_support(codes(0, 0, 1, 1, 2), codes(0, 2, 1, 1, -1), 3, 3)
-    np.testing.assert_array_equal(support, expected)
-
-
-def test_leading_genes_vary_within_domains():
-    rng = np.random.default_rng(0)
-    domain = np.repeat(codes(0, 1), 50)
-    x = rng.normal(scale=0.1, size=(100, N_TOP_GENES + 2)).astype(np.float32)
-    x[:, 0] = 100 * domain
-    x[:, 1] = 3.0
-    rows = TrainingRows(x, domain, np.full(100, -1), np.array([True, False]), 2)
-    found = leading_genes(rows)
-    assert len(found) == N_TOP_GENES
-    assert (np.diff(found) > 0).all()
-    assert not {0, 1} & set(found)
 
 
 def module_for(rows, likelihood="normal", **kwargs):
@@ -107,40 +30,40 @@ def module_for(rows, likelihood="normal", **kwargs):
 
 
 @pytest.mark.parametrize(
-    ("scaling", "expected"), [("domain", domain_table), ("global", source_table)]
+    ("scaling", "expected"), [("domain", domain_statistics), ("global", source_statistics)]
 )
 def test_scaling_by_name(planted, scaling, expected):
     rows, _ = planted()
     module = module_for(rows)
     assert initialise(module, rows, scaling) is None
     assert module.linear.n_members == 0
-    for found, table in zip(
+    for found, values in zip(
         (module.standardiser.loc, module.standardiser.scale), expected(rows), strict=True
     ):
-        np.testing.assert_allclose(found.numpy(), table, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(found.numpy(), values, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("shown", [0, 6])
-def test_members_in_the_module_say_what_the_anchor_says(planted, shown):
+def test_members_in_the_module_say_what_the_fit_says(planted, shown):
     rows, _ = planted(shown=shown)
     module = module_for(rows)
-    anchor = initialise(module, rows, "mix")
+    fit = initialise(module, rows, "mix")
     domain = torch.from_numpy(rows.domain)
     linear = module.linear(torch.from_numpy(rows.x), domain)
     module.network_share.fill_(0.0)
     found = module.ensemble(linear, linear, domain).exp()
-    np.testing.assert_allclose(found.numpy(), anchor.probs, atol=5e-4)
-    np.testing.assert_allclose(anchor.probs, fit_anchor(rows).probs)
+    np.testing.assert_allclose(found.numpy(), fit.probs, atol=5e-4)
+    np.testing.assert_allclose(fit.probs, fit_linear_ensemble(rows).probs)
     np.testing.assert_allclose(module.linear.weight.sum(), 1, rtol=1e-6)
     assert module.linear.weight[-1] == 0
-    names = [*anchor.members, "twin"]
+    names = [*fit.members, "baseline"]
     assert module.linear.is_shared.tolist() == [name == "shared" for name in names]
-    np.testing.assert_allclose(module.standardiser.loc.numpy(), anchor.table[0], rtol=1e-5)
-    np.testing.assert_allclose(module.class_mix.numpy(), anchor.mix, rtol=1e-6)
+    np.testing.assert_allclose(module.standardiser.loc.numpy(), fit.statistics.centre, rtol=1e-5)
+    np.testing.assert_allclose(module.class_prior.numpy(), fit.class_prior, rtol=1e-6)
 
 
 def test_genes_beyond_the_leading_ones_are_masked_in_members(planted, monkeypatch):
-    monkeypatch.setattr("domainvi.train._initialise.N_TOP_GENES", 50)
+    monkeypatch.setattr("domainvi.linear._genes.N_TOP_GENES", 50)
     rows, _ = planted()
     module = module_for(rows)
     initialise(module, rows, "mix")
@@ -179,7 +102,7 @@ def test_sources_reach_the_adversary(planted):
 
 
 @pytest.mark.parametrize("likelihood", ["nb", "zinb", "poisson"])
-def test_the_baseline_starts_at_the_mean_profile(planted, likelihood):
+def test_the_decoder_starts_at_the_mean_profile(planted, likelihood):
     rows, _ = planted()
     module = module_for(rows, likelihood)
     initialise(module, rows, "domain")
@@ -191,7 +114,7 @@ def test_the_baseline_starts_at_the_mean_profile(planted, likelihood):
         np.testing.assert_allclose(mean[d], 1e4 * profile / profile.sum(), rtol=1e-3, atol=1e-2)
 
 
-def test_a_domain_without_a_single_count_gets_a_finite_baseline():
+def test_a_domain_without_a_single_count_gets_a_finite_profile():
     x = np.zeros((6, 4), dtype=np.float32)
     x[:3] = np.random.default_rng(0).uniform(size=(3, 4))
     rows = TrainingRows(
@@ -215,7 +138,7 @@ def test_starting_values_need_one_copy_of_the_rows_in_double_precision(planted):
 
 
 def test_rows_are_freed_before_members_are_fitted(planted, monkeypatch):
-    monkeypatch.setattr(_initialise, "N_TOP_GENES", 50)
+    monkeypatch.setattr("domainvi.linear._genes.N_TOP_GENES", 50)
     seen, alive = [], []
 
     def read():
@@ -225,9 +148,9 @@ def test_rows_are_freed_before_members_are_fitted(planted, monkeypatch):
 
     def fit(part):
         alive.append(seen[0]() is not None)
-        return fit_anchor(part)
+        return fit_linear_ensemble(part)
 
-    monkeypatch.setattr(_initialise, "fit_anchor", fit)
+    monkeypatch.setattr(_start, "fit_linear_ensemble", fit)
     module = module_for(planted()[0])
     initialise(module, read(), "mix")
     assert alive == [False]

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import softmax
 
-from ._tables import TrainingRows, domain_table, labelled_table, standardise
-from ._views import View, balanced_weights, components, logistic, softmax
+from ._members import balanced_weights, components, logistic
+from ._statistics import domain_statistics, labelled_statistics, standardise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from ._members import View
+    from ._rows import TrainingRows
 
 N_FOLDS = 3
 PRIOR_SHARPNESS = 1.6
@@ -64,7 +68,7 @@ def _held_out_probs(
 ) -> NDArray[np.float64]:
     """Probabilities of each view, shape ``(n_views, n_held, n_classes)``."""
     out = np.zeros((len(views), len(held), rows.n_classes))
-    by_domain = domain_table(rows)
+    by_domain = domain_statistics(rows)
     for f in np.unique(fold):
         test = held[fold == f]
         label = rows.label.copy()
@@ -72,13 +76,13 @@ def _held_out_probs(
         part = rows.with_label(label)
         for i, view in enumerate(views.values()):
             features = view.features
-            if view.is_labelled_table:
-                table = labelled_table(part, by_domain)
-                s = standardise(rows.x, rows.domain, table, view.gene_weight)
-                features = components(s, overwrite=True)[0]
+            if view.depends_on_labels:
+                statistics = labelled_statistics(part, by_domain)
+                s = standardise(rows.x, rows.domain, statistics, view.gene_weight)
+                features = components(s)[0]
             weight = balanced_weights(part, target_share, use_target=view.uses_target_labels)
             coef, intercept = logistic(features, label, weight, rows.n_classes)
-            out[i, fold == f] = softmax(features[test] @ coef + intercept)
+            out[i, fold == f] = softmax(features[test] @ coef + intercept, axis=1)
     return out
 
 

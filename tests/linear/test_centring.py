@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from domainvi.train._centring import MIN_MASS, Centring, fit_centring
+from domainvi.linear._centring import MIN_MASS, Centring, fit_centring
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Linear members of the further phenotypes, with strengths and errors from held-out domains."""
+"""Linear members of auxiliary phenotypes, with strengths and errors from held-out domains."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from sklearn.model_selection import StratifiedKFold
 
 from domainvi.trust import fit_calibrator
 
-from ._tables import TrainingRows, gene_weights
-from ._views import components, logistic
+from ._genes import gene_weights
+from ._members import components, logistic
+from ._rows import TrainingRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,8 @@ FOCUSED = (0.03, 0.3)
 # Penalties of the ridge regression, and the principal components that it is given.
 PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 1e4)
 RANK = 300
-# Values that the mean of all counts for in the mean of a domain; rows of each class in its mix.
+# Values that the mean of all counts for in the mean of a domain; rows of each class in its
+# class prior.
 PRIOR_ROWS = 10
 PSEUDO_ROWS = 5
 # A temperature for which held-out domains speak may sharpen this far.
@@ -36,8 +38,8 @@ MIN_TEMPERATURE = 0.5
 
 
 @dataclass(frozen=True)
-class LinearTarget:
-    """The linear member of a target, on standardised genes.
+class LinearPhenotype:
+    """The linear member of an auxiliary phenotype, on standardised genes.
 
     Parameters
     ----------
@@ -50,12 +52,12 @@ class LinearTarget:
     class_weight
         Weight of a row of each class, ``(n_outputs,)``.
     temperature
-        Of the probabilities, from held-out rows.
+        Temperature of the probabilities, from held-out rows.
     location, scale
-        Of a numeric target.
+        Mean and standard deviation of a numeric phenotype.
     spread, widening
-        Standard error of a numeric target on held-out rows, in units of ``scale``, and its factor
-        in domains without values.
+        Standard error of a numeric phenotype on held-out rows, in units of ``scale``, and its
+        factor in domains without values.
     """
 
     coef: NDArray[np.float64]
@@ -70,20 +72,20 @@ class LinearTarget:
     widening: float = 1.0
 
 
-def fit_classes(
+def fit_class_phenotype(
     s: NDArray[np.float32],
     domain: NDArray[np.int64],
     code: NDArray[np.int64],
     n_domains: int,
     n_classes: int,
     seed: int,
-) -> LinearTarget:
-    """Fit a categorical target: the mean score of two logistic regressions.
+) -> LinearPhenotype:
+    """Fit a categorical phenotype: the mean score of two logistic regressions.
 
     One reads all genes alike; the other weights them by how they differ between classes
-    (:func:`~domainvi.train._tables.gene_weights`), which finds phenotypes that a few genes tell.
-    Strengths and the temperature are those that suit held-out domains, or held-out rows where one
-    domain alone has values.
+    (:func:`gene_weights`), which finds phenotypes that a few genes tell. Strengths and the
+    temperature are those that suit held-out domains, or held-out rows where one domain alone has
+    values.
 
     Parameters
     ----------
@@ -92,14 +94,14 @@ def fit_classes(
     domain, code
         Codes of the rows.
     n_domains, n_classes
-        Sizes.
+        Number of domains and of classes.
     seed
-        Of the folds.
+        Random seed for the folds, where rows are dealt and not domains.
     """
     rows = TrainingRows(s, domain, code, np.ones(n_domains, dtype=bool), n_classes)
     weight = paired_weights(domain, code, n_classes)
     fold = deal_domains(domain)
-    of_domains = teaches(fold, code, weight)
+    of_domains = can_cross_fit(fold, code, weight)
     if not of_domains:
         fold = deal_rows(code, seed)
     fits = [
@@ -111,29 +113,26 @@ def fit_classes(
     calibrator = fit_calibrator(
         held_out, code, method="temperature", sample_weight=weight, min_temperature=least
     )
-    count = np.zeros((n_domains, n_classes))
-    np.add.at(count, (domain, code), 1)
-    known = count.sum(axis=1) > 0
-    mix = (count + PSEUDO_ROWS) / (count + PSEUDO_ROWS).sum(axis=1, keepdims=True)
+    is_known, offset = class_offsets(domain, code, n_domains, n_classes)
     balanced = len(code) / (n_classes * np.maximum(np.bincount(code, minlength=n_classes), 1))
-    return LinearTarget(
+    return LinearPhenotype(
         coef=coef,
         intercept=intercept,
-        offset=np.where(known[:, None], np.log(n_classes * mix), 0.0),
-        is_known=known,
+        offset=offset,
+        is_known=is_known,
         class_weight=balanced,
         temperature=calibrator.temperature,
     )
 
 
-def fit_numbers(
+def fit_numeric_phenotype(
     s: NDArray[np.float32],
     domain: NDArray[np.int64],
     value: NDArray[np.float64],
     n_domains: int,
     seed: int,
-) -> LinearTarget:
-    """Fit a numeric target: ridge regression on principal components within domains.
+) -> LinearPhenotype:
+    """Fit a numeric phenotype: ridge regression on principal components within domains.
 
     Rows are standardised by their domain, and so are the values: each domain has its own mean,
     shrunk to that of all by ten rows. The penalty is the one that suits held-out domains; the
@@ -150,7 +149,7 @@ def fit_numbers(
     n_domains
         Number of domains.
     seed
-        Of the folds.
+        Random seed for the folds, where rows are dealt and not domains.
     """
     location, scale = float(value.mean()), max(float(value.std()), 1e-12)
     v = (value - location) / scale
@@ -169,7 +168,7 @@ def fit_numbers(
     without_mean = errors[best] + offset[domain] - _mean_of_others(v, fold)
     spread = root_mean_square(errors[best])
     widening = root_mean_square(without_mean) / max(spread, 1e-12)
-    return LinearTarget(
+    return LinearPhenotype(
         coef=coef,
         intercept=intercept - mean @ coef,
         offset=offset[:, None],
@@ -180,6 +179,17 @@ def fit_numbers(
         spread=spread,
         widening=max(widening, 1.0) if of_domains else 1.0,
     )
+
+
+def class_offsets(
+    domain: NDArray[np.int64], code: NDArray[np.int64], n_domains: int, n_classes: int
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Which domains have labels, and the log-odds of their classes there against even ones."""
+    count = np.zeros((n_domains, n_classes))
+    np.add.at(count, (domain, code), 1)
+    is_known = count.sum(axis=1) > 0
+    prior = (count + PSEUDO_ROWS) / (count + PSEUDO_ROWS).sum(axis=1, keepdims=True)
+    return is_known, np.where(is_known[:, None], np.log(n_classes * prior), 0.0)
 
 
 def best_fit(
@@ -236,11 +246,11 @@ def _logistic_on(rows: TrainingRows, weight: NDArray[np.float64], *, focused: bo
     return fit
 
 
-def _ridge_on(features: NDArray[np.float64], target: NDArray[np.float64]) -> Fit:
+def _ridge_on(features: NDArray[np.float64], values: NDArray[np.float64]) -> Fit:
     def fit(
         used: NDArray[np.bool_], penalty: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        ridge = Ridge(penalty).fit(features[used], target[used, None])
+        ridge = Ridge(penalty).fit(features[used], values[used, None])
         return ridge.coef_.reshape(1, -1).T, np.atleast_1d(ridge.intercept_)
 
     return fit
@@ -271,7 +281,9 @@ def deal_rows(code: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     return fold
 
 
-def teaches(fold: NDArray[np.int64], code: NDArray[np.int64], weight: NDArray[np.float64]) -> bool:
+def can_cross_fit(
+    fold: NDArray[np.int64], code: NDArray[np.int64], weight: NDArray[np.float64]
+) -> bool:
     """Whether there are several folds, and without each of them two classes or more have weight."""
     used = [(fold != f) & (weight > 0) for f in np.unique(fold)]
     return len(used) > 1 and all(len(np.unique(code[rows])) > 1 for rows in used)

@@ -1,18 +1,18 @@
-"""Linear members of further phenotypes: weights by hand, planted signals, errors that hold."""
+"""Linear members of auxiliary phenotypes: weights by hand, planted signals, errors that hold."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from domainvi.train import fit_classes, fit_numbers
-from domainvi.train._targets import (
+from domainvi.linear import fit_class_phenotype, fit_numeric_phenotype
+from domainvi.linear._phenotypes import (
     calibrated_loss,
+    can_cross_fit,
     cross_fitted,
     deal_domains,
     deal_rows,
     paired_weights,
-    teaches,
 )
 
 
@@ -48,11 +48,11 @@ def test_folds_of_rows_hold_every_class() -> None:
     assert all(set(code[fold == f]) == {0, 1} for f in np.unique(fold))
 
 
-def test_folds_that_leave_one_class_teach_nothing() -> None:
+def test_folds_that_leave_one_class_are_of_no_use() -> None:
     fold, code = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
-    assert teaches(fold, code, np.ones(4))
-    assert not teaches(fold, code, np.array([1.0, 1, 1, 0]))
-    assert not teaches(np.zeros(4, dtype=int), code, np.ones(4))
+    assert can_cross_fit(fold, code, np.ones(4))
+    assert not can_cross_fit(fold, code, np.array([1.0, 1, 1, 0]))
+    assert not can_cross_fit(np.zeros(4, dtype=int), code, np.ones(4))
 
 
 def test_cross_fitting_never_sees_its_own_fold() -> None:
@@ -85,7 +85,7 @@ def test_one_gene_that_tells_the_classes_is_found() -> None:
     code = rng.integers(2, size=len(s))
     s[:, 7] += 4.0 * (code - 0.5)
     used = domain < 3
-    fit = fit_classes(s[used], domain[used], code[used], 4, 2, 0)
+    fit = fit_class_phenotype(s[used], domain[used], code[used], 4, 2, 0)
     score = s @ fit.coef + fit.intercept
     held = ~used
     assert np.mean(score[held].argmax(axis=1) == code[held]) > 0.9
@@ -94,10 +94,10 @@ def test_one_gene_that_tells_the_classes_is_found() -> None:
     np.testing.assert_array_equal(fit.offset[3], 0.0)
 
 
-def test_class_mix_of_a_domain_is_its_offset() -> None:
+def test_class_prior_of_a_domain_is_its_offset() -> None:
     rng, domain, s = draw(2, 95)
     code = np.where(domain == 0, 0, rng.integers(2, size=len(s)))
-    fit = fit_classes(s, domain, code, 2, 2, 0)
+    fit = fit_class_phenotype(s, domain, code, 2, 2, 0)
     # (95 + 5) / (95 + 10) of class 0, times two classes.
     np.testing.assert_allclose(fit.offset[0], np.log(2 * np.array([100, 5]) / 105))
 
@@ -107,7 +107,7 @@ def test_interval_of_a_number_covers_new_domains() -> None:
     shift = rng.normal(0, 6, 24)
     value = 60 + shift[domain] + 4 * s[:, :5].sum(axis=1) + rng.normal(0, 5, len(s))
     used = domain < 12
-    fit = fit_numbers(s[used], domain[used], value[used], 24, 0)
+    fit = fit_numeric_phenotype(s[used], domain[used], value[used], 24, 0)
     v = s @ fit.coef[:, 0] + fit.intercept[0] + fit.offset[domain, 0]
     error = np.abs(fit.location + fit.scale * v - value) / fit.scale
     assert np.corrcoef(v[~used], value[~used])[0, 1] > 0.5
@@ -120,6 +120,6 @@ def test_interval_of_a_number_covers_new_domains() -> None:
 
 def test_noise_is_left_alone() -> None:
     rng, domain, s = draw(3)
-    fit = fit_numbers(s, domain, rng.normal(size=len(s)), 3, 0)
+    fit = fit_numeric_phenotype(s, domain, rng.normal(size=len(s)), 3, 0)
     assert (s @ fit.coef).std() < 0.3
     assert fit.spread == pytest.approx(1, abs=0.1)

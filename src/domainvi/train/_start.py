@@ -1,0 +1,262 @@
+"""Scaling and starting values of a module: from training rows, and for cohorts that come later."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scvi import REGISTRY_KEYS
+
+from domainvi.data import dense_rows
+from domainvi.linear import (
+    MIN_SCALE,
+    blocks,
+    components,
+    domain_statistics,
+    fit_linear_ensemble,
+    leading_genes,
+    source_statistics,
+    standardise,
+    subsample,
+)
+from domainvi.module import ScalingTables
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from domainvi.data import PreparedAnnData
+    from domainvi.linear import LinearEnsembleFit, ScalingStatistics, TrainingRows
+    from domainvi.module import DomainVAE
+
+# A new cohort with fewer rows than this is standardised by the training cohorts.
+MIN_OWN_ROWS = 20
+N_ROUNDS = 3
+
+
+def size_factors(prepared: PreparedAnnData, rows: NDArray[np.int64]) -> torch.Tensor | None:
+    """Look up the size factors of rows, ``(n_rows, 1)``; ``None`` when there are none."""
+    if REGISTRY_KEYS.SIZE_FACTOR_KEY not in prepared.manager.data_registry:
+        return None
+    factors = np.asarray(prepared.manager.get_from_registry(REGISTRY_KEYS.SIZE_FACTOR_KEY))[rows]
+    return torch.from_numpy(factors.astype(np.float32).reshape(-1, 1))
+
+
+def set_library(module: DomainVAE, prepared: PreparedAnnData, rows: NDArray[np.int64]) -> None:
+    """Set the scale of size factors and the library size that counts are brought to.
+
+    Size factors may be in any unit (around 1 with DESeq2 and scanpy): their median is brought to
+    that of the row sums.
+    """
+    sums = as_float(np.asarray(prepared.X[rows].sum(axis=1, dtype=np.float64)).ravel())
+    median = sums[sums > 0].median() if (sums > 0).any() else torch.ones(())
+    factors = size_factors(prepared, rows)
+    if factors is not None:
+        module.size_factor_scale.copy_(median / factors.median())
+    module.target_sum.copy_(median)
+
+
+def log_rows(
+    module: DomainVAE, prepared: PreparedAnnData, rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Read rows on the log scale on which the input scaling prepareds, dense float32."""
+    x = dense_rows(prepared.X, rows)
+    factors = size_factors(prepared, rows)
+    for some in blocks(len(rows)):
+        block = torch.from_numpy(x[some]).to(module.device)
+        factor = None if factors is None else factors[some].to(module.device)
+        x[some] = module.log_values(block, module.library_size(block, factor)).cpu().numpy()
+    return x
+
+
+def initialise(
+    module: DomainVAE, rows: TrainingRows, scaling: str, *, keep_encoder: bool = False
+) -> LinearEnsembleFit | None:
+    """Set scaling, linear members, projection and mean profiles of a module.
+
+    Linear members and projection use the leading genes only; the network may learn to use others.
+    Rows that the caller does not keep are freed before these are fitted.
+    With ``keep_encoder`` the projection stays what pretraining made of it.
+    """
+    genes = leading_genes(rows)
+    statistics = source_statistics(rows) if scaling == "global" else domain_statistics(rows)
+    module.alignment.is_source.copy_(torch.from_numpy(rows.is_source))
+    if module.counts:
+        set_mean_profiles(module, rows)
+    part = rows.with_genes(genes)
+    del rows
+    fit = None
+    if scaling == "mix":
+        fit = fit_linear_ensemble(part)
+        for whole, own in zip(statistics, fit.statistics, strict=True):
+            whole[:, genes] = own
+        set_members(module, fit, genes)
+    module.standardiser.is_shared.fill_(scaling == "global")
+    module.standardiser.set_tables(*(as_float(values) for values in statistics))
+    if not keep_encoder:
+        set_projection(module, part, statistics, genes)
+    set_reference(module, part, genes)
+    return fit
+
+
+def as_float(values: NDArray[np.float64]) -> torch.Tensor:
+    """Copy an array to a tensor in single precision."""
+    return torch.as_tensor(values, dtype=torch.float32)
+
+
+@torch.no_grad()
+def set_members(module: DomainVAE, fit: LinearEnsembleFit, genes: NDArray[np.int64]) -> None:
+    """Copy linear members and the baseline, on some genes, into a module on all."""
+    members = {**fit.members, "baseline": fit.baseline}
+    module.set_linear_members(len(members))
+    linear = module.linear
+    # Other genes have no effect.
+    linear.scale.fill_(torch.inf)
+    for i, (name, member) in enumerate(members.items()):
+        linear.is_shared[i] = name == "shared"
+        linear.centre[i][:, genes] = as_float(member.statistics.centre)
+        linear.scale[i][:, genes] = as_float(member.statistics.scale)
+        linear.coef[i][genes] = as_float(member.coef)
+        linear.intercept[i] = as_float(member.intercept)
+        linear.weight[i] = member.weight
+    linear.weight[-1] = 0.0
+    linear.weight /= linear.weight.sum()
+    linear.sharpness.fill_(fit.sharpness)
+    linear.baseline_share.fill_(fit.baseline_share)
+    module.class_prior.copy_(torch.as_tensor(fit.class_prior))
+    module.log_prior.copy_(torch.as_tensor(fit.log_prior))
+
+
+def set_projection(
+    module: DomainVAE,
+    part: TrainingRows,
+    statistics: ScalingStatistics,
+    genes: NDArray[np.int64],
+) -> None:
+    """Start the encoder's projection at the principal components of the leading genes.
+
+    Parameters
+    ----------
+    module
+        What is written.
+    part
+        Rows with these genes alone.
+    statistics
+        Centre and scale of every gene.
+    genes
+        The leading genes.
+    """
+    projection = module.z_encoder.projection
+    s = standardise(part.x, part.domain, statistics.with_genes(genes), 1.0)
+    _, basis, mean = components(s, projection.out_features)
+    weight = np.zeros((basis.shape[1], projection.in_features), dtype=np.float32)
+    weight[:, genes] = basis.T
+    centre = np.zeros(projection.in_features, dtype=np.float32)
+    centre[genes] = mean
+    module.z_encoder.set_projection(torch.from_numpy(weight), torch.from_numpy(centre))
+
+
+@torch.no_grad()
+def set_reference(module: DomainVAE, part: TrainingRows, genes: NDArray[np.int64]) -> None:
+    """Keep the principal components of rows that no alignment touched; ``part`` has the genes."""
+    s = standardise(part.x, part.domain, domain_statistics(part), 1.0)
+    _, basis, mean = components(s, module.reference_basis.shape[1])
+    k = basis.shape[1]
+    module.reference_basis[torch.from_numpy(genes), :k] = as_float(basis)
+    module.reference_origin[:k] = as_float(mean @ basis)
+
+
+def set_mean_profiles(module: DomainVAE, rows: TrainingRows) -> None:
+    """Start the decoder at the mean profile of each domain."""
+    for d in np.unique(rows.domain):
+        inside = rows.domain == d
+        means = [
+            np.expm1(rows.x[inside, some], dtype=np.float64).mean(axis=0)
+            for some in blocks(rows.x.shape[1])
+        ]
+        profile = np.concatenate(means)
+        share = as_float(profile / max(profile.sum(), 1e-8))
+        module.likelihood.start(int(d), share.to(module.device))
+
+
+def extend_statistics(
+    module: DomainVAE, prepared: PreparedAnnData, domain: NDArray[np.int64]
+) -> tuple[ScalingTables, list[str]]:
+    """Extend a module's statistics to domains it does not know, and mask missing genes.
+
+    A new domain with at least 20 rows is standardised by its own mean and standard deviation, in
+    rounds with the model's own predictions at the class prior of training where the members were
+    fitted that way; one with fewer rows by the mean of the training domains' statistics. Members
+    that standardise all domains alike keep doing so. A missing gene gets an infinite scale, so that
+    it enters as 0, the centre of its cohort.
+
+    Returns
+    -------
+    The statistics, and for each new domain what was done in words.
+    """
+    n_old, n_new = module.n_domains[0], max(int(domain.max()) + 1, module.n_domains[0])
+    statistics = ScalingTables(
+        (_expand(module.standardiser.loc, n_new), _expand(module.standardiser.scale, n_new)),
+        (_expand(module.linear.centre, n_new, 1), _expand(module.linear.scale, n_new, 1)),
+    )
+    missing = torch.from_numpy(~prepared.gene_mask).to(statistics.network[1].device)
+    mask_genes(statistics, missing)
+    notes = []
+    for d in range(n_old, n_new):
+        rows = np.flatnonzero(domain == d)
+        if len(rows) < MIN_OWN_ROWS or bool(module.standardiser.is_shared):
+            notes.append(f"its {len(rows)} rows are standardised by the training cohorts")
+            continue
+        nothing = np.full(len(rows), -1)
+        drawn = rows[subsample(nothing, nothing, 0)]
+        u = torch.from_numpy(log_rows(module, prepared, drawn))
+        standardise_alone(module, statistics, u.to(missing.device), d, missing)
+        notes.append(f"standardised by its own {len(rows)} rows")
+    return statistics, notes
+
+
+@torch.no_grad()
+def standardise_alone(
+    module: DomainVAE, statistics: ScalingTables, u: torch.Tensor, d: int, missing: torch.Tensor
+) -> None:
+    """Fill in domain ``d`` from its own log values ``u``, at the class prior of training."""
+    weight = torch.ones(len(u), device=u.device)
+    own = ~module.linear.is_shared
+    unused = torch.isinf(module.linear.scale[:, 0])
+    domain = torch.full((len(u),), d, device=u.device)
+    for i in range(N_ROUNDS if module.linear.n_members else 1):
+        if i:
+            out = module.embed_log(u, domain, statistics)
+            p = torch.exp(module.ensemble(out.network, out.linear, domain))
+            ratio = (module.class_prior / p.mean(dim=0).clamp_min(1e-4)).clamp(0.2, 5.0)
+            weight = p @ torch.where(module.class_prior > 0, ratio, torch.ones_like(ratio))
+        moments = weighted_moments(u, weight)
+        for table, values in zip(statistics.network, moments, strict=True):
+            table[d] = values
+        for table, values in zip(statistics.linear, moments, strict=True):
+            table[own, d] = values
+        own[-1:] = False  # The baseline is un-adapted: it keeps the plain statistics.
+        statistics.linear[1][:, d][unused] = torch.inf
+        mask_genes(statistics, missing)
+
+
+def mask_genes(statistics: ScalingTables, missing: torch.Tensor) -> None:
+    """Give missing genes an infinite scale."""
+    statistics.network[1][:, missing] = torch.inf
+    statistics.linear[1][..., missing] = torch.inf
+
+
+def weighted_moments(u: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weighted centre and scale of columns; columns that do not vary get scale 1."""
+    w = weight.double() / weight.sum()
+    centre = w @ u.double()
+    scale = (w @ (u.double() - centre).square()).sqrt()
+    return centre.float(), torch.where(scale < MIN_SCALE, 1.0, scale).float()
+
+
+def _expand(values: torch.Tensor, n: int, dim: int = 0) -> torch.Tensor:
+    """Repeat the mean over domains behind statistics until it has ``n`` of them."""
+    extra = n - values.shape[dim]
+    shape = list(values.shape)
+    shape[dim] = extra
+    return torch.cat([values, values.mean(dim, keepdim=True).expand(shape)], dim=dim).clone()
