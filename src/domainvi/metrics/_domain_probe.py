@@ -1,10 +1,11 @@
 """How well a fresh classifier finds the domain in latents that should not know it."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
@@ -12,8 +13,13 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from domainvi._checks import check_choice, check_column, check_matrix
 from domainvi.errors import InputError
-from domainvi.metrics._check import FloatArray, IntArray, check_matrix
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from domainvi._checks import IntArray
 
 Classifier = Literal["logistic", "forest"]
 
@@ -22,7 +28,7 @@ Classifier = Literal["logistic", "forest"]
 class DomainProbe:
     """What a fresh probe found.
 
-    Attributes
+    Parameters
     ----------
     balanced_accuracy
         Mean recall over domains, out of fold.
@@ -41,7 +47,6 @@ class DomainProbe:
 
     Examples
     --------
-    >>> import numpy as np
     >>> from domainvi.metrics import domain_probe
     >>> rng = np.random.default_rng(0)
     >>> domain = np.repeat([0, 1], 100)
@@ -59,6 +64,103 @@ class DomainProbe:
     per_class: dict[int, float] = field(default_factory=dict)
 
 
+def domain_probe(
+    z: ArrayLike,
+    domain: ArrayLike,
+    label: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    n_splits: int = 5,
+    seed: int = 0,
+    classifier: Classifier = "logistic",
+) -> DomainProbe:
+    r"""Train a fresh probe to find the domain, and score it on rows that it did not see.
+
+    Balanced accuracy :math:`D^{-1} \sum_d P(\hat d = d \mid d)`, out of fold, against chance
+    :math:`1/D`. The accuracy of the discriminator that was trained along says nothing: it is
+    behind by construction. The probe over all rows finds the domain also when only the class
+    proportions differ, so the number to read is the one within classes: the same probe on the rows
+    of one class, averaged over the classes that two domains or more hold with at least
+    ``n_splits`` rows (or groups) each.
+
+    Parameters
+    ----------
+    z
+        Latents or any features, shape (rows, dimensions).
+    domain
+        Domain codes, shape (rows,).
+    label
+        Class codes, -1 for rows without a label; ``None`` leaves the within-class numbers NaN.
+    groups
+        Patients or other units that must not be on both sides of a fold.
+    n_splits
+        Folds; fewer are used where a domain is smaller.
+    seed
+        Random seed for the folds and the forest.
+    classifier
+        ``"logistic"`` on standardised dimensions, or ``"forest"`` for domains that no plane
+        separates.
+
+    Returns
+    -------
+    Scores, chance levels and proxy A-distances.
+
+    Raises
+    ------
+    InputError
+        When shapes differ, values are not finite, or fewer than two domains have two rows (or
+        groups).
+
+    Examples
+    --------
+    >>> from domainvi.metrics import domain_probe
+    >>> domain = np.repeat([0, 1], 50)
+    >>> probe = domain_probe(np.c_[domain * 9.0, np.ones(100)], domain)
+    >>> probe.balanced_accuracy, probe.chance, probe.a_distance
+    (1.0, 0.5, 2.0)
+    """
+    x = check_matrix(z, "z")
+    n = len(x)
+    d = _codes(check_column(domain, "domain", n))
+    y = np.full(n, -1) if label is None else check_column(label, "label", n).astype(np.int64)
+    unit = np.arange(n) if groups is None else _codes(check_column(groups, "groups", n))
+    units = _units(d, unit)
+    if n_splits < 2:
+        msg = f"n_splits={n_splits} must be two or more."
+        raise InputError(msg)
+    if len(units) < 2 or units.min() < 2:
+        msg = (
+            "domain must hold two domains or more with two rows (or groups) each; got "
+            f"{len(units)} domains, the smallest with {units.min()}. Leave out the small ones."
+        )
+        raise InputError(msg)
+    model = _estimator(classifier, seed)
+
+    def found(rows: Any, n_folds: int) -> tuple[float, float, float]:
+        """Balanced accuracy, chance and distance of some rows."""
+        of_groups = groups is not None
+        splitter = StratifiedGroupKFold if of_groups else StratifiedKFold
+        folds = splitter(n_folds, shuffle=True, random_state=seed)
+        part = unit[rows] if of_groups else None
+        guess = cross_val_predict(model, x[rows], d[rows], groups=part, cv=folds)
+        score, chance = balanced_accuracy_score(d[rows], guess), 1 / len(np.unique(d[rows]))
+        # More than two domains: the error is stretched so that guessing has error one half.
+        error = 0.5 * min(1.0, (1 - score) / (1 - chance))
+        return float(score), chance, proxy_a_distance(error)
+
+    overall = found(slice(None), min(n_splits, int(units.min())))
+    within = {}
+    for c in np.unique(y[y >= 0]).tolist():
+        rows = np.flatnonzero(y == c)
+        rows = rows[_units(d[rows], unit[rows])[d[rows]] >= n_splits]
+        if len(np.unique(d[rows])) > 1:
+            within[c] = found(rows, n_splits)
+    if not within:
+        return DomainProbe(*overall)
+    score, chance, distance = (float(np.mean(v)) for v in zip(*within.values(), strict=True))
+    scores = {c: values[0] for c, values in within.items()}
+    return DomainProbe(*overall, score, chance, distance, per_class=scores)
+
+
 def proxy_a_distance(error: float) -> float:
     r"""Return :math:`2 (1 - 2 \varepsilon)` for the error of a two-domain classifier, not below 0.
 
@@ -72,181 +174,35 @@ def proxy_a_distance(error: float) -> float:
 
     Returns
     -------
-    float
-        Between 0 (not told apart) and 2.
-
-    Raises
-    ------
-    InputError
-        When the error is not between 0 and 1.
+    Between 0 (not told apart) and 2.
 
     Examples
     --------
+    >>> from domainvi.metrics import proxy_a_distance
     >>> proxy_a_distance(0.0), proxy_a_distance(0.25), proxy_a_distance(0.5)
     (2.0, 1.0, 0.0)
     """
     if not 0 <= error <= 1:
-        raise InputError(f"`error` must be an error rate between 0 and 1; got {error}.")
+        msg = f"error={error} must be an error rate between 0 and 1."
+        raise InputError(msg)
     return max(0.0, 2 * (1 - 2 * error))
 
 
-def _a_distance(score: float, chance: float) -> float:
-    # More than two domains: the error is stretched so that guessing has error one half.
-    return proxy_a_distance(0.5 * min(1.0, (1 - score) / (1 - chance)))
-
-
 def _estimator(classifier: Classifier, seed: int) -> Any:
+    check_choice("classifier", classifier, ("logistic", "forest"))
     if classifier == "logistic":
-        return make_pipeline(
-            StandardScaler(), LogisticRegression(max_iter=1000, class_weight="balanced")
-        )
-    if classifier == "forest":
-        return RandomForestClassifier(
-            200, min_samples_leaf=3, class_weight="balanced", random_state=seed
-        )
-    raise InputError(f"`classifier` must be 'logistic' or 'forest'; got {classifier!r}.")
-
-
-def _units(domain: IntArray, groups: npt.NDArray[np.generic] | None) -> int:
-    """Return the smallest number of rows, or groups, that a domain holds: folds cannot be more."""
-    parts = (domain == d for d in np.unique(domain))
-    return min(int(m.sum()) if groups is None else len(np.unique(groups[m])) for m in parts)
-
-
-def _cross_fit(
-    z: FloatArray,
-    domain: IntArray,
-    groups: npt.NDArray[np.generic] | None,
-    n_splits: int,
-    classifier: Classifier,
-    seed: int,
-) -> float:
-    splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
-    folds = splitter(n_splits, shuffle=True, random_state=seed)
-    found = cross_val_predict(_estimator(classifier, seed), z, domain, groups=groups, cv=folds)
-    return float(balanced_accuracy_score(domain, found))
-
-
-def _check(
-    z: npt.ArrayLike, columns: dict[str, npt.ArrayLike | None], n_splits: int
-) -> tuple[FloatArray, dict[str, npt.NDArray[np.generic] | None]]:
-    matrix = check_matrix(z, "z")
-    out = {k: None if v is None else np.asarray(v) for k, v in columns.items()}
-    for name, column in out.items():
-        if column is not None and column.shape != (len(matrix),):
-            raise InputError(
-                f"`{name}` must hold one value for each of the {len(matrix)} rows of `z`; got "
-                f"shape {column.shape}."
-            )
-    if n_splits < 2:
-        raise InputError(f"`n_splits` must be two or more; got {n_splits}.")
-    return matrix, out
-
-
-def domain_probe(
-    z: npt.ArrayLike,
-    domain: npt.ArrayLike,
-    label: npt.ArrayLike | None = None,
-    groups: npt.ArrayLike | None = None,
-    n_splits: int = 5,
-    seed: int = 0,
-    classifier: Classifier = "logistic",
-) -> DomainProbe:
-    r"""Train a fresh probe to find the domain, and score it on rows that it did not see.
-
-    Maths first: balanced accuracy :math:`D^{-1} \sum_d P(\hat d = d \mid d)`, out of fold, against
-    chance :math:`1/D`. The accuracy of the discriminator that was trained along says nothing: it is
-    behind by construction. The probe over all rows finds the domain also when only the class mix
-    differs, so the figure to read is the one within classes: the same probe on the rows of one
-    class, averaged over the classes that two domains or more hold with at least `n_splits` rows (or
-    groups) each.
-
-    Parameters
-    ----------
-    z
-        Latents or any features, shape (rows, dimensions).
-    domain
-        Domain codes, shape (rows,).
-    label
-        Class codes, -1 for rows without a label; None leaves the within-class figures NaN.
-    groups
-        Patients or other units that must not be on both sides of a fold.
-    n_splits
-        Folds; fewer are used where a domain is smaller.
-    seed
-        Seed of the folds and of the forest.
-    classifier
-        "logistic" on standardised dimensions, or "forest" for domains that no plane separates.
-
-    Returns
-    -------
-    DomainProbe
-        Scores, chance levels and proxy A-distances.
-
-    Raises
-    ------
-    InputError
-        When shapes differ, values are not finite, or fewer than two domains have two rows (or
-        groups).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> domain = np.repeat([0, 1], 50)
-    >>> probe = domain_probe(np.c_[domain * 9.0, np.ones(100)], domain)
-    >>> probe.balanced_accuracy, probe.chance, probe.a_distance
-    (1.0, 0.5, 2.0)
-    """
-    matrix, columns = _check(z, {"domain": domain, "label": label, "groups": groups}, n_splits)
-    d, y, g = np.asarray(domain), columns["label"], columns["groups"]
-    n_domains = len(np.unique(d))
-    if n_domains < 2 or _units(d, g) < 2:
-        raise InputError(
-            "`domain` must hold two domains or more with two rows (or groups) each; got "
-            f"{n_domains} domains, the smallest with {_units(d, g)}. Leave out the small ones."
-        )
-    score = _cross_fit(matrix, d, g, min(n_splits, _units(d, g)), classifier, seed)
-    chance = 1 / n_domains
-    overall = DomainProbe(score, chance, _a_distance(score, chance))
-    if y is None:
-        return overall
-    return _within_class(overall, matrix, d, y, g, n_splits, classifier, seed)
-
-
-def _within_class(
-    overall: DomainProbe,
-    z: FloatArray,
-    domain: IntArray,
-    label: npt.NDArray[Any],
-    groups: npt.NDArray[np.generic] | None,
-    n_splits: int,
-    classifier: Classifier,
-    seed: int,
-) -> DomainProbe:
-    scores: dict[int, float] = {}
-    chances: dict[int, float] = {}
-    for c in np.unique(label[label >= 0]).tolist():
-        rows = label == c
-        for d in np.unique(domain[rows]):
-            own = rows & (domain == d)
-            part = None if groups is None else groups[own]
-            if _units(domain[own], part) < n_splits:
-                rows &= domain != d
-        if len(np.unique(domain[rows])) < 2:
-            continue
-        part = None if groups is None else groups[rows]
-        scores[c] = _cross_fit(z[rows], domain[rows], part, n_splits, classifier, seed)
-        chances[c] = 1 / len(np.unique(domain[rows]))
-    if not scores:
-        return overall
-    return DomainProbe(
-        overall.balanced_accuracy,
-        overall.chance,
-        overall.a_distance,
-        within_class=float(np.mean(list(scores.values()))),
-        within_class_chance=float(np.mean(list(chances.values()))),
-        within_class_a_distance=float(
-            np.mean([_a_distance(scores[c], chances[c]) for c in scores])
-        ),
-        per_class=scores,
+        model = LogisticRegression(max_iter=1000, class_weight="balanced")
+        return make_pipeline(StandardScaler(), model)
+    return RandomForestClassifier(
+        200, min_samples_leaf=3, class_weight="balanced", random_state=seed
     )
+
+
+def _codes(values: Any) -> IntArray:
+    return np.unique(values, return_inverse=True)[1]
+
+
+def _units(domain: IntArray, unit: IntArray) -> IntArray:
+    """Count the units (rows, or groups of them) that each domain holds."""
+    n_units = unit.max() + 1
+    return np.bincount(np.unique(domain * n_units + unit) // n_units)

@@ -17,8 +17,8 @@ from domainvi import _keys
 from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import count_empty_rows, reference_order
 from domainvi.errors import InputError
+from domainvi.trust import Audit, GuardRecord, find_cautions
 
-from ._cautions import find_cautions
 from ._codes import codes
 from ._judgement import unknown_spaces
 from ._persistence import PersistenceMixin
@@ -37,6 +37,21 @@ if TYPE_CHECKING:
     from ._inference import RowOutputs
 
 logger = logging.getLogger(__name__)
+
+
+def cautions(
+    model: AnnotationMixin, rows: pd.DataFrame, summary: dict[str, Any]
+) -> NDArray[np.str_]:
+    """Say what speaks against the predictions of a model."""
+    n_genes = len(model.genes)
+    share = float(model.guard_.get("twin_share", 0.0))
+    return find_cautions(
+        rows,
+        guard=GuardRecord.from_dict(model.guard_ | {"baseline_share": share}),
+        audit=Audit.from_dict(model.audit_) if model.audit_ else None,
+        n_genes=n_genes,
+        n_missing=n_genes - int(summary.get("genes_matched", n_genes)),
+    )
 
 
 class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
@@ -129,7 +144,7 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
                 stacklevel=2,
             )
         rows = pd.DataFrame({"confidence": columns[_keys.confidence(key)], "unknown": known})
-        summary["cautions"] = find_cautions(self, rows[self._to_judge(work)], summary)
+        summary["cautions"] = cautions(self, rows[self._to_judge(work)], summary)
         if len(summary["cautions"]):
             logger.warning(
                 "Cautions on these predictions: %d, see uns[%r]['cautions'].",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scvi import REGISTRY_KEYS
 from scvi.model.base import ArchesMixin, BaseModelClass, VAEMixin
 
+from domainvi._checks import check_choice, check_dropout_rate, check_seed, check_sizes
 from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import check_setup, prepare
-from domainvi.errors import InputError
 from domainvi.module import EXTRA_DOMAINS_KEY
 from domainvi.train import seeded
 
@@ -127,7 +126,8 @@ class DomainVI(
             n_latent=n_latent, n_hidden=n_hidden, n_layers=n_layers, n_components=n_components
         )
         check_choice("scaling", scaling, ("mix", "domain", "global"))
-        check_numbers(seed, dropout_rate)
+        check_seed(seed)
+        check_dropout_rate(dropout_rate)
         super().__init__(adata, registry)
         self.target_order_, self.target_colors_ = {}, {}
         if adata is not None:
@@ -258,28 +258,3 @@ class DomainVI(
     def _levels(self, key: str) -> list[int]:
         """Numbers of levels of jointly registered columns."""
         return [int(n) for n in self._state(key).get("n_cats_per_key", [])]
-
-
-def check_sizes(**sizes: int) -> None:
-    """Refuse sizes that are not positive whole numbers."""
-    for name, value in sizes.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            msg = f"{name}={value!r} must be a whole number of at least 1."
-            raise InputError(msg)
-
-
-def check_numbers(seed: int, dropout_rate: float) -> None:
-    """Refuse a seed that is no whole number from 0, and a dropout rate outside of 0 to 1."""
-    if not isinstance(seed, Integral) or seed < 0:
-        msg = f"seed={seed!r} must be a whole number of at least 0."
-        raise InputError(msg)
-    if not isinstance(dropout_rate, (int, float)) or not 0 <= dropout_rate < 1:
-        msg = f"dropout_rate={dropout_rate!r} must be at least 0 and below 1."
-        raise InputError(msg)
-
-
-def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    """Refuse a value that is not among the choices."""
-    if value not in choices:
-        msg = f"{name}={value!r} is not known. Use one of {', '.join(choices)}."
-        raise InputError(msg)

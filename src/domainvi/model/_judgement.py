@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from domainvi.data import audit_arrays
 from domainvi.train import fit_centring, subsample
-from domainvi.trust import Calibrator, UnknownScorer, fit_calibrator
+from domainvi.trust import Calibrator, UnknownScorer, audit_arrays, fit_calibrator
 
 from ._inference import InferenceMixin
 
@@ -101,8 +100,8 @@ def fit_calibration(
     """
     used = held_out & (label >= 0)
     if used.sum() < MIN_ROWS:
-        return Calibrator.identity(logits.shape[1])
-    return fit_calibrator(logits[used], label[used], method="temperature", min_temperature=1.0)
+        return Calibrator()
+    return fit_calibrator(logits[used], label[used], min_temperature=1.0)
 
 
 def unknown_spaces(out: RowOutputs) -> dict[str, NDArray[np.float32]]:

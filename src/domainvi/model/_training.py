@@ -11,7 +11,6 @@ from scvi import REGISTRY_KEYS
 
 from domainvi.data import (
     TransferDataModule,
-    audit_arrays,
     labelled_weights,
     stratified_split,
 )
@@ -29,6 +28,7 @@ from domainvi.train import (
     source_domains,
     subsample,
 )
+from domainvi.trust import alignment_allowed, audit_arrays
 
 from ._codes import codes
 from ._running import RunMixin, check_checkpoint_arguments
@@ -212,7 +212,7 @@ class TrainingMixin(RunMixin, TargetTrainingMixin):
         audit = audit_arrays(domain, label, domain_names=self.domains, class_names=self.classes)
         self.audit_ = audit.to_dict()
         self.guard_ = {"alignment": "as set up", "reason": audit.sentence}
-        if audit.verdict == "refused" and not force and self.module.alignment.kind != "none":
+        if not alignment_allowed(audit, force=force) and self.module.alignment.kind != "none":
             arguments["adversary_weight"] = 0.0
             self.guard_["alignment"] = "off"
         return arguments

@@ -108,9 +108,7 @@ def fit_classes(
     ]
     held_out, coef, intercept = (np.mean(parts, axis=0) for parts in zip(*fits, strict=True))
     least = MIN_TEMPERATURE if of_domains else 1.0
-    calibrator = fit_calibrator(
-        held_out, code, method="temperature", sample_weight=weight, min_temperature=least
-    )
+    calibrator = fit_calibrator(held_out, code, sample_weight=weight, min_temperature=least)
     count = np.zeros((n_domains, n_classes))
     np.add.at(count, (domain, code), 1)
     known = count.sum(axis=1) > 0
@@ -204,7 +202,7 @@ def calibrated_loss(
     scores: NDArray[np.float64], code: NDArray[np.int64], weight: NDArray[np.float64]
 ) -> float:
     """Weighted negative log-likelihood at the best temperature, so that order alone counts."""
-    best = fit_calibrator(scores, code, method="temperature", sample_weight=weight)
+    best = fit_calibrator(scores, code, sample_weight=weight)
     p = best.apply(scores)[np.arange(len(code)), code]
     return float(-(weight * np.log(np.maximum(p, 1e-12))).mean())
 

@@ -1,10 +1,28 @@
-"""Whether to trust a transferred label: calibration and unknown classes.
+"""May these labels be believed? Audit, calibration, unknown score, guard, cautions.
 
-Arrays in, arrays out; nothing here knows of AnnData or of the network.
+Arrays and tables in, numbers and sentences out; nothing here knows of AnnData or of the network.
 """
 
+from ._audit import Audit, audit_arrays, probe_components
 from ._calibration import Calibrator, fit_calibrator
-from ._flagged import Flagged
+from ._cautions import UNSURE, Flagged, annotated_rows, cautions_of_rows, find_cautions
+from ._guard import GuardRecord, agreement, alignment_allowed, baseline_share
 from ._unknown import UnknownScorer
 
-__all__ = ["Calibrator", "Flagged", "UnknownScorer", "fit_calibrator"]
+__all__ = [
+    "UNSURE",
+    "Audit",
+    "Calibrator",
+    "Flagged",
+    "GuardRecord",
+    "UnknownScorer",
+    "agreement",
+    "alignment_allowed",
+    "annotated_rows",
+    "audit_arrays",
+    "baseline_share",
+    "cautions_of_rows",
+    "find_cautions",
+    "fit_calibrator",
+    "probe_components",
+]

@@ -1,35 +1,51 @@
-"""The audit before training: whether class and domain can be told apart."""
+"""The audit of a design: whether class and domain can be told apart, before and after training."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
 
-from domainvi.data._nested import nested_designs
-from domainvi.data._probe import probe_components
-from domainvi.data._verdict import Verdict, judge
 from domainvi.errors import InputError
 from domainvi.metrics import (
     DomainProbe,
     cramers_v,
     domain_only_macro_f1,
+    domain_probe,
     jensen_shannon_divergence,
     majority_macro_f1,
     mixing_error_bound,
     normalised_mutual_information,
 )
 
+from ._design import nested_designs, verdict_on
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import ArrayLike
+
+    from domainvi._checks import FloatArray, IntArray
+
+    from ._design import Verdict
+
+_COMPONENTS = 50
+# A domain with fewer rows gives the probe nothing to learn from in five folds.
+_MIN_PROBE_ROWS = 10
+_PROBE = "probe_"
+
 
 @dataclass(frozen=True, eq=False)
 class Audit:
-    """What the class mixes of the domains allow.
+    """What the class proportions of the domains allow.
 
-    Attributes
+    Parameters
     ----------
     verdict
-        "alignment allowed", "conditional only" (align within classes) or "refused".
+        ``"alignment allowed"``, ``"conditional only"`` (align within classes) or ``"refused"``.
     sentence
         The verdict and its reason in plain words.
     domains
@@ -53,24 +69,26 @@ class Audit:
     domain_only_macro_f1
         Macro-F1 of answering with the commonest class of the domain.
     majority_macro_f1
-        Macro-F1 of answering with the commonest class of all: the floor of the figure before.
+        Macro-F1 of answering with the commonest class of all: the floor of the one before.
     mixing_error
         Largest, over pairs of domains, of the mean error that perfect mixing forces upon both.
     js_divergence
-        Jensen-Shannon divergence of class mixes in bits, shape (domains, domains); NaN for domains
-        without counted rows.
+        Jensen-Shannon divergence of class proportions in bits, shape (domains, domains); NaN for
+        domains without counted rows.
     nested
         Sentences about nested designs, such as tumour in one cohort and normal in the other.
     uses_predictions
         Whether predicted classes stand in for missing labels.
     probe
-        What a fresh probe finds of the domain in the features; None without features.
+        What a fresh probe finds of the domain in expression values; ``None`` if not probed.
+    with_predictions
+        The audit after training, with predictions for missing labels; ``None`` if there is none.
 
     Examples
     --------
-    >>> import domainvi as dv
-    >>> adata = dv.data.cohorts()
-    >>> audit = dv.tl.audit_confounding(adata, batch_key="cohort", labels_key="cancer_type")
+    >>> audit = dv.tl.audit_confounding(
+    ...     dv.data.cohorts(), batch_key="cohort", labels_key="cancer_type"
+    ... )
     >>> audit.domains, round(audit.cramers_v, 2)
     (('agilent', 'rnaseq'), 0.21)
     """
@@ -79,8 +97,8 @@ class Audit:
     sentence: str
     domains: tuple[str, ...]
     classes: tuple[str, ...]
-    table: npt.NDArray[np.int64]
-    n_unlabelled: npt.NDArray[np.int64]
+    table: IntArray
+    n_unlabelled: IntArray
     shared_classes: tuple[str, ...]
     single_domain_classes: tuple[str, ...]
     shared_fraction: float
@@ -89,56 +107,81 @@ class Audit:
     domain_only_macro_f1: float
     majority_macro_f1: float
     mixing_error: float
-    js_divergence: npt.NDArray[np.float64]
+    js_divergence: FloatArray
     nested: tuple[str, ...] = ()
     uses_predictions: bool = False
     probe: DomainProbe | None = None
+    with_predictions: Audit | None = None
 
     def __str__(self) -> str:
         return "\n".join([self.sentence, *self.nested])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return values that h5ad can hold: strings, numbers and arrays of them.
+        """Return values that h5ad can hold: strings, numbers, arrays and dicts of them.
 
         Returns
         -------
-        dict
-            The attributes by name; the figures of the probe as `probe_<figure>`, when there is one.
+        The fields by name; the numbers of the probe as ``probe_<name>``, and the second audit as a
+        dict, where there is one.
         """
-        out = {
-            k: np.array(v, dtype=str) if isinstance(v, tuple) else v
-            for k, v in vars(self).items()
-            if k != "probe"
-        }
-        if self.probe is not None:
-            figures = {k: v for k, v in vars(self.probe).items() if isinstance(v, float)}
-            out |= {f"probe_{k}": v for k, v in figures.items()}
+        out: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, tuple):
+                out[name] = np.array(value, dtype=str)
+            elif isinstance(value, DomainProbe):
+                numbers = {k: v for k, v in vars(value).items() if isinstance(v, float)}
+                out |= {f"{_PROBE}{k}": v for k, v in numbers.items()}
+            elif isinstance(value, Audit):
+                out[name] = value.to_dict()
+            elif value is not None:
+                out[name] = value
         return out
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Audit:
+        """Return the audit that :meth:`to_dict` described, also after h5ad.
+
+        Parameters
+        ----------
+        values
+            Fields by name.
+
+        Returns
+        -------
+        The audit, without the probe's accuracy by class.
+        """
+        known = {field.name for field in fields(cls)} & values.keys()
+        kept = {name: _from_file(values[name]) for name in known}
+        if "with_predictions" in kept:
+            kept["with_predictions"] = cls.from_dict(values["with_predictions"])
+        probe: dict[str, Any] = {
+            name.removeprefix(_PROBE): float(value)
+            for name, value in values.items()
+            if name.startswith(_PROBE)
+        }
+        return cls(**kept, probe=DomainProbe(**probe) if probe else None)
 
 
 def audit_arrays(
-    domain: npt.ArrayLike,
-    label: npt.ArrayLike,
-    features: npt.ArrayLike | None = None,
+    domain: ArrayLike,
+    label: ArrayLike,
     *,
-    predicted: npt.ArrayLike | None = None,
-    groups: npt.ArrayLike | None = None,
+    predicted: ArrayLike | None = None,
     domain_names: Sequence[str] | None = None,
     class_names: Sequence[str] | None = None,
-    seed: int = 0,
 ) -> Audit:
     r"""Say whether making the domains look alike would mix up the classes.
 
-    Maths first, on the table of labelled rows by class and domain: the bias-corrected Cramér's V
-    decides (`metrics.cramers_v`): alignment is allowed below 0.3, within classes only up to 0.6,
-    and refused above that or when fewer than two classes are shared by two domains. Beside it stand
-    the Jensen-Shannon divergence of class mixes, what the domain alone tells of the class, and the
-    mean error that perfect mixing forces upon two domains, :math:`\tfrac14 JS` (half of
-    `metrics.mixing_error_bound`; Zhao et al., ICML 2019).
+    On the table of labelled rows by class and domain, the bias-corrected Cramér's V decides
+    (:func:`domainvi.metrics.cramers_v`): alignment is allowed below 0.3, within classes only up to
+    0.6, and refused above that or when fewer than two classes are shared by two domains. Beside it
+    stand the Jensen-Shannon divergence of class proportions, what the domain alone tells of the
+    class, and the mean error that perfect mixing forces upon two domains, :math:`\tfrac14 JS`
+    (half of :func:`domainvi.metrics.mixing_error_bound`; Zhao et al., ICML 2019).
 
     In the usual case one domain is labelled and the others are not. Labels then say nothing about
     confounding, so the verdict is "conditional only"; once there is a model, its predictions for
-    the unlabelled rows can be passed as `predicted` and the audit covers every domain, as far as
+    the unlabelled rows can be passed as ``predicted`` and the audit covers every domain, as far as
     they are right.
 
     Parameters
@@ -147,111 +190,120 @@ def audit_arrays(
         Domain codes from 0, shape (rows,).
     label
         Class codes from 0, -1 for unlabelled rows, shape (rows,).
-    features
-        Expression values or latents, shape (rows, features), for a probe that says how well the
-        domain can be told from 50 principal components, over all and within classes. None for no
-        probe.
     predicted
         Predicted class codes, shape (rows,), counted where a label is missing.
-    groups
-        Patients or other units that the probe must not see on both sides of a fold.
     domain_names
-        Names of the codes; the codes themselves when None.
+        Names of the domain codes; the codes themselves when ``None``.
     class_names
-        Names of the codes; the codes themselves when None.
-    seed
-        Seed of the probe.
+        Names of the class codes; the codes themselves when ``None``.
 
     Returns
     -------
-    Audit
-        Figures, verdict and sentence.
+    Numbers, verdict and sentence.
 
     Raises
     ------
     InputError
-        When shapes or codes are not valid, there is one domain only, or no row is labelled.
+        When there is one domain only, or no row is labelled.
 
     Examples
     --------
+    >>> from domainvi.trust import audit_arrays
     >>> audit = audit_arrays([0, 0, 1, 1] * 20, [0, 0, 1, 1] * 20, class_names=["normal", "tumor"])
     >>> audit.verdict, audit.cramers_v
     ('refused', 1.0)
     >>> audit_arrays([0, 0, 1, 1] * 20, [0, 1, 0, 1] * 20).verdict
     'alignment allowed'
     """
-    d, y = _codes(domain, "domain", 0), _codes(label, "label", -1)
-    guess = y if predicted is None else _codes(predicted, "predicted", -1)
-    if not len(d) == len(y) == len(guess):
-        raise InputError(
-            "`domain`, `label` and `predicted` must have one length; got "
-            f"{len(d)}, {len(y)} and {len(guess)}."
+    d, y = np.asarray(domain), np.asarray(label)
+    known = y >= 0
+    if len(np.unique(d)) < 2 or not known.any():
+        msg = (
+            "domain must hold two domains or more and label one labelled row or more; got "
+            f"{len(np.unique(d))} domains and {int(known.sum())} labelled rows of {len(y)}."
         )
-    counted = np.where(y >= 0, y, guess)
-    domains = _names(domain_names, d, "domain_names")
-    classes = _names(class_names, counted, "class_names")
-    if len(np.unique(d)) < 2 or (y < 0).all():
-        raise InputError(
-            f"`domain` must hold two domains or more and `label` one labelled row or more; got "
-            f"{len(np.unique(d))} domains and {int((y >= 0).sum())} labelled rows of {len(y)}."
-        )
+        raise InputError(msg)
+    counted = y if predicted is None else np.where(known, y, predicted)
+    used = counted >= 0
+    domains, classes = _names(domain_names, d), _names(class_names, counted)
     table = np.zeros((len(classes), len(domains)), dtype=np.int64)
-    np.add.at(table, (counted[counted >= 0], d[counted >= 0]), 1)
-    return _build(
-        table,
-        np.bincount(d[y < 0], minlength=len(domains)),
-        domains,
-        classes,
-        uses_predictions=bool((counted >= 0).sum() > (y >= 0).sum()),
-        probe=None if features is None else probe_components(features, d, counted, groups, seed),
+    np.add.at(table, (counted[used], d[used]), 1)
+    n_unlabelled = np.bincount(d[~known], minlength=len(domains))
+    return _audit_table(
+        table, n_unlabelled, domains, classes, uses_predictions=bool(used.sum() > known.sum())
     )
 
 
-def _codes(values: npt.ArrayLike, name: str, lowest: int) -> npt.NDArray[np.int64]:
-    out = np.asarray(values)
-    if out.ndim != 1 or len(out) == 0 or not np.issubdtype(out.dtype, np.integer):
-        raise InputError(
-            f"`{name}` must hold one integer code for each row; got shape {out.shape} and dtype "
-            f"{out.dtype}."
-        )
-    if out.min() < lowest:
-        raise InputError(f"`{name}` must hold codes from {lowest}; got {out.min()}.")
-    return out.astype(np.int64)
+def probe_components(features: FloatArray, domain: IntArray, label: IntArray) -> DomainProbe | None:
+    """Probe the principal components of standardised features for the domain.
+
+    Parameters
+    ----------
+    features
+        Expression values, finite, shape (rows, features).
+    domain
+        Domain codes, shape (rows,).
+    label
+        Class codes, -1 for none, shape (rows,).
+
+    Returns
+    -------
+    How well 50 components tell the domain, over all and within classes; ``None`` when fewer than
+    two domains have ten rows.
+
+    Examples
+    --------
+    >>> from domainvi.trust import probe_components
+    >>> domain, label = np.tile([0, 1], 20), np.repeat([0, 1], 20)
+    >>> probe_components(np.c_[domain, label], domain, label).within_class
+    1.0
+    """
+    rows = np.bincount(domain)[domain] >= _MIN_PROBE_ROWS
+    if len(np.unique(domain[rows])) < 2:
+        return None
+    z = StandardScaler().fit_transform(features[rows])
+    n_components = min(_COMPONENTS, *z.shape)
+    z = PCA(n_components, svd_solver="randomized", random_state=0).fit_transform(z)
+    return domain_probe(z, domain[rows], label[rows])
 
 
-def _names(
-    names: Sequence[str] | None, codes: npt.NDArray[np.int64], argument: str
-) -> tuple[str, ...]:
-    n = int(codes.max()) + 1
-    if names is None:
-        return tuple(str(i) for i in range(n))
-    if len(names) < n:
-        raise InputError(f"`{argument}` has {len(names)} names; the codes go up to {n - 1}.")
-    return tuple(str(name) for name in names)
+def _from_file(value: Any) -> Any:
+    """Text arrays as tuples, and NumPy's scalars as Python's."""
+    if isinstance(value, (list, tuple)) or (
+        isinstance(value, np.ndarray) and value.dtype.kind not in "biuf"
+    ):
+        return tuple(map(str, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
-def _build(
-    table: npt.NDArray[np.int64],
-    n_unlabelled: npt.NDArray[np.int64],
+def _names(names: Sequence[str] | None, codes: IntArray) -> tuple[str, ...]:
+    return tuple(map(str, range(int(codes.max()) + 1) if names is None else names))
+
+
+def _audit_table(
+    table: IntArray,
+    n_unlabelled: IntArray,
     domains: tuple[str, ...],
     classes: tuple[str, ...],
     *,
     uses_predictions: bool,
-    probe: DomainProbe | None,
 ) -> Audit:
     n_domains = (table > 0).sum(axis=1)
     counted = np.flatnonzero(table.sum(axis=0) > 0)
     several = len(counted) > 1
-    error = mixing_error_bound(table)[np.ix_(counted, counted)].max() / 2 if several else np.nan
-    association = cramers_v(table) if several else float("nan")
+    nan = float("nan")
+    error = mixing_error_bound(table)[np.ix_(counted, counted)].max() / 2 if several else nan
+    association = cramers_v(table) if several else nan
     nested = nested_designs(table, domains, classes) if several else ()
     shared = tuple(c for c, n in zip(classes, n_domains, strict=True) if n > 1)
-    verdict, sentence = judge(association, shared, [domains[i] for i in counted], bool(nested))
+    verdict, sentence = verdict_on(
+        association, shared, [domains[i] for i in counted], nested=bool(nested)
+    )
     if several and error >= 0.005 and verdict != "alignment allowed":
         sentence += (
             f" Perfect mixing would cost two of the domains at least {error:.0%} error each, "
+            "on average."
         )
-        sentence += "on average."
     if uses_predictions:
         sentence += " Predicted classes stand in for missing labels."
     return Audit(
@@ -265,12 +317,11 @@ def _build(
         single_domain_classes=tuple(c for c, n in zip(classes, n_domains, strict=True) if n == 1),
         shared_fraction=float(table[n_domains > 1].sum() / table.sum()),
         cramers_v=association,
-        mutual_information=normalised_mutual_information(table) if several else float("nan"),
-        domain_only_macro_f1=domain_only_macro_f1(table) if several else float("nan"),
-        majority_macro_f1=majority_macro_f1(table) if several else float("nan"),
+        mutual_information=normalised_mutual_information(table) if several else nan,
+        domain_only_macro_f1=domain_only_macro_f1(table) if several else nan,
+        majority_macro_f1=majority_macro_f1(table) if several else nan,
         mixing_error=float(error),
         js_divergence=jensen_shannon_divergence(table),
         nested=nested,
         uses_predictions=uses_predictions,
-        probe=probe,
     )

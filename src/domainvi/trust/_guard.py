@@ -1,0 +1,119 @@
+"""The guard: it keeps part of the vote un-adapted, and alignment off, where adaptation may harm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from domainvi._checks import FloatArray
+
+    from ._audit import Audit
+
+Alignment = Literal["as set up", "off"]
+
+
+@dataclass(frozen=True, eq=False)
+class GuardRecord:
+    """What the guard decided for a model, and on what evidence.
+
+    Parameters
+    ----------
+    alignment
+        ``"off"`` where the audit refused it; otherwise ``"as set up"``.
+    reason
+        The sentence of the audit; empty without an audit.
+    agreement
+        Cohen's kappa of two views of the target; ``None`` where they were not compared.
+    baseline_share
+        Share of the vote that stays with the source-only baseline.
+    target_class_prior
+        Class proportions that predictions in each domain refer to, shape (domains, classes);
+        ``None`` before training.
+
+    Examples
+    --------
+    >>> from domainvi.trust import GuardRecord
+    >>> GuardRecord(agreement=0.75, baseline_share=0.25).evidence
+    "Views of the target by its own rows and by the source's agree at 0.75 (Cohen's kappa); the
+    source-only baseline has the rest of the vote."
+    """
+
+    alignment: Alignment = "as set up"
+    reason: str = ""
+    agreement: float | None = None
+    baseline_share: float = 0.0
+    target_class_prior: FloatArray | None = None
+
+    @property
+    def evidence(self) -> str:
+        """What the share of the baseline rests on, in one sentence."""
+        if self.agreement is None:
+            return (
+                "Views of the target by its own rows and by the source's were not compared: "
+                "no linear members, no unlabelled target, or labels enough in the target."
+            )
+        return (
+            f"Views of the target by its own rows and by the source's agree at "
+            f"{self.agreement:.2f} (Cohen's kappa); the source-only baseline has the rest of the "
+            "vote."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what h5ad can hold: the fields that are not ``None``, and the evidence."""
+        return {k: v for k, v in vars(self).items() if v is not None} | {"evidence": self.evidence}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> GuardRecord:
+        """Return the record that :meth:`to_dict` described, also after h5ad."""
+        agreement, prior = values.get("agreement"), values.get("target_class_prior")
+        return cls(
+            alignment="off" if values.get("alignment") == "off" else "as set up",
+            reason=str(values.get("reason", "")),
+            agreement=None if agreement is None else float(agreement),
+            baseline_share=float(values.get("baseline_share", 0.0)),
+            target_class_prior=None if prior is None else np.asarray(prior, dtype=np.float64),
+        )
+
+
+def agreement(p: FloatArray, q: FloatArray) -> float:
+    """Cohen's kappa of two sets of class probabilities of the same rows, at least 0 (Cohen 1960).
+
+    Examples
+    --------
+    >>> from domainvi.trust import agreement
+    >>> agreement(np.eye(2)[[0, 1, 0, 1]], np.eye(2)[[0, 1, 1, 1]])
+    0.5
+    """
+    a, b, k = p.argmax(axis=1), q.argmax(axis=1), p.shape[1]
+    chance = float(np.bincount(a, minlength=k) @ np.bincount(b, minlength=k)) / len(a) ** 2
+    return max((float(np.mean(a == b)) - chance) / max(1 - chance, 1e-6), 0.0)
+
+
+def baseline_share(agreement: float | None) -> float:
+    """Share of the vote for the source-only baseline; none where views were not compared.
+
+    Examples
+    --------
+    >>> from domainvi.trust import baseline_share
+    >>> baseline_share(0.75), baseline_share(None)
+    (0.25, 0.0)
+    """
+    return 0.0 if agreement is None else 1 - agreement
+
+
+def alignment_allowed(audit: Audit | None, *, force: bool = False) -> bool:
+    """Whether domains may be made alike: not where the audit refuses, unless forced.
+
+    Examples
+    --------
+    >>> from domainvi.trust import alignment_allowed, audit_arrays
+    >>> confounded = audit_arrays([0, 0, 1, 1] * 20, [0, 0, 1, 1] * 20)
+    >>> alignment_allowed(confounded), alignment_allowed(confounded, force=True)
+    (False, True)
+    """
+    return force or audit is None or audit.verdict != "refused"
