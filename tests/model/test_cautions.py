@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import anndata as ad
 import numpy as np
-import pandas as pd
 import pytest
 
 import domainvi as dv
 from domainvi.model import _annotation
-from domainvi.model._cautions import find_cautions
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pandas as pd
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_cautions_are_written_and_survive_h5ad(
 def test_none_is_an_empty_list_in_the_file(
     adata: ad.AnnData, model: dv.DomainVI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_annotation, "find_cautions", lambda *_: np.array([], dtype=str))
+    monkeypatch.setattr(_annotation, "find_cautions", lambda *_, **__: np.array([], dtype=str))
     query = adata.copy()
     model.annotate(query)
     query.write_h5ad(tmp_path / "query.h5ad")
@@ -60,7 +60,7 @@ def test_they_are_about_rows_that_did_not_teach(
 ) -> None:
     seen = []
 
-    def count(_: dv.DomainVI, rows: pd.DataFrame, summary: dict[str, object]) -> np.ndarray:
+    def count(rows: pd.DataFrame, **_: object) -> np.ndarray:
         seen.append(len(rows))
         return np.array([], dtype=str)
 
@@ -71,32 +71,3 @@ def test_they_are_about_rows_that_did_not_teach(
     hidden = int((adata.obs["label"] == "Unknown").sum())
     assert 0 < hidden < adata.n_obs
     assert seen == [hidden, hidden, 100]
-
-
-@pytest.mark.parametrize(
-    ("attribute", "value", "expected"),
-    [
-        ("guard_", {"alignment": "off"}, "Alignment is off, because the audit refused it."),
-        ("guard_", {"twin_share": 0.8}, "80% of the vote stays with a classifier"),
-        ("audit_", {"nested": ["Tumours are in one cohort only."]}, "Tumours are in one"),
-    ],
-)
-def test_each_has_its_reason(
-    model: dv.DomainVI,
-    monkeypatch: pytest.MonkeyPatch,
-    attribute: str,
-    value: dict[str, object],
-    expected: str,
-) -> None:
-    rows = pd.DataFrame({"confidence": np.full(100, 0.9), "unknown": np.full(100, 0.5)})
-    monkeypatch.setattr(model, "guard_", {})
-    monkeypatch.setattr(model, "audit_", {})
-    assert list(find_cautions(model, rows, {})) == []
-    monkeypatch.setattr(model, attribute, value)
-    (caution,) = find_cautions(model, rows, {})
-    assert expected in caution
-
-
-def test_rows_that_were_not_tested_are_said(model: dv.DomainVI) -> None:
-    rows = pd.DataFrame({"confidence": [0.9], "unknown": [np.nan]})
-    assert any("could not be looked for" in c for c in find_cautions(model, rows, {}))

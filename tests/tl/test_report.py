@@ -12,7 +12,6 @@ import pytest
 
 import domainvi as dv
 from domainvi.errors import InputError, NotTrainedError
-from domainvi.model._cautions import find_cautions
 from domainvi.tl._report import _write
 from domainvi.tl._report._comparison import Comparison, compare
 
@@ -242,22 +241,3 @@ def test_an_untrained_model_has_no_report(adata: AnnData, tmp_path: Path) -> Non
     dv.DomainVI.setup_anndata(adata, **SETUP)
     with pytest.raises(NotTrainedError):
         dv.tl.report(dv.DomainVI(adata), path=tmp_path / "r.html")
-
-
-def test_many_flagged_rows_are_a_caution(model: dv.DomainVI) -> None:
-    rows = _rows(unknown=np.repeat([0.01, 0.5], [30, 70]))
-    assert any("30 of 100 rows fit no known class" in c for c in _cautions(model, rows))
-    assert not any("fit no" in c for c in _cautions(model, _rows(unknown=np.full(100, 0.5))))
-
-
-def test_many_unsure_rows_are_a_caution(model: dv.DomainVI) -> None:
-    rows = _rows(confidence=np.repeat([0.4, 0.9], [40, 60]))
-    assert any("40% of the rows" in c for c in _cautions(model, rows))
-
-
-def _rows(**columns: np.ndarray) -> object:
-    return pd.DataFrame({"confidence": np.full(100, 0.9), "unknown": np.full(100, 0.5)} | columns)
-
-
-def _cautions(model: dv.DomainVI, rows: object) -> list[str]:
-    return list(find_cautions(model, rows, {}))

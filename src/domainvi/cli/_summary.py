@@ -25,18 +25,19 @@ def say_predictions(
     say: Results, model: "DomainVI", adata: "AnnData", targets: Sequence[str]
 ) -> None:
     """Say what the labels and further phenotypes are, and what speaks against believing it."""
-    from domainvi.model._cautions import annotated_rows, cautions_of_rows, find_cautions
+    from domainvi.model._annotation import cautions as find_cautions
+    from domainvi.trust import annotated_rows, cautions_of_rows
 
     summary = adata.uns[keys.RESULTS]
     labels = summary["labels_key"]
     _say_classes(say, adata, labels)
     # Of the rows at hand: a query was annotated together with its reference.
-    summary["cautions"] = find_cautions(model, annotated_rows(adata, labels), summary)
+    summary["cautions"] = find_cautions(model, annotated_rows(adata.obs, labels), summary)
     cautions = summary["cautions"].tolist()
     for key in targets:
         if keys.unknown(key) in adata.obs:
             _say_classes(say, adata, key)
-            found = cautions_of_rows(annotated_rows(adata, key))
+            found = cautions_of_rows(annotated_rows(adata.obs, key))
             cautions += [f"{key}: {sentence}" for sentence in found]
         else:
             _say_numbers(say, adata, key)
@@ -60,13 +61,13 @@ def _say_classes(say: Results, adata: "AnnData", key: str) -> None:
         say(f"  {name!s:<{width}} {count:>7}{mean}")
     if flagged.tested:
         say(
-            f"rows that fit no known class (p <= {flagged.alpha}): {flagged.found}, "
+            f"rows that fit no known class (p <= {flagged.ALPHA}): {flagged.found}, "
             f"{flagged.expected:.0f} by chance"
         )
     classes = {
         name: {"rows": count, "mean_confidence": confidence[name]} for name, count in counts.items()
     }
-    unknown = {"alpha": flagged.alpha, "rows": flagged.found, "by_chance": flagged.expected}
+    unknown = {"alpha": flagged.ALPHA, "rows": flagged.found, "by_chance": flagged.expected}
     summary = {"rows": adata.n_obs, "classes": classes, "fit_no_known_class": unknown}
     say(predictions={key: summary})
 

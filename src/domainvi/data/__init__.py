@@ -1,6 +1,5 @@
 """Data in and checked: real and synthetic cohorts, genes by name, splits, loaders, validation."""
 
-from ._audit import Audit, audit_arrays
 from ._cohorts import cohorts
 from ._disk import DiskMatrix, n_bytes
 from ._factors import FACTORS_KEY, RESIDUAL, Factor, confounded_pairs, factor_values, read_factors
@@ -52,7 +51,6 @@ __all__ = [
     "RESIDUAL",
     "ROWS_KEY",
     "TEACHER_KEY",
-    "Audit",
     "Columns",
     "DiskMatrix",
     "Factor",
@@ -66,7 +64,6 @@ __all__ = [
     "TransferDataModule",
     "TransferSampler",
     "align_genes",
-    "audit_arrays",
     "check_likelihood",
     "check_setup",
     "check_unchanged",

@@ -12,8 +12,8 @@ import pandas as pd
 from torch import nn
 
 from domainvi.errors import InputError
+from domainvi.trust import audit_arrays
 
-from ._audit import audit_arrays
 from ._columns import check_names, check_numbers, check_spread, column_levels, is_number_column
 
 if TYPE_CHECKING:

@@ -110,9 +110,7 @@ def fit_class_phenotype(
     ]
     held_out, coef, intercept = (np.mean(parts, axis=0) for parts in zip(*fits, strict=True))
     least = MIN_TEMPERATURE if of_domains else 1.0
-    calibrator = fit_calibrator(
-        held_out, code, method="temperature", sample_weight=weight, min_temperature=least
-    )
+    calibrator = fit_calibrator(held_out, code, sample_weight=weight, min_temperature=least)
     is_known, offset = class_offsets(domain, code, n_domains, n_classes)
     balanced = len(code) / (n_classes * np.maximum(np.bincount(code, minlength=n_classes), 1))
     return LinearPhenotype(
@@ -214,7 +212,7 @@ def calibrated_loss(
     scores: NDArray[np.float64], code: NDArray[np.int64], weight: NDArray[np.float64]
 ) -> float:
     """Weighted negative log-likelihood at the best temperature, so that order alone counts."""
-    best = fit_calibrator(scores, code, method="temperature", sample_weight=weight)
+    best = fit_calibrator(scores, code, sample_weight=weight)
     p = best.apply(scores)[np.arange(len(code)), code]
     return float(-(weight * np.log(np.maximum(p, 1e-12))).mean())
 

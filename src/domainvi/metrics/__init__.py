@@ -1,10 +1,11 @@
 """Figures of merit for label transfer: arrays in, floats out.
 
 Nothing here knows of AnnData or of a model, so the same function scores DomainVI, a logistic
-regression or a table of predictions read from elsewhere.
+regression or a table of predictions read from elsewhere. All raise
+:class:`~domainvi.errors.InputError` when shapes differ, arrays are empty or values out of range.
 """
 
-from domainvi.metrics._association import (
+from ._association import (
     class_mix,
     cramers_v,
     domain_only_macro_f1,
@@ -13,7 +14,7 @@ from domainvi.metrics._association import (
     mixing_error_bound,
     normalised_mutual_information,
 )
-from domainvi.metrics._calibration import (
+from ._calibration import (
     ReliabilityCurve,
     area_under_risk_coverage,
     brier,
@@ -22,17 +23,16 @@ from domainvi.metrics._calibration import (
     reliability_curve,
     risk_coverage_curve,
 )
-from domainvi.metrics._factor_probe import FactorProbe, factor_probe, rows_to_probe
-from domainvi.metrics._joint_probe import joint_probe
-from domainvi.metrics._leakage import DomainProbe, domain_probe, proxy_a_distance
-from domainvi.metrics._transfer import (
+from ._domain_probe import DomainProbe, domain_probe, proxy_a_distance
+from ._factor_probe import FactorProbe, factor_probe, joint_probe, rows_to_probe
+from ._transfer import (
     accuracy,
     balanced_accuracy,
     macro_f1,
     negative_transfer_rate,
     per_class_recall,
 )
-from domainvi.metrics._unknown import auroc, fpr_at_95_tpr
+from ._unknown import auroc, fpr_at_95_tpr
 
 __all__ = [
     "DomainProbe",

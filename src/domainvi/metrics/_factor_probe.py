@@ -1,4 +1,4 @@
-"""How well a fresh probe, trained to convergence, finds a factor in latents."""
+"""How well fresh probes, trained to convergence, find a factor or a dependence in latents."""
 
 from __future__ import annotations
 
@@ -6,20 +6,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+)
 from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.metrics import balanced_accuracy_score, r2_score
+from sklearn.metrics import balanced_accuracy_score, r2_score, roc_auc_score
 from sklearn.model_selection import KFold, LeaveOneGroupOut, StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from domainvi._checks import check_choice, check_column, check_matrix
 from domainvi.errors import InputError
-from domainvi.metrics._check import FloatArray, check_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy.typing as npt
+    from numpy.typing import ArrayLike, NDArray
+
+    from domainvi._checks import FloatArray, IntArray
 
 Probe = Literal["linear", "boosting"]
 _N_BOOTSTRAPS = 200
@@ -29,7 +35,7 @@ _N_BOOTSTRAPS = 200
 class FactorProbe:
     """What a probe found.
 
-    Attributes
+    Parameters
     ----------
     score
         Balanced accuracy of levels, R² of numbers, AUC of joint against shuffled; out of fold.
@@ -46,7 +52,6 @@ class FactorProbe:
 
     Examples
     --------
-    >>> import numpy as np
     >>> from domainvi.metrics import factor_probe
     >>> rng = np.random.default_rng(0)
     >>> sex = np.repeat([0, 1], 50)
@@ -64,12 +69,12 @@ class FactorProbe:
 
 
 def factor_probe(
-    z: npt.ArrayLike,
-    factor: npt.ArrayLike,
+    z: ArrayLike,
+    factor: ArrayLike,
     *,
     numeric: bool = False,
-    strata: npt.ArrayLike | None = None,
-    held_out: npt.ArrayLike | None = None,
+    strata: ArrayLike | None = None,
+    held_out: ArrayLike | None = None,
     probe: Probe = "linear",
     n_splits: int = 5,
     n_permutations: int = 20,
@@ -90,21 +95,20 @@ def factor_probe(
         counts as chance.
     held_out
         Codes of domains, shape (rows,): each is predicted by a probe that was trained on the
-        others. `None` for stratified folds.
+        others. ``None`` for stratified folds.
     probe
-        "linear" for logistic regression, balanced, or ridge regression; "boosting" for gradient
-        boosted trees, which find what is not linear.
+        ``"linear"`` for logistic regression, balanced, or ridge regression; ``"boosting"`` for
+        gradient boosted trees, which find what is not linear.
     n_splits
-        Folds without `held_out`.
+        Number of folds without ``held_out``.
     n_permutations
         Permutations; the smallest p-value is one over one more, and there is none without any.
     seed
-        Of folds, permutations and bootstrap.
+        Random seed for folds, permutations and bootstrap.
 
     Returns
     -------
-    FactorProbe
-        Score, chance, p-value and interval.
+    Score, chance, p-value and interval.
 
     Raises
     ------
@@ -113,57 +117,128 @@ def factor_probe(
 
     Examples
     --------
-    >>> import numpy as np
+    >>> from domainvi.metrics import factor_probe
     >>> code = np.tile([0, 1], 50)
     >>> found = factor_probe(code[:, None] * 9.0, code, n_permutations=4)
     >>> found.score, found.p_value
     (1.0, 0.2)
     """
     matrix = check_matrix(z, "z")
-    y = np.asarray(factor)
-    if y.shape != (len(matrix),):
-        raise InputError(f"`factor` must have shape ({len(matrix)},); got {y.shape}.")
+    y = check_column(factor, "factor", len(matrix))
     kept = rows_to_probe(y, numeric=numeric, n_splits=n_splits)
     if not len(kept):
-        raise InputError(
-            "`factor` must have two levels or more, each with a row for each of the "
+        msg = (
+            "factor must have two levels or more, each with a row for each of the "
             f"{n_splits} folds, or two numbers in as many rows."
         )
+        raise InputError(msg)
     x, y = matrix[kept], y[kept]
     s = np.zeros(len(y), dtype=np.int64) if strata is None else np.asarray(strata)[kept]
     groups = None if held_out is None else np.asarray(held_out)[kept]
     rng = np.random.default_rng(seed)
     measure: Callable[..., float] = r2_score if numeric else balanced_accuracy_score
+    model = _estimator(probe, seed, numeric=numeric)
+    folds: Any = (KFold if numeric else StratifiedKFold)(n_splits, shuffle=True, random_state=seed)
+    if groups is not None:
+        several = len(np.unique(groups)) > 1
+        folds, groups = (LeaveOneGroupOut(), groups) if several else (folds, None)
 
-    def found(target: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return _cross_fit(x, target, groups, numeric, probe, n_splits, seed)
+    def found(target: NDArray[Any]) -> NDArray[Any]:
+        return cross_val_predict(model, x, target, groups=groups, cv=folds)
 
     guess = found(y)
     score = float(measure(y, guess))
     null = []
     for _ in range(n_permutations):
-        shuffled = permute_within(y, s, rng)
+        shuffled = _permute_within(y, s, rng)
         null.append(float(measure(shuffled, found(shuffled))))
-    low, high = interval(measure, y, guess, rng)
     return FactorProbe(
         score=score,
         chance=float(np.mean(null)) if null else float("nan"),
-        p_value=p_value_of(score, null),
-        low=low,
-        high=high,
+        p_value=_p_value(score, null),
+        **_interval(measure, y, guess, rng),
         n_rows=len(y),
     )
 
 
-def rows_to_probe(
-    factor: npt.ArrayLike, *, numeric: bool = False, n_splits: int = 5
-) -> npt.NDArray[np.int64]:
+def joint_probe(
+    blocks: Sequence[NDArray[np.floating]],
+    strata: ArrayLike | None = None,
+    *,
+    n_splits: int = 5,
+    n_permutations: int = 20,
+    seed: int = 0,
+) -> FactorProbe:
+    """AUC of a random forest that tells rows of blocks from rows with shuffled blocks.
+
+    Parameters
+    ----------
+    blocks
+        Latents of each subspace, shape (rows, dimensions).
+    strata
+        Codes, shape (rows,): shuffling is within these.
+    n_splits
+        Number of folds.
+    n_permutations
+        Permutations behind the p-value. Both sides are shuffled there, so that chance is 0.5.
+    seed
+        Random seed for folds, forest, permutations and bootstrap.
+
+    Returns
+    -------
+    A score of 0.5 when the subspaces are independent within strata.
+
+    Examples
+    --------
+    >>> from domainvi.metrics import joint_probe
+    >>> z = np.random.default_rng(0).normal(size=(100, 2))
+    >>> joint_probe([z, z], n_permutations=0).score > 0.8  # one subspace is a copy of the other
+    True
+    """
+    whole = np.hstack(list(blocks)).astype(np.float64)
+    n, ends = len(whole), np.cumsum([b.shape[1] for b in blocks])[:-1]
+    s = np.zeros(n, dtype=np.int64) if strata is None else np.asarray(strata)
+    rng = np.random.default_rng(seed)
+
+    def shuffle(x: FloatArray, rows: IntArray) -> FloatArray:
+        order = np.arange(len(rows))
+        parts = np.split(x[rows], ends, axis=1)
+        return np.hstack([part[_permute_within(order, s[rows], rng)] for part in parts])
+
+    def probed(x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        truth, found = [], []
+        for train, test in KFold(n_splits, shuffle=True, random_state=seed).split(x):
+            # Shuffled inside a fold: a value on both sides would give the other row away. Margins
+            # are the same on both sides, so that boosted trees would find nothing to split by.
+            model = RandomForestClassifier(100, min_samples_leaf=3, random_state=seed)
+            model.fit(np.vstack([x[train], shuffle(x, train)]), np.repeat([1, 0], len(train)))
+            truth.append(np.repeat([1, 0], len(test)))
+            found.append(model.predict_proba(np.vstack([x[test], shuffle(x, test)]))[:, 1])
+        return np.concatenate(truth), np.concatenate(found)
+
+    y, p = probed(whole)
+    score, every = float(roc_auc_score(y, p)), np.arange(n)
+    null = [float(roc_auc_score(*probed(shuffle(whole, every)))) for _ in range(n_permutations)]
+    return FactorProbe(
+        score=score,
+        chance=0.5 if null else float("nan"),
+        p_value=_p_value(score, null),
+        **_interval(roc_auc_score, y, p, rng),
+        n_rows=n,
+    )
+
+
+def rows_to_probe(factor: ArrayLike, *, numeric: bool = False, n_splits: int = 5) -> IntArray:
     """Find the rows by which a factor can be probed.
 
     Parameters
     ----------
-    factor, numeric, n_splits
-        As for `factor_probe`.
+    factor
+        Levels as codes, -1 where missing, or numbers, NaN where missing; shape (rows,).
+    numeric
+        Whether the factor is a number.
+    n_splits
+        Number of folds.
 
     Returns
     -------
@@ -172,6 +247,7 @@ def rows_to_probe(
 
     Examples
     --------
+    >>> from domainvi.metrics import rows_to_probe
     >>> rows_to_probe([0, 0, 1, 1, 2, -1], n_splits=2)
     array([0, 1, 2, 3])
     >>> rows_to_probe([0, 0, 0, 0], n_splits=2)
@@ -188,14 +264,14 @@ def rows_to_probe(
     return kept if enough else kept[:0]
 
 
-def p_value_of(score: float, null: Sequence[float]) -> float:
+def _p_value(score: float, null: Sequence[float]) -> float:
     """Share of permutations that score as well; NaN without any."""
     return (1 + sum(v >= score for v in null)) / (1 + len(null)) if null else float("nan")
 
 
-def permute_within(
-    y: npt.NDArray[Any], strata: npt.NDArray[np.int64], rng: np.random.Generator
-) -> npt.NDArray[Any]:
+def _permute_within(
+    y: NDArray[Any], strata: NDArray[Any], rng: np.random.Generator
+) -> NDArray[Any]:
     """Permute values within strata."""
     out = y.copy()
     for s in np.unique(strata):
@@ -204,45 +280,20 @@ def permute_within(
     return out
 
 
-def _cross_fit(
-    x: FloatArray,
-    y: npt.NDArray[Any],
-    groups: npt.NDArray[Any] | None,
-    numeric: bool,
-    probe: Probe,
-    n_splits: int,
-    seed: int,
-) -> npt.NDArray[Any]:
-    splitter = KFold if numeric else StratifiedKFold
-    folds: Any = splitter(n_splits, shuffle=True, random_state=seed)
-    if groups is not None and len(np.unique(groups)) > 1:
-        folds = LeaveOneGroupOut()
-    return cross_val_predict(_estimator(numeric, probe, seed), x, y, groups=groups, cv=folds)
+def _estimator(probe: Probe, seed: int, *, numeric: bool) -> Any:
+    check_choice("probe", probe, ("linear", "boosting"))
+    if probe == "linear":
+        ridge = RidgeCV(np.logspace(-2, 4, 13))
+        logistic = LogisticRegression(max_iter=2000, class_weight="balanced")
+        return make_pipeline(StandardScaler(), ridge if numeric else logistic)
+    if numeric:
+        return HistGradientBoostingRegressor(max_iter=60, random_state=seed)
+    return HistGradientBoostingClassifier(max_iter=60, class_weight="balanced", random_state=seed)
 
 
-def _estimator(numeric: bool, probe: Probe, seed: int) -> Any:
-    if probe == "boosting":
-        if numeric:
-            return HistGradientBoostingRegressor(max_iter=60, random_state=seed)
-        return HistGradientBoostingClassifier(
-            max_iter=60, class_weight="balanced", random_state=seed
-        )
-    if probe != "linear":
-        raise InputError(f"`probe` must be 'linear' or 'boosting'; got {probe!r}.")
-    model = (
-        RidgeCV(np.logspace(-2, 4, 13))
-        if numeric
-        else LogisticRegression(max_iter=2000, class_weight="balanced")
-    )
-    return make_pipeline(StandardScaler(), model)
-
-
-def interval(
-    measure: Callable[..., float],
-    y: npt.NDArray[Any],
-    guess: npt.NDArray[Any],
-    rng: np.random.Generator,
-) -> tuple[float, float]:
+def _interval(
+    measure: Callable[..., float], y: NDArray[Any], guess: NDArray[Any], rng: np.random.Generator
+) -> dict[str, float]:
     """Bootstrap a 95 % confidence interval over rows."""
     scores = []
     for _ in range(_N_BOOTSTRAPS):
@@ -250,4 +301,4 @@ def interval(
         if len(np.unique(y[rows])) > 1:
             scores.append(float(measure(y[rows], guess[rows])))
     low, high = np.quantile(scores, [0.025, 0.975])
-    return float(low), float(high)
+    return {"low": float(low), "high": float(high)}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scvi.model.base import BaseModelClass, VAEMixin
 
+from domainvi._checks import check_choice, check_dropout_rate, check_seed, check_sizes
 from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import (
     RESIDUAL,
@@ -23,7 +24,6 @@ from domainvi.train import seeded
 
 from ._disentangled_annotation import DisentangledAnnotationMixin
 from ._disentangled_readout import DisentangledReadoutMixin
-from ._domainvi import check_choice, check_numbers, check_sizes
 from ._factor_rows import prepare_factors, register_factors
 from ._leakage import LeakageMixin
 from ._swap import SwapMixin
@@ -56,7 +56,7 @@ class DisentangledVI(
     of metadata-guided feature disentanglement (Rakowski et al., Bioinformatics 2024).
 
     Where factors of two groups are associated, full independence would erase what they share: the
-    audit of :func:`domainvi.data.audit_arrays` finds such pairs at setup, they are named in the
+    audit of :func:`domainvi.trust.audit_arrays` finds such pairs at setup, they are named in the
     log and in ``uns["domainvi"]["confounded"]``, and independence is asked for within the levels
     of one of them.
 
@@ -125,7 +125,8 @@ class DisentangledVI(
             n_latent=n_latent, n_hidden=n_hidden, n_layers=n_layers, n_components=n_components
         )
         check_choice("independence", independence, INDEPENDENCE)
-        check_numbers(seed, dropout_rate)
+        check_seed(seed)
+        check_dropout_rate(dropout_rate)
         super().__init__(adata, registry)
         if adata is not None:
             likelihood = check_likelihood(describe_matrix(self._validate_anndata().X), likelihood)

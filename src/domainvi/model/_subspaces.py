@@ -278,7 +278,8 @@ class SubspaceMixin(RowsMixin):
             return pd.DataFrame({"value": value, "standard_error": error}, index=index)
         if not soft:
             return np.asarray(described.levels)[score.argmax(axis=1)]
-        plain = Calibrator.identity(described.n_levels)
-        fitted = Calibrator.from_dict(self.calibrations_[described.name]) if calibrated else plain
+        fitted = (
+            Calibrator.from_dict(self.calibrations_[described.name]) if calibrated else Calibrator()
+        )
         p = fitted.apply(score) if len(score) else score
         return pd.DataFrame(p, index=index, columns=list(described.levels))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from domainvi.data import Audit
 from domainvi.errors import InputError
+from domainvi.trust import Audit
 
 from ._canvas import canvas, canvases, finish, legend_above, tidy
 from ._colours import BLUE, GREY, ORANGE, VERMILLION

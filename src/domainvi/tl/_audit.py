@@ -8,11 +8,10 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from domainvi.data._audit import Audit, audit_arrays
 from domainvi.data._columns import check_domains, check_labels
 from domainvi.data._matrix import describe_matrix, select_matrix
-from domainvi.data._probe import probe_components
 from domainvi.errors import InputError
+from domainvi.trust import Audit, audit_arrays, probe_components
 
 # The probe looks at this many rows and features at most: more would not change what it says.
 _MAX_ROWS = 5000
@@ -33,7 +32,7 @@ def audit_confounding(
     biology from the laboratory, and a model that makes the cohorts alike makes the classes alike.
     The audit counts classes by domain, measures how far they go together, and gives a verdict:
     "alignment allowed", "conditional only" (within classes) or "refused". The formulas are those of
-    `data.audit_arrays`. A probe on principal components of up to 5,000 rows and the 2,000 most
+    `trust.audit_arrays`. A probe on principal components of up to 5,000 rows and the 2,000 most
     variable features (counts are scaled to the median total and logged) adds how well the domain
     can be told, over all rows and within classes. Nothing is written to the data.
 

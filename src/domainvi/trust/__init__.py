@@ -1,24 +1,28 @@
-"""Whether to trust a transferred label: calibration, changed class mix, unknown classes, harm.
+"""May these labels be believed? Audit, calibration, unknown score, guard, cautions.
 
-Arrays in, arrays out; nothing here knows of AnnData or of the network.
+Arrays and tables in, numbers and sentences out; nothing here knows of AnnData or of the network.
 """
 
-from domainvi.trust._calibration import Calibrator, fit_calibrator
-from domainvi.trust._flagged import Flagged
-from domainvi.trust._guard import GuardDecision, guard_decision, guard_evidence, separation
-from domainvi.trust._prior import PriorEstimate, adjust_probs, estimate_prior
-from domainvi.trust._unknown import UnknownScorer
+from ._audit import Audit, audit_arrays, probe_components
+from ._calibration import Calibrator, fit_calibrator
+from ._cautions import UNSURE, Flagged, annotated_rows, cautions_of_rows, find_cautions
+from ._guard import GuardRecord, agreement, alignment_allowed, baseline_share
+from ._unknown import UnknownScorer
 
 __all__ = [
+    "UNSURE",
+    "Audit",
     "Calibrator",
     "Flagged",
-    "GuardDecision",
-    "PriorEstimate",
+    "GuardRecord",
     "UnknownScorer",
-    "adjust_probs",
-    "estimate_prior",
+    "agreement",
+    "alignment_allowed",
+    "annotated_rows",
+    "audit_arrays",
+    "baseline_share",
+    "cautions_of_rows",
+    "find_cautions",
     "fit_calibrator",
-    "guard_decision",
-    "guard_evidence",
-    "separation",
+    "probe_components",
 ]

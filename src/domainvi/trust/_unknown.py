@@ -1,37 +1,119 @@
 """A conformal p-value for belonging to any of the known classes."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
+from scipy.special import logsumexp
+from sklearn.covariance import ledoit_wolf
 
-from domainvi.errors import InputError
-from domainvi.trust._check import FloatArray, check_label, check_matrix
-from domainvi.trust._distance import ClassDistance
-from domainvi.trust._unknown_parts import (
-    ENERGY,
-    Scale,
-    check_arguments,
-    check_spaces,
-    combine,
-    deal_folds,
-    energy,
-)
+from domainvi._checks import check_matrix
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from domainvi._checks import FloatArray, IntArray
+
+_ENERGY = "energy"
+_FOLDS = 5
+# How far location and spread of a score are those of the predicted class, and not common to all.
+_CLASS_WEIGHT = 0.5
+# Fewer rows than this give no class a scale of its own.
+_MIN_CLASS_ROWS = 5
+# Quantile that domains are brought to agree on.
+_QUANTILE = 0.25
 # Domains of fewer rows are not shifted: their quartile is mostly noise.
 _MIN_DOMAIN_ROWS = 20
+# Log distances of rows that lie on a centre, or of latents that collapsed to a point, stay finite.
+_TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class ClassDistance:
+    r"""Logarithm of the squared Mahalanobis distance to the nearest class centre.
+
+    :math:`\log \min_c (z - \mu_c)^\top \Sigma^{-1} (z - \mu_c)`, with one covariance
+    :math:`\Sigma` of the residuals in all classes, shrunk by Ledoit and Wolf's rule (Journal of
+    Multivariate Analysis 2004) so that few rows in many dimensions are no problem.
+
+    Parameters
+    ----------
+    centres
+        :math:`\mu`, shape (classes with rows, dimensions).
+    whitening
+        :math:`W` with :math:`W W^\top = \Sigma^{-1}`, shape (dimensions, dimensions).
+    """
+
+    centres: FloatArray
+    whitening: FloatArray
+
+    @classmethod
+    def fit(cls, z: FloatArray, label: IntArray) -> ClassDistance:
+        """Estimate the centres and the covariance."""
+        _, index, count = np.unique(label, return_inverse=True, return_counts=True)
+        centres = np.zeros((len(count), z.shape[1]))
+        np.add.at(centres, index, z)
+        centres /= count[:, None]
+        covariance, _ = ledoit_wolf(z - centres[index], assume_centered=True)
+        ridge = 1e-9 * np.trace(covariance) / len(covariance) + _TINY
+        value, vector = np.linalg.eigh(covariance + ridge * np.eye(len(covariance)))
+        return cls(centres, vector / np.sqrt(np.clip(value, _TINY, None)))
+
+    @staticmethod
+    def cross_fit(z: FloatArray, label: IntArray, fold: IntArray) -> FloatArray:
+        """Return the distance of each row from centres that were estimated without its fold."""
+        out = np.empty(len(z))
+        for f in np.unique(fold):
+            held = fold == f
+            out[held] = ClassDistance.fit(z[~held], label[~held])(z[held])
+        return out
+
+    def __call__(self, z: FloatArray) -> FloatArray:
+        """Return the log distance of each row."""
+        white, centres = z @ self.whitening, self.centres @ self.whitening
+        squared = np.stack([((white - c) ** 2).sum(axis=1) for c in centres], axis=1)
+        return np.log(squared.min(axis=1) + _TINY)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Location and spread of one score for every predicted class, each of shape (classes,)."""
+
+    location: FloatArray
+    spread: FloatArray
+
+    @classmethod
+    def fit(cls, score: FloatArray, predicted: IntArray, n_classes: int) -> Scale:
+        """Take median and upper spread by class, each drawn half of the way to the common ones."""
+        location, spread = np.full((2, n_classes), _median_spread(score)[:, None])
+        for c in range(n_classes):
+            part = score[predicted == c]
+            if len(part) < _MIN_CLASS_ROWS:
+                continue
+            m, s = _median_spread(part)
+            location[c] += _CLASS_WEIGHT * (m - location[c])
+            if s > 0:
+                spread[c] *= (s / spread[c]) ** _CLASS_WEIGHT
+        return cls(location, spread)
+
+    def apply(self, score: FloatArray, predicted: IntArray) -> FloatArray:
+        """Return the score in units of the spread of the predicted class."""
+        return (score - self.location[predicted]) / self.spread[predicted]
 
 
 @dataclass(frozen=True)
 class UnknownScorer:
     r"""Scores rows by how little they look like any known class, and ranks them among known rows.
 
-    Maths first. Two kinds of score see different unknowns, and neither is enough by itself. The
-    energy :math:`-\log \sum_c \exp \ell_c` of the logits, centred by row (Liu et al., NeurIPS
-    2020), is high between known classes. The logarithm of the Mahalanobis distance to the nearest
-    class centre with a shared, shrunk covariance (Lee et al., NeurIPS 2018) is high away from all
-    of them. Distances are taken in every space that is passed: an adversary can hide an unknown
+    Two kinds of score see different unknowns, and neither is enough by itself. The energy
+    :math:`-\log \sum_c \exp \ell_c` of the logits, centred by row (Liu et al., NeurIPS 2020), is
+    high between known classes. The logarithm of the Mahalanobis distance to the nearest class
+    centre with a shared, shrunk covariance (Lee et al., NeurIPS 2018) is high away from all of
+    them. Distances are taken in every space that is passed: an adversary can hide an unknown
     inside a known cluster of the adapted latents, so pass an un-adapted space as well. Each score
     is set to median 0 and a spread (0.9 quantile minus median) of 1 on the calibration rows, half
     by predicted class and half in common, and
@@ -48,7 +130,7 @@ class UnknownScorer:
     to it; never up, since nothing is known better in another cohort. This assumes that the lower
     quartile belongs to known rows, which fails when most of the domain is unknown.
 
-    Attributes
+    Parameters
     ----------
     distances
         One fitted distance for each space, by name.
@@ -56,12 +138,10 @@ class UnknownScorer:
         Location and spread of each score, by name.
     calibration
         Sorted scores of the calibration rows.
-    quantile
-        Quantile that the domains are brought to agree on.
 
     Examples
     --------
-    >>> import numpy as np
+    >>> from domainvi.trust import UnknownScorer
     >>> rng = np.random.default_rng(0)
     >>> label = rng.integers(2, size=400)
     >>> z = rng.normal(size=(400, 2)) + 8 * np.eye(2)[label]
@@ -76,69 +156,48 @@ class UnknownScorer:
     distances: dict[str, ClassDistance]
     scales: dict[str, Scale]
     calibration: FloatArray
-    quantile: float = 0.25
 
     @classmethod
     def fit(
         cls,
-        spaces: Mapping[str, npt.ArrayLike],
-        label: npt.ArrayLike,
-        logits: npt.ArrayLike,
+        spaces: Mapping[str, ArrayLike],
+        label: IntArray,
+        logits: ArrayLike,
         *,
-        domain: npt.ArrayLike | None = None,
-        groups: npt.ArrayLike | None = None,
-        n_splits: int = 5,
-        class_weight: float = 0.5,
-        quantile: float = 0.25,
+        domain: NDArray[np.generic] | None = None,
         seed: int = 0,
-    ) -> "UnknownScorer":
+    ) -> UnknownScorer:
         """Fit distances and calibration scores on labelled rows.
 
         Parameters
         ----------
         spaces
-            Coordinates by name of the space, each of shape (rows, dimensions).
+            Coordinates by name of the space, each of shape (rows, dimensions). A name has no slash
+            and is not ``"energy"``.
         label
-            Class codes, shape (rows,).
+            Class codes, shape (rows,), of two classes or more.
         logits
             Logits that did not see the row's own label (held out, or cross-fitted), shape
             (rows, classes).
         domain
-            Domain of each row, to bring the scores of the domains to one level first; or None.
-        groups
-            Patients or other units that must not be on both sides of a fold.
-        n_splits
-            Folds behind the calibration scores.
-        class_weight
-            How far location and spread are those of the predicted class: 0 in common, 1 its own.
-        quantile
-            Quantile that domains are brought to agree on.
+            Domain of each row, to bring the scores of the domains to one level first; or ``None``.
         seed
-            Seed of the folds.
-
-        Raises
-        ------
-        InputError
-            When shapes, codes or arguments are not valid, or fewer than two classes have rows.
+            Random seed for the five folds behind the calibration scores.
         """
-        ell = check_matrix(logits, "logits", min_columns=2)
-        y = check_label(label, *ell.shape)
-        named = check_spaces(spaces, len(ell))
-        check_arguments(y, n_splits, class_weight, quantile)
-        fold = deal_folds(y, groups, n_splits, np.random.default_rng(seed))
+        ell, named = _finite(spaces, logits)
+        fold = deal_folds(label, np.random.default_rng(seed))
         predicted = ell.argmax(axis=1)
-        raw = {k: ClassDistance.cross_fit(z, y, fold) for k, z in named.items()}
-        raw[ENERGY] = energy(ell)
-        scales = {k: Scale.fit(v, predicted, ell.shape[1], class_weight) for k, v in raw.items()}
-        score = combine({k: scales[k].apply(v, predicted) for k, v in raw.items()})
-        distances = {k: ClassDistance.fit(z, y) for k, z in named.items()}
-        scorer = cls(distances, scales, np.sort(score), quantile)
+        raw = {k: ClassDistance.cross_fit(z, label, fold) for k, z in named.items()}
+        raw[_ENERGY] = energy(ell)
+        scales = {k: Scale.fit(v, predicted, ell.shape[1]) for k, v in raw.items()}
+        score = _combine(raw, scales, predicted)
+        distances = {k: ClassDistance.fit(z, label) for k, z in named.items()}
+        scorer = cls(distances, scales, np.sort(score))
         if domain is None:
             return scorer
-        score = score - scorer.offset(score, domain)
-        return cls(distances, scales, np.sort(score), quantile)
+        return cls(distances, scales, np.sort(score - scorer.offset(score, domain)))
 
-    def score(self, spaces: Mapping[str, npt.ArrayLike], logits: npt.ArrayLike) -> FloatArray:
+    def score(self, spaces: Mapping[str, ArrayLike], logits: ArrayLike) -> FloatArray:
         """Return the combined score: larger means less like any known class.
 
         Parameters
@@ -150,29 +209,19 @@ class UnknownScorer:
 
         Returns
         -------
-        numpy.ndarray
-            Shape (rows,); about 0 for a typical known row, without an upper bound.
+        Shape (rows,); about 0 for a typical known row, without an upper bound.
 
         Raises
         ------
         InputError
-            When spaces, dimensions or classes are not those of the fit.
+            When a value is NaN or infinite.
         """
-        n_classes = len(self.scales[ENERGY].location)
-        ell = check_matrix(logits, "logits", min_columns=2)
-        if ell.shape[1] != n_classes:
-            raise InputError(f"`logits` has {ell.shape[1]} columns; the fit had {n_classes}.")
-        named = check_spaces(spaces, len(ell))
-        if set(named) != set(self.distances):
-            raise InputError(
-                f"`spaces` holds {sorted(named)}; the fit had {sorted(self.distances)}. Pass the "
-                "same."
-            )
-        predicted = ell.argmax(axis=1)
-        raw = {k: self.distances[k](z, k) for k, z in named.items()} | {ENERGY: energy(ell)}
-        return combine({k: self.scales[k].apply(v, predicted) for k, v in raw.items()})
+        ell, named = _finite(spaces, logits)
+        raw = {k: distance(named[k]) for k, distance in self.distances.items()}
+        raw[_ENERGY] = energy(ell)
+        return _combine(raw, self.scales, ell.argmax(axis=1))
 
-    def offset(self, score: npt.ArrayLike, domain: npt.ArrayLike) -> FloatArray:
+    def offset(self, score: FloatArray, domain: NDArray[np.generic]) -> FloatArray:
         """Return what to subtract from each score to bring its domain down to the common level.
 
         Parameters
@@ -184,49 +233,21 @@ class UnknownScorer:
 
         Returns
         -------
-        numpy.ndarray
-            Shape (rows,), zero or more, constant within a domain.
-
-        Raises
-        ------
-        InputError
-            When lengths differ.
+        Shape (rows,), zero or more, constant within a domain.
         """
-        s, d = np.asarray(score, dtype=np.float64), np.asarray(domain)
-        if s.ndim != 1 or s.shape != d.shape:
-            raise InputError(
-                f"`domain` must hold one value for each score; got shapes {d.shape} and {s.shape}."
-            )
-        out, level = np.zeros(len(s)), np.quantile(self.calibration, self.quantile)
-        for value in np.unique(d):
-            rows = d == value
+        out, level = np.zeros(len(score)), np.quantile(self.calibration, _QUANTILE)
+        for value in np.unique(domain):
+            rows = domain == value
             if rows.sum() >= _MIN_DOMAIN_ROWS:
-                out[rows] = max(0.0, np.quantile(s[rows], self.quantile) - level)
+                out[rows] = max(0.0, np.quantile(score[rows], _QUANTILE) - level)
         return out
-
-    def rank(self, score: npt.ArrayLike) -> FloatArray:
-        """Return the p-value of scores at the level of the calibration rows.
-
-        Parameters
-        ----------
-        score
-            Scores, less their offset, shape (rows,).
-
-        Returns
-        -------
-        numpy.ndarray
-            Shape (rows,), above 0 and at most 1.
-        """
-        n = len(self.calibration)
-        below = np.searchsorted(self.calibration, np.asarray(score, dtype=np.float64), side="left")
-        return (1 + n - below) / (n + 1)
 
     def p_value(
         self,
-        spaces: Mapping[str, npt.ArrayLike],
-        logits: npt.ArrayLike,
+        spaces: Mapping[str, ArrayLike],
+        logits: ArrayLike,
         *,
-        domain: npt.ArrayLike | None = None,
+        domain: NDArray[np.generic] | None = None,
     ) -> FloatArray:
         """Return the p-value of belonging to any known class: small means unknown.
 
@@ -238,62 +259,72 @@ class UnknownScorer:
             Logits, shape (rows, classes).
         domain
             Domain of each row, to shift domains as described above: a p-value then depends on the
-            other rows. None for no shift.
+            other rows. ``None`` for no shift.
 
         Returns
         -------
-        numpy.ndarray
-            Shape (rows,), above 0 and at most 1.
-
-        Raises
-        ------
-        InputError
-            When spaces, dimensions, classes or lengths are not those of the fit.
+        Shape (rows,), above 0 and at most 1.
         """
         score = self.score(spaces, logits)
-        return self.rank(score if domain is None else score - self.offset(score, domain))
+        if domain is not None:
+            score = score - self.offset(score, domain)
+        n = len(self.calibration)
+        return (1 + n - np.searchsorted(self.calibration, score, side="left")) / (n + 1)
 
-    def to_arrays(self) -> dict[str, npt.NDArray[np.float64]]:
-        """Return everything as numeric arrays by name, for a file without pickle.
-
-        Returns
-        -------
-        dict
-            Arrays; names of spaces are part of the keys.
-        """
-        out = {"calibration": self.calibration, "quantile": np.array([self.quantile])}
+    def to_arrays(self) -> dict[str, FloatArray]:
+        """Return everything as numeric arrays by name, for a file without pickle."""
+        out = {"calibration": self.calibration}
         for name, scale in self.scales.items():
-            out[f"scale/{name}/location"] = scale.location
-            out[f"scale/{name}/spread"] = scale.spread
+            out |= {f"scale/{name}/{k}": v for k, v in vars(scale).items()}
         for name, distance in self.distances.items():
-            out[f"space/{name}/centres"] = distance.centres
-            out[f"space/{name}/whitening"] = distance.whitening
+            out |= {f"space/{name}/{k}": v for k, v in vars(distance).items()}
         return out
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.float64]]) -> "UnknownScorer":
-        """Return the scorer that `to_arrays` described.
-
-        Parameters
-        ----------
-        arrays
-            Arrays by name.
-
-        Returns
-        -------
-        UnknownScorer
-            With the same p-values.
-        """
-        names = [k.split("/")[1] for k in arrays if k.endswith("/centres")]
+    def from_arrays(cls, arrays: Mapping[str, FloatArray]) -> UnknownScorer:
+        """Return the scorer that :meth:`to_arrays` described."""
+        parts: dict[tuple[str, str], dict[str, FloatArray]] = {}
+        for path, array in arrays.items():
+            if "/" in path:
+                kind, name, field = path.split("/")
+                parts.setdefault((kind, name), {})[field] = array
+        names = [name for kind, name in parts if kind == "space"]
         return cls(
-            distances={
-                k: ClassDistance(arrays[f"space/{k}/centres"], arrays[f"space/{k}/whitening"])
-                for k in names
-            },
-            scales={
-                k: Scale(arrays[f"scale/{k}/location"], arrays[f"scale/{k}/spread"])
-                for k in [*names, ENERGY]
-            },
-            calibration=arrays["calibration"],
-            quantile=float(arrays["quantile"][0]),
+            {name: ClassDistance(**parts["space", name]) for name in names},
+            {name: Scale(**parts["scale", name]) for name in [*names, _ENERGY]},
+            arrays["calibration"],
         )
+
+
+def energy(logits: FloatArray) -> FloatArray:
+    """Return the energy of each row: high between the classes."""
+    # Logits are known up to a constant by row; centred rows make the energy free of it.
+    return -logsumexp(logits - logits.mean(axis=1, keepdims=True), axis=1)
+
+
+def deal_folds(label: IntArray, rng: np.random.Generator) -> IntArray:
+    """Deal rows to folds class by class, so that small classes are spread evenly."""
+    fold = np.empty(len(label), dtype=np.int64)
+    fold[np.lexsort((rng.random(len(label)), label))] = np.arange(len(label)) % _FOLDS
+    return fold
+
+
+def _finite(
+    spaces: Mapping[str, ArrayLike], logits: ArrayLike
+) -> tuple[FloatArray, dict[str, FloatArray]]:
+    """Refuse NaN, which would rank as unknown."""
+    named = {k: check_matrix(z, f"spaces[{k!r}]") for k, z in spaces.items()}
+    return check_matrix(logits, "logits"), named
+
+
+def _median_spread(score: FloatArray) -> FloatArray:
+    median, upper = np.quantile(score, [0.5, 0.9])
+    return np.array([median, upper - median if upper > median else 1.0])
+
+
+def _combine(
+    raw: dict[str, FloatArray], scales: dict[str, Scale], predicted: IntArray
+) -> FloatArray:
+    """Add the energy and the mean of the distances, each on its scale."""
+    scaled = {k: scales[k].apply(v, predicted) for k, v in raw.items()}
+    return scaled.pop(_ENERGY) + np.mean(list(scaled.values()), axis=0)

@@ -14,8 +14,7 @@ import pandas as pd
 
 from domainvi import _keys as keys
 from domainvi._compat import SETUP_ARGS_KEY
-from domainvi.model._cautions import UNSURE, annotated_rows
-from domainvi.trust import Flagged
+from domainvi.trust import UNSURE, Flagged, annotated_rows
 
 from ._comparison import compare
 
@@ -116,7 +115,7 @@ def gather(model: DomainVI, adata: AnnData, *, own: bool, truth: str | None, n_g
 def _rows(adata: AnnData, key: str, batch: str) -> pd.DataFrame:
     obs = adata.obs
     cohort = obs[batch].astype(str) if batch in obs else pd.Series("all rows", obs.index)
-    return annotated_rows(adata, key).assign(cohort=cohort)
+    return annotated_rows(obs, key).assign(cohort=cohort)
 
 
 def summarise(rows: pd.DataFrame, by: str) -> pd.DataFrame:

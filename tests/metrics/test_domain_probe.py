@@ -88,7 +88,7 @@ def test_a_forest_finds_what_no_plane_separates():
         ({"domain": [0] * 20}, "1 domains"),
         ({"domain": [0] * 19 + [1]}, "smallest with 1"),
         ({"domain": [0, 1]}, "20 rows"),
-        ({"label": [0, 1]}, "`label`"),
+        ({"label": [0, 1]}, "label must hold"),
         ({"n_splits": 1}, "n_splits"),
         ({"classifier": "tree"}, "'tree'"),
     ],

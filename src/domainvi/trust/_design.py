@@ -1,18 +1,28 @@
-"""The thresholds of the audit, and what it says."""
+"""A table of classes by domains: the verdict on it, and designs in which one lies in the other."""
 
-from typing import Literal
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from domainvi._checks import IntArray
 
 Verdict = Literal["alignment allowed", "conditional only", "refused"]
 
 # Cramér's V from which alignment is left to predicted classes, and above which it is refused.
 CONDITIONAL_FROM = 0.3
 REFUSED_ABOVE = 0.6
+# Findings of one kind that are named before the others are only counted.
+_SHOWN = 5
 
 
-def judge(
-    association: float, shared: tuple[str, ...], counted: list[str], nested: bool
+def verdict_on(
+    association: float, shared: tuple[str, ...], counted: list[str], *, nested: bool
 ) -> tuple[Verdict, str]:
-    """Return the verdict on an association and the sentence that explains it.
+    """Return the verdict and the sentence that explains it.
 
     Parameters
     ----------
@@ -55,3 +65,43 @@ def judge(
     return "alignment allowed", (
         f"Alignment allowed: {value}, below {CONDITIONAL_FROM}, with {len(shared)} shared classes."
     )
+
+
+def nested_designs(
+    table: IntArray, domains: tuple[str, ...], classes: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Name what cannot be told apart in a table of classes by domains, one sentence a finding.
+
+    There is none when every two classes meet in a domain and no domain holds a single class.
+
+    Examples
+    --------
+    >>> nested_designs(np.array([[9, 0], [0, 9]]), ("gtex", "tcga"), ("normal", "tumor"))
+    ('every class is found in one domain only: normal in gtex, tumor in tcga',)
+    """
+    present = table > 0
+    used = np.flatnonzero(present.any(axis=1))
+    where = {i: [domains[j] for j in np.flatnonzero(present[i])] for i in used}
+    if len(used) > 1 and all(len(places) == 1 for places in where.values()):
+        alone = [f"{classes[i]} in {places[0]}" for i, places in where.items()]
+        return (f"every class is found in one domain only: {_some(alone)}",)
+    apart = [
+        f"{classes[a]} ({', '.join(where[a])}) and {classes[b]} ({', '.join(where[b])})"
+        for a, b in combinations(used, 2)
+        if not (present[a] & present[b]).any()
+    ]
+    lone = [
+        f"{domains[j]} ({classes[present[:, j].argmax()]})"
+        for j in np.flatnonzero(present.sum(axis=0) == 1)
+        if len(used) > 1
+    ]
+    found = {
+        "classes that no domain holds together": apart,
+        "domains that hold one class only": lone,
+    }
+    return tuple(f"{finding}: {_some(items)}" for finding, items in found.items() if items)
+
+
+def _some(items: list[str]) -> str:
+    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
+    return ", ".join(items[:_SHOWN]) + more

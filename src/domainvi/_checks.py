@@ -1,0 +1,107 @@
+"""Checks of arguments and arrays that several subpackages share."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+def check_sizes(**sizes: int) -> None:
+    """Refuse sizes that are not positive whole numbers."""
+    for name, value in sizes.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            msg = f"{name}={value!r} must be a whole number of at least 1."
+            raise InputError(msg)
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Refuse a value that is not among the choices."""
+    if value not in choices:
+        msg = f"{name}={value!r} is not known. Use one of {', '.join(choices)}."
+        raise InputError(msg)
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that is not a whole number of at least 0."""
+    if not isinstance(seed, Integral) or seed < 0:
+        msg = f"seed={seed!r} must be a whole number of at least 0."
+        raise InputError(msg)
+
+
+def check_dropout_rate(dropout_rate: float) -> None:
+    """Refuse a dropout rate outside of 0 to 1."""
+    if not isinstance(dropout_rate, (int, float)) or not 0 <= dropout_rate < 1:
+        msg = f"dropout_rate={dropout_rate!r} must be at least 0 and below 1."
+        raise InputError(msg)
+
+
+def check_pair(
+    first: ArrayLike, second: ArrayLike, names: tuple[str, str]
+) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
+    """Return two one-dimensional arrays of one length that is not zero."""
+    a, b = np.asarray(first), np.asarray(second)
+    if a.ndim != 1 or b.ndim != 1 or len(a) != len(b) or len(a) == 0:
+        msg = (
+            f"{names[0]} and {names[1]} must be one-dimensional, of one length and not empty; "
+            f"got shapes {a.shape} and {b.shape}. Pass one value for each row."
+        )
+        raise InputError(msg)
+    return a, b
+
+
+def check_matrix(matrix: ArrayLike, name: str) -> FloatArray:
+    """Return a finite two-dimensional array with at least one row and column."""
+    out = np.asarray(matrix, dtype=np.float64)
+    if out.ndim != 2 or 0 in out.shape:
+        msg = f"{name} must have shape (rows, columns), both above zero; got {out.shape}."
+        raise InputError(msg)
+    n_bad = int((~np.isfinite(out)).sum())
+    if n_bad:
+        msg = f"{name} holds {n_bad} NaN or infinite values; expected none. Drop those rows first."
+        raise InputError(msg)
+    return out
+
+
+def check_column(column: ArrayLike, name: str, n_rows: int) -> NDArray[np.generic]:
+    """Return a one-dimensional array with one value for each row."""
+    out = np.asarray(column)
+    if out.shape != (n_rows,):
+        msg = f"{name} must hold one value for each of the {n_rows} rows; got shape {out.shape}."
+        raise InputError(msg)
+    return out
+
+
+def check_probs(truth: ArrayLike, probs: ArrayLike) -> tuple[IntArray, FloatArray]:
+    """Return class codes and the probability matrix whose columns they index."""
+    p = check_matrix(probs, "probs")
+    total = p.sum(axis=1)
+    if p.min() < -1e-6 or np.abs(total - 1).max() > 1e-3:
+        msg = (
+            f"probs must hold rows of probabilities; got values from {p.min():.4g} and row sums "
+            f"from {total.min():.4g} to {total.max():.4g}. Apply a softmax to logits first."
+        )
+        raise InputError(msg)
+    y = check_column(truth, "truth", len(p))
+    if not np.issubdtype(y.dtype, np.integer):
+        msg = f"truth must hold integer class codes; got dtype {y.dtype}."
+        raise InputError(msg)
+    if y.min() < 0 or y.max() >= p.shape[1]:
+        msg = (
+            f"truth must index the {p.shape[1]} columns of probs; got codes from {y.min()} to "
+            f"{y.max()}. Leave out unlabelled rows and classes that the model does not know."
+        )
+        raise InputError(msg)
+    return y.astype(np.int64), p
