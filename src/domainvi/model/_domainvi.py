@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
+    from domainvi.pretraining import PretrainingRecord
+
 Likelihood = Literal["auto", "normal", "nb", "zinb", "poisson"]
 
 
@@ -141,7 +143,7 @@ class DomainVI(
         self.taught_ = np.empty(0, dtype=np.int64)
         self.audit_: dict[str, Any] = {}
         self.guard_: dict[str, Any] = {}
-        self.pretraining_: dict[str, Any] = {}
+        self.pretraining_: PretrainingRecord | None = None
         self.training_: dict[str, Any] = {}
         self.partial_: dict[str, Any] = {}
         with seeded(seed, devices=[]):

@@ -9,6 +9,7 @@ from scvi import REGISTRY_KEYS
 
 from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.errors import InputError
+from domainvi.pretraining import PretrainingRecord
 from domainvi.train import Centring
 from domainvi.trust import Calibrator, UnknownScorer
 
@@ -44,13 +45,10 @@ class PersistenceMixin(StoredMixin):
         "n_reference_domains_",
         "audit_",
         "guard_",
-        "pretraining_",
         "training_",
         "partial_",
     )
-    later_state = frozenset(
-        {"target_order_", "target_colors_", "pretraining_", "training_", "partial_"}
-    )
+    later_state = frozenset({"target_order_", "target_colors_", "training_", "partial_"})
 
     def _taught(self) -> NDArray[np.int64]:
         """Fingerprints of the names of all rows whose labels are known to have taught the model."""
@@ -80,6 +78,7 @@ class PersistenceMixin(StoredMixin):
         return {
             "n_members": self.module.linear.n_members,
             "calibration": None if self.calibration_ is None else self.calibration_.to_dict(),
+            "pretraining": None if self.pretraining_ is None else self.pretraining_.to_dict(),
         }
 
     def _make_room(self, metadata: dict[str, Any], tensors: dict[str, Any]) -> None:
@@ -113,6 +112,8 @@ class PersistenceMixin(StoredMixin):
             raise ValueError(msg)
         if metadata["calibration"] is not None:
             self.calibration_ = Calibrator.from_dict(metadata["calibration"])
+        if metadata.get("pretraining") is not None:
+            self.pretraining_ = PretrainingRecord.from_dict(metadata["pretraining"])
         # Files of earlier versions do not say.
         self.taught_ = checked(tensors[TAUGHT].numpy()) if TAUGHT in tensors else None
         unknown, centring = (numpy_under(p, tensors) for p in (UNKNOWN_PREFIX, CENTRING_PREFIX))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from scvi.data import AnnDataManager
 
     from domainvi.module import DomainVAE
+    from domainvi.pretraining import PretrainingRecord
     from domainvi.train import Centring
     from domainvi.trust import Calibrator, UnknownScorer
 
@@ -41,7 +42,7 @@ class ModelState:
     n_reference_domains_: int | None
     audit_: dict[str, Any]
     guard_: dict[str, Any]
-    pretraining_: dict[str, Any]
+    pretraining_: PretrainingRecord | None
     # Arguments of the last training, for those that repeat it.
     training_: dict[str, Any]
     history_: dict[str, pd.DataFrame] | None

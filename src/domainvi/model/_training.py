@@ -17,6 +17,7 @@ from domainvi.data import (
 )
 from domainvi.errors import InputError
 from domainvi.module import EXTRA_DOMAINS_KEY
+from domainvi.pretraining import start_classifier
 from domainvi.train import (
     DomainTrainingPlan,
     Keeper,
@@ -166,6 +167,8 @@ class TrainingMixin(RunMixin, TargetTrainingMixin):
         self.training_ = arguments
         if not self.is_scaled_:
             self._fit_scaling(work, is_source)
+            if self.pretraining_:
+                start_classifier(self, work)
         self._set_support(work, label)
         teacher = self._teacher(work) if self.module.linear.n_members else None
 

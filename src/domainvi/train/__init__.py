@@ -18,18 +18,16 @@ from ._initialise import (
 )
 from ._interrupt import interruptible
 from ._keeper import Keeper
-from ._plan import DomainTrainingPlan
-from ._pretrained import adopt_encoder, settle_latents, start_classifier
-from ._pretraining_plan import PretrainingPlan, is_collapsed
-from ._pretraining_rows import pooled_loader
-from ._pretraining_settings import PretrainingSettings, pretraining_settings
+from ._plan import MAX_GRADIENT_NORM, DomainTrainingPlan, parameter_groups
 from ._processes import is_distributed, is_main_process, trainer_arguments
 from ._randomness import seeded
 from ._schedule import cosine, ramp
 from ._tables import TrainingRows
 from ._targets import LinearTarget, fit_classes, fit_numbers
+from ._views import logistic
 
 __all__ = [
+    "MAX_GRADIENT_NORM",
     "Anchor",
     "Centring",
     "CheckpointFiles",
@@ -38,10 +36,7 @@ __all__ = [
     "DomainTrainingPlan",
     "Keeper",
     "LinearTarget",
-    "PretrainingPlan",
-    "PretrainingSettings",
     "TrainingRows",
-    "adopt_encoder",
     "class_support",
     "cosine",
     "erasure_map",
@@ -53,21 +48,18 @@ __all__ = [
     "has_checkpoint",
     "initialise",
     "interruptible",
-    "is_collapsed",
     "is_distributed",
     "is_main_process",
     "leading_genes",
     "log_rows",
-    "pooled_loader",
-    "pretraining_settings",
+    "logistic",
+    "parameter_groups",
     "ramp",
     "read_checkpoint",
     "seeded",
     "set_library",
-    "settle_latents",
     "size_factors",
     "source_domains",
-    "start_classifier",
     "start_disentangled",
     "subsample",
     "trainer_arguments",
