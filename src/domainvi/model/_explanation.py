@@ -1,13 +1,10 @@
-"""Which genes a prediction rests on."""
+"""The genes that predictions rest on."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from domainvi import _keys
-
-from ._attributors import captum_methods
-from ._explaining import Settings, asked_columns, explain_rows, groups_of, rank_stability
+from domainvi.explain import explain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,15 +13,14 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import ArrayLike
 
-    from ._attributors import Method
-    from ._explaining import Explainable
+    from domainvi.explain import Method
 
 
 class ExplanationMixin:
-    """``explain`` for every :class:`Explainable` model."""
+    """``explain`` for every model with heads."""
 
     def explain(
-        self: Explainable,
+        self: Any,
         adata: AnnData | None = None,
         *,
         method: Method = "deeplift",
@@ -53,8 +49,9 @@ class ExplanationMixin:
             as in :meth:`predict`; missing genes get 0.
         method
             ``"deeplift"`` (Shrikumar et al., ICML 2017), one backward pass, complete up to rounding
-            (:class:`~domainvi.nn.Paired` has the rules). ``"integrated_gradients"`` (Sundararajan
-            et al., ICML 2017); rows that over 5e-4 is missing from get up to 32 times the steps.
+            (:class:`~domainvi.explain.Paired` has the rules). ``"integrated_gradients"``
+            (Sundararajan et al., ICML 2017); rows whose sum is off by more than 5e-4 get up to 32
+            times the steps.
             ``"gradient_shap"`` (Erion et al., Nature Machine Intelligence 2021): gradients at
             random points between the row and random rows of the baseline's kind; complete on
             average.
@@ -111,45 +108,24 @@ class ExplanationMixin:
 
         Examples
         --------
-        >>> import domainvi as dv
-        >>> adata = dv.data.synthetic_cohorts(n_obs=200, n_genes=60, n_markers=5, seed=1)
-        >>> dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
-        >>> model = dv.DomainVI(adata)
-        >>> model.train(max_epochs=2, enable_progress_bar=False)
         >>> genes = model.explain()
         >>> genes.shape
         (60, 4)
         >>> adata.var.loc[genes["class_0"].idxmax(), "marker_of"]
         'class_0'
         """
-        self._check_trained()
-        settings = Settings(method, baseline, n_steps, batch_size)
-        settings.check(len(self.genes), stability)
-        captum_methods()
-        data = self._own_data() if adata is None else adata
-        if stability:
-            self._own_data()  # What other models are trained on.
-        work = self._validate_anndata(adata)
-        rows = self._row_numbers(work, indices)
-        readout = self._readout(work, target)
-        asked = asked_columns(readout, classes)
-        groups = None if groupby is None else groups_of(data, groupby, readout, asked)
-        frame = explain_rows(self, work, rows, target, asked, groups, settings)
-        if stability:
-            others = [
-                explain_rows(self._retrained(seed), work, rows, target, asked, groups, settings)
-                for seed in range(self.seed + 1, self.seed + 1 + stability)
-            ]
-            frame.attrs["stability"] = rank_stability([frame, *others])
-        if write_varm:
-            key = _keys.attribution(readout.name) if write_varm is True else write_varm
-            write(frame, data, key)
-        return frame
-
-
-def write(frame: pd.DataFrame, adata: AnnData, key: str) -> None:
-    """Write attributions to ``varm``; genes that the model does not know get NaN."""
-    written = frame.reindex(adata.var_names.astype(str)).astype("float32")
-    # To h5ad, a slash is a folder.
-    written.columns = [str(c).replace("/", "|") for c in written.columns]
-    adata.varm[key] = written.set_axis(adata.var_names)
+        return explain(
+            self,
+            type(self)._readout,
+            adata,
+            method=method,
+            indices=indices,
+            classes=classes,
+            groupby=groupby,
+            target=target,
+            baseline=baseline,
+            stability=stability,
+            n_steps=n_steps,
+            batch_size=batch_size,
+            write_varm=write_varm,
+        )

@@ -1,9 +1,6 @@
 """Tensors in, tensors out: the networks and the losses on them."""
 
 from ._adversary import DomainAdversary, balanced_domain_loss, shared_class_weight
-from ._contrastive import byol_loss, follow, info_nce, vime_loss
-from ._corruption import draw_donors, draw_mask, swap_counts, swap_values, uniform_values
-from ._deeplift import Paired
 from ._experts import product_of_experts
 from ._folded import FoldedMaps, InputMap
 from ._gradient_reversal import reverse_gradient
@@ -18,7 +15,6 @@ from ._linear import LinearEnsemble, class_log_softmax
 from ._loadings import ModulatedLoadings
 from ._named import NamedModules, inner_name
 from ._networks import NO_DECAY, Classifier, Decoder, GaussianEncoder, one_hot
-from ._representation import alignment, effective_rank, uniformity
 from ._standardise import Standardiser, log_normalise
 from ._wasserstein import Critic, critic_loss, encoder_loss, gradient_penalty
 
@@ -35,22 +31,14 @@ __all__ = [
     "LinearEnsemble",
     "ModulatedLoadings",
     "NamedModules",
-    "Paired",
     "Standardiser",
-    "alignment",
     "balanced_domain_loss",
-    "byol_loss",
     "class_log_softmax",
     "critic_loss",
     "cross_covariance",
-    "draw_donors",
-    "draw_mask",
-    "effective_rank",
     "encoder_loss",
-    "follow",
     "gradient_penalty",
     "hsic",
-    "info_nce",
     "inner_name",
     "log_normalise",
     "one_hot",
@@ -59,9 +47,4 @@ __all__ = [
     "shared_class_weight",
     "shuffle_blocks",
     "standardise_columns",
-    "swap_counts",
-    "swap_values",
-    "uniform_values",
-    "uniformity",
-    "vime_loss",
 ]

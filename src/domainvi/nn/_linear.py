@@ -12,7 +12,7 @@ def class_softmax(scores: torch.Tensor) -> torch.Tensor:
     """Softmax over the classes of each row, ``(n_rows, n_classes)``.
 
     On a CPU, torch takes ten times as long over a short last dimension as over the first. Tensors
-    with rules of their own (:class:`~domainvi.nn.Paired`) have their rows first.
+    with rules of their own (:class:`~domainvi.explain.Paired`) have their rows first.
     """
     if type(scores) is not torch.Tensor:
         return torch.softmax(scores, dim=1)

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from ._keeper import Keeper
+    from ._best_weights import BestWeights
 
 
 @contextmanager
-def interruptible(keeper: Keeper) -> Iterator[None]:
+def interruptible(best_weights: BestWeights) -> Iterator[None]:
     """Let the first Ctrl-C of a block end the training after its step, and a second one at once.
 
     Only the main thread of a process gets signals; elsewhere nothing changes.
@@ -32,9 +32,9 @@ def interruptible(keeper: Keeper) -> Iterator[None]:
         return
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
-        if keeper.interrupted:
+        if best_weights.interrupted:
             raise KeyboardInterrupt
-        keeper.interrupted = True
+        best_weights.interrupted = True
 
     before = signal.signal(signal.SIGINT, interrupt)
     try:
@@ -45,7 +45,7 @@ def interruptible(keeper: Keeper) -> Iterator[None]:
         signal.raise_signal(signal.SIGTERM)
         raise
     except SystemExit as error:
-        if keeper.interrupted:
+        if best_weights.interrupted:
             raise KeyboardInterrupt from error
         raise
     finally:

@@ -10,8 +10,7 @@ from scvi import REGISTRY_KEYS
 from torch.utils.data import DataLoader, Dataset
 
 from domainvi.data import TransferSampler, to_tensors
-
-from ._start import extend_statistics
+from domainvi.train import extend_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,25 +20,17 @@ if TYPE_CHECKING:
     from domainvi.data import PreparedAnnData
     from domainvi.module import DomainVAE
 
-    Table = tuple[torch.Tensor, torch.Tensor]
+    Statistics = tuple[torch.Tensor, torch.Tensor]
 
 KEPT = (REGISTRY_KEYS.X_KEY, REGISTRY_KEYS.BATCH_KEY, REGISTRY_KEYS.SIZE_FACTOR_KEY)
 
 
 class PooledRows(Dataset):
-    """Rows of several prepared objects as one dataset; each object has domain codes of its own.
+    """Rows of several prepared objects as one dataset; domain codes of each follow the last's."""
 
-    Parameters
-    ----------
-    works
-        Prepared objects with the same genes.
-    n_domains
-        Domains of each object: codes of the second follow those of the first.
-    """
-
-    def __init__(self, works: Sequence[PreparedAnnData], n_domains: Sequence[int]) -> None:
-        self.parts = [work.manager.create_torch_dataset() for work in works]
-        self.ends = np.cumsum([work.n_obs for work in works])
+    def __init__(self, prepared: Sequence[PreparedAnnData], n_domains: Sequence[int]) -> None:
+        self.parts = [part.manager.create_torch_dataset() for part in prepared]
+        self.ends = np.cumsum([part.n_obs for part in prepared])
         self.offset = np.cumsum([0, *n_domains[:-1]])
 
     def __len__(self) -> int:
@@ -59,32 +50,23 @@ class PooledRows(Dataset):
 
 
 def pooled_loader(
-    module: DomainVAE, works: Sequence[PreparedAnnData], batch_size: int, seed: int
-) -> tuple[DataLoader, Table]:
-    """Load shuffled rows of all objects, and the scaling tables that their domain codes refer to.
+    module: DomainVAE, prepared: Sequence[PreparedAnnData], batch_size: int, seed: int
+) -> tuple[DataLoader, Statistics]:
+    """Load shuffled rows of all objects, with the statistics that their domain codes refer to.
 
-    Parameters
-    ----------
-    module
-        Module whose scaling is fitted; it serves the first object.
-    works
-        Prepared objects; domains and missing genes of all but the first are added to the tables.
-    batch_size
-        Rows a step.
-    seed
-        Of the order.
+    The module's scaling serves the first object; domains and missing genes of the others are added.
 
     Returns
     -------
     The loader, and centre and scale, each ``(n_all_domains, n_genes)``.
     """
-    tables = [(module.standardiser.loc, module.standardiser.scale)]
-    for work in works[1:]:
-        domain = np.asarray(work.manager.get_from_registry(REGISTRY_KEYS.BATCH_KEY)).ravel()
-        extended, _ = extend_statistics(module, work, domain.astype(np.int64))
-        tables.append(extended.network)
-    rows = PooledRows(works, [len(centre) for centre, _ in tables])
+    statistics = [(module.standardiser.loc, module.standardiser.scale)]
+    for part in prepared[1:]:
+        domain = np.asarray(part.manager.get_from_registry(REGISTRY_KEYS.BATCH_KEY)).ravel()
+        extended, _ = extend_statistics(module, part, domain.astype(np.int64))
+        statistics.append(extended.network)
+    rows = PooledRows(prepared, [len(centre) for centre, _ in statistics])
     sampler = TransferSampler(np.arange(len(rows)), np.zeros(len(rows)), batch_size, seed)
     loader = DataLoader(rows, sampler=sampler, batch_size=None, collate_fn=to_tensors)
-    centre, scale = (torch.cat(pair).clone() for pair in zip(*tables, strict=True))
+    centre, scale = (torch.cat(pair).clone() for pair in zip(*statistics, strict=True))
     return loader, (centre, scale)

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import torch
 
-from ._attributors import attribute
+from ._methods import attribute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from ._attributors import Method
-    from ._readout import Readout
+    from ._heads import Head
+    from ._methods import Method
 
 
 @dataclass(frozen=True)
-class Question:
+class Contrast:
     """One number a row to explain: the score of one column less that of another.
 
     Parameters
@@ -28,7 +28,7 @@ class Question:
     rows
         Positions in the batch, shape ``(n_asked,)``.
     first, second
-        Columns of the readout, shape ``(n_asked,)``; one beyond the last stands for 0.
+        Columns of the head, shape ``(n_asked,)``; one beyond the last stands for 0.
     column
         Where the attributions are added, shape ``(n_asked,)``.
     """
@@ -40,47 +40,47 @@ class Question:
 
 
 @torch.no_grad()
-def questions(
-    readout: Readout,
+def contrasts(
+    head: Head,
     u: torch.Tensor,
     domain: torch.Tensor,
     asked: torch.Tensor,
     group: torch.Tensor | None,
-) -> Iterator[Question]:
-    """Ask of each row why it is called its class and not the runner-up; or for each value.
+) -> Iterator[Contrast]:
+    """Contrast the class that each row is called with the runner-up; or each value with 0.
 
     Parameters
     ----------
-    readout
+    head
         The head.
     u, domain
         Log values and domain codes.
     asked
-        Which columns of the readout are explained, shape ``(n_columns,)``.
+        Which columns of the head are explained, shape ``(n_columns,)``.
     group
         Group codes of the rows, -1 for none; ``None`` adds up by class.
     """
-    if readout.is_classes:
-        first, second = readout.score(u, domain).topk(2, dim=1).indices.T
+    if head.is_classes:
+        first, second = head.score(u, domain).topk(2, dim=1).indices.T
         column = first if group is None else group
         rows = torch.nonzero(asked[first] & (column >= 0)).squeeze(1)
-        yield Question(rows, first[rows], second[rows], column[rows])
+        yield Contrast(rows, first[rows], second[rows], column[rows])
         return
     for j in torch.nonzero(asked).squeeze(1):
         first = j.expand(len(u))
         column = first if group is None else group
         rows = torch.nonzero(column >= 0).squeeze(1)
         zero = torch.full_like(first, len(asked))
-        yield Question(rows, first[rows], zero[rows], column[rows])
+        yield Contrast(rows, first[rows], zero[rows], column[rows])
 
 
-def contrast(readout: Readout) -> Callable[..., torch.Tensor]:
-    """Return the function of rows that a question asks about."""
+def score_contrast(head: Head) -> Callable[..., torch.Tensor]:
+    """Return the function of rows that is explained: the difference of two scores."""
 
     def score(
         u: torch.Tensor, domain: torch.Tensor, first: torch.Tensor, second: torch.Tensor
     ) -> torch.Tensor:
-        scores = readout.score(u, domain)
+        scores = head.score(u, domain)
         scores = torch.cat([scores, torch.zeros_like(scores[:, :1])], dim=1)
         pair = scores.gather(1, torch.stack([first, second], dim=1))
         return pair[:, 0] - pair[:, 1]
@@ -88,25 +88,25 @@ def contrast(readout: Readout) -> Callable[..., torch.Tensor]:
     return score
 
 
-class Contributions:
+class AttributionSums:
     """Sums of attributions, so that memory does not grow with rows.
 
     Parameters
     ----------
-    readout
-        The head.
+    head
+        The head that is explained.
     n_columns
-        Columns of the result.
+        Number of columns of the result.
     tied
-        Genes on which the share of the attribution is wanted, shape ``(n_genes,)``.
+        Marks the genes whose share of the attribution is wanted, shape ``(n_genes,)``.
     method, n_steps
-        As for :func:`attribute`.
+        Arguments of :func:`~domainvi.explain._methods.attribute`.
     """
 
     def __init__(
-        self, readout: Readout, n_columns: int, tied: NDArray, method: Method, n_steps: int
+        self, head: Head, n_columns: int, tied: NDArray, method: Method, n_steps: int
     ) -> None:
-        self.readout, self.method, self.n_steps = readout, method, n_steps
+        self.head, self.method, self.n_steps = head, method, n_steps
         self.tied = torch.from_numpy(tied)
         self.total = torch.zeros(n_columns, len(tied), dtype=torch.float64)
         self.score, self.count, self.size, self.tied_size = torch.zeros(
@@ -118,25 +118,15 @@ class Contributions:
         self,
         u: torch.Tensor,
         domain: torch.Tensor,
-        question: Question,
+        contrast: Contrast,
         references: Sequence[torch.Tensor],
     ) -> None:
-        """Explain rows of one batch.
-
-        Parameters
-        ----------
-        u, domain
-            Log values and domain codes of the batch.
-        question
-            What to explain.
-        references
-            For each domain the values that its rows are compared with, one row or more.
-        """
-        for d in domain[question.rows].unique():
-            chosen = torch.nonzero(domain[question.rows] == d).squeeze(1)
-            rows = question.rows[chosen]
-            arguments = (domain[rows], question.first[chosen], question.second[chosen])
-            self._add(u[rows], arguments, question.column[chosen], references[int(d)].to(u.device))
+        """Explain rows of a batch; ``references`` has one row or more for each domain."""
+        for d in domain[contrast.rows].unique():
+            chosen = torch.nonzero(domain[contrast.rows] == d).squeeze(1)
+            rows = contrast.rows[chosen]
+            arguments = (domain[rows], contrast.first[chosen], contrast.second[chosen])
+            self._add(u[rows], arguments, contrast.column[chosen], references[int(d)].to(u.device))
 
     def _add(
         self,
@@ -145,7 +135,7 @@ class Contributions:
         column: torch.Tensor,
         reference: torch.Tensor,
     ) -> None:
-        f = contrast(self.readout)
+        f = score_contrast(self.head)
         at_random = self.method == "gradient_shap"
         baseline = reference if at_random else reference.expand_as(u)
         values = attribute(self.method, f, u, baseline, arguments, self.n_steps).cpu().double()
@@ -154,7 +144,7 @@ class Contributions:
             with torch.no_grad():
                 moved = (f(u, *arguments) - f(baseline, *arguments)).cpu().double()
             self.incompleteness = max(self.incompleteness, float((moved - score).abs().max()))
-        if not self.readout.is_classes:
+        if not self.head.is_classes:
             values, score = values * score.sign()[:, None], score.abs()
         at = column.cpu()
         self.total.index_add_(0, at, values)
@@ -165,15 +155,15 @@ class Contributions:
         self.tied_size.index_add_(0, at, size[:, self.tied].sum(dim=1))
 
     def frame(self, genes: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
-        """Mean attributions, genes x columns, and figures in ``attrs``."""
+        """Mean attributions, genes x columns, and numbers of each column in ``attrs``."""
         mean = (self.total / self.count[:, None]).numpy().T
         frame = pd.DataFrame(mean, index=pd.Index(genes), columns=pd.Index(columns))
-        figures = {
+        numbers = {
             "n_rows": self.count.int(),
             "score": self.score / self.count,
             "tied_share": self.tied_size / self.size,
         }
-        for name, values in figures.items():
+        for name, values in numbers.items():
             frame.attrs[name] = dict(zip(columns, values.tolist(), strict=True))
         if self.method != "gradient_shap":
             frame.attrs["incompleteness"] = self.incompleteness

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PROGRESS = ("rows", "best", "best_epoch", "best_loss", "finished")
 
 
-class Keeper(pl.Callback):
+class BestWeights(pl.Callback):
     """Keep the weights of the best epoch, and write checkpoints between epochs.
 
     A checkpoint is written before the first epoch, which tells at once whether the folder can be

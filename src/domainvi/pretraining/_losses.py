@@ -1,4 +1,4 @@
-"""Losses of self-supervised pretraining."""
+"""Losses of self-supervised pretraining, and measures of whether the embedding collapsed."""
 
 from __future__ import annotations
 
@@ -19,13 +19,6 @@ def info_nce(a: torch.Tensor, b: torch.Tensor, temperature: float) -> torch.Tens
     the InfoNCE loss (van den Oord et al., 2018) in the form NT-Xent (Chen et al., SimCLR, ICML
     2020) that the published implementation of SCARF (Bahri et al., ICLR 2022) uses.
 
-    Parameters
-    ----------
-    a, b
-        Projections of both views, shape ``(n_rows, width)``.
-    temperature
-        :math:`\tau`.
-
     Examples
     --------
     >>> u = torch.eye(2)
@@ -42,13 +35,6 @@ def info_nce(a: torch.Tensor, b: torch.Tensor, temperature: float) -> torch.Tens
 def byol_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     r"""Mean of :math:`2 - 2 \cos(p, t)`, no gradient to the target (Grill et al., NeurIPS 2020).
 
-    Parameters
-    ----------
-    prediction
-        Predictions of the online network, shape ``(n_rows, width)``.
-    target
-        Projections of the averaged network for the other view, of the same shape.
-
     Examples
     --------
     >>> float(byol_loss(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 3.0]])))
@@ -59,15 +45,7 @@ def byol_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def follow(average: nn.Module, online: nn.Module, decay: float) -> None:
-    r"""Move an exponential average of weights: :math:`\xi \leftarrow d\,\xi + (1 - d)\,\theta`.
-
-    Parameters
-    ----------
-    average, online
-        Modules of the same form.
-    decay
-        :math:`d`.
-    """
+    r"""Move an exponential average of weights: :math:`\xi \leftarrow d\,\xi + (1 - d)\,\theta`."""
     for mean, parameter in zip(average.parameters(), online.parameters(), strict=True):
         mean.lerp_(parameter, 1 - decay)
 
@@ -84,19 +62,8 @@ def vime_loss(
     .. math:: L = \frac{1}{nG} \sum_{ig} \mathrm{BCE}(\hat m_{ig}, m_{ig})
                   + \alpha \frac{1}{nG} \sum_{ig} (\hat x_{ig} - x_{ig})^2 .
 
-    Parameters
-    ----------
-    mask_logits
-        Logits of the estimated mask, shape ``(n_rows, n_genes)``.
-    mask
-        Which values differ from the clean ones. A draw that happened to give the old value is no
-        corruption, and nobody could find it.
-    features
-        Estimated values.
-    x
-        Clean values.
-    feature_weight
-        :math:`\alpha`.
+    The ``mask`` marks values that differ from the clean ones, ``x``. A draw that happened to give
+    the old value is no corruption, and nobody could find it.
 
     Examples
     --------
@@ -107,3 +74,48 @@ def vime_loss(
     """
     found = functional.binary_cross_entropy_with_logits(mask_logits, mask.float())
     return found + feature_weight * functional.mse_loss(features, x)
+
+
+def effective_rank(z: torch.Tensor) -> torch.Tensor:
+    r"""Count the directions that embeddings fill.
+
+    :math:`\exp(-\sum_k p_k \log p_k)` with :math:`p_k = \sigma_k / \sum_l \sigma_l` and the
+    singular values :math:`\sigma` of the centred embeddings (Roy and Vetterli, EUSIPCO 2007). 1 for
+    embeddings on a line, ``width`` for an even cloud.
+
+    Examples
+    --------
+    >>> float(effective_rank(torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])))
+    2.0
+    """
+    singular = torch.linalg.svdvals(z - z.mean(dim=0))
+    p = singular / singular.sum().clamp_min(1e-12)
+    return torch.exp(-torch.xlogy(p, p).sum())
+
+
+def alignment(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    r"""Mean squared distance of two views, :math:`E \lVert u - u' \rVert^2` on the unit sphere.
+
+    0 where corruption changes nothing, 2 for unrelated vectors (Wang and Isola, ICML 2020).
+
+    Examples
+    --------
+    >>> float(alignment(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 1.0]])))
+    2.0
+    """
+    difference = functional.normalize(a, dim=1) - functional.normalize(b, dim=1)
+    return difference.square().sum(dim=1).mean()
+
+
+def uniformity(z: torch.Tensor) -> torch.Tensor:
+    r"""How evenly embeddings cover the unit sphere: :math:`\log E \exp(-2 \lVert u - v \rVert^2)`.
+
+    0 when all are the same, below -3 when they are spread out (Wang and Isola, ICML 2020).
+
+    Examples
+    --------
+    >>> float(uniformity(torch.tensor([[1.0, 0.0], [-1.0, 0.0]])))
+    -8.0
+    """
+    distance = torch.pdist(functional.normalize(z, dim=1)).square()
+    return torch.logsumexp(-2 * distance, dim=0) - torch.log(torch.tensor(float(len(distance))))

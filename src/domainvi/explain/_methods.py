@@ -1,26 +1,77 @@
-"""Captum's methods behind one call."""
+"""Captum's methods behind one call, and the settings of an explanation."""
 
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 
 from domainvi.errors import InputError
-from domainvi.nn import Paired
+
+from ._deeplift import Paired
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import ArrayLike
 
     Score = Callable[..., torch.Tensor]
     Arguments = tuple[torch.Tensor, ...]
 
 Method = Literal["deeplift", "integrated_gradients", "gradient_shap"]
 METHODS = ("deeplift", "integrated_gradients", "gradient_shap")
+BASELINES = ("domain", "global", "zero")
+# Values in a batch; some fifty arrays of this size are alive at a time.
+BATCH_VALUES = 2**19
 # How much may be missing from a row's sum before integrated gradients take smaller steps.
 TOLERANCE = 5e-4
 MAX_DOUBLINGS = 5
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How rows are explained; :meth:`domainvi.DomainVI.explain` describes the fields."""
+
+    method: Method
+    baseline: Literal["domain", "global", "zero"] | ArrayLike
+    n_steps: int
+    batch_size: int | None
+
+    def check(self, n_genes: int, stability: int) -> None:
+        """Refuse values that cannot be used."""
+        if self.method not in METHODS:
+            msg = f"method={self.method!r} is not known. Use one of {', '.join(METHODS)}."
+            raise InputError(msg)
+        for name, value, least in (
+            ("stability", stability, 0),
+            ("n_steps", self.n_steps, 1),
+            ("batch_size", 1 if self.batch_size is None else self.batch_size, 1),
+        ):
+            if value < least:
+                msg = f"{name}={value} must be at least {least}."
+                raise InputError(msg)
+        if isinstance(self.baseline, str):
+            if self.baseline not in BASELINES:
+                msg = (
+                    f"baseline={self.baseline!r} is not known. Use one of {', '.join(BASELINES)}, "
+                    "or an array with one log value a gene."
+                )
+                raise InputError(msg)
+            return
+        values = np.asarray(self.baseline, dtype=np.float64)
+        if values.shape != (n_genes,) or not np.isfinite(values).all():
+            msg = (
+                f"baseline has shape {values.shape}; expected {n_genes} finite log values, one a "
+                "gene, in the order of model.genes."
+            )
+            raise InputError(msg)
+
+    def rows_at_a_time(self, n_genes: int) -> int:
+        """Return the number of rows in a batch."""
+        return self.batch_size or max(1, BATCH_VALUES // n_genes)
 
 
 def captum_methods() -> Any:
@@ -37,8 +88,7 @@ class PairedScore(torch.nn.Module):
     """A score as captum's DeepLift calls it, with multipliers for every layer that we have.
 
     captum has rules for some activation modules and takes the gradient of all else (GELU, layer
-    normalisation, mixtures) without a word. So it drives, and :class:`~domainvi.nn.Paired` has the
-    rules.
+    normalisation, mixtures) without a word. So it drives, and :class:`Paired` has the rules.
     """
 
     def __init__(self, score: Score) -> None:
@@ -58,7 +108,7 @@ def attribute(
     arguments: Arguments,
     n_steps: int,
 ) -> torch.Tensor:
-    """Attribute the scores of rows to genes.
+    """Attribute the scores of rows to genes, ``(n_rows, n_genes)``.
 
     Parameters
     ----------
@@ -75,10 +125,6 @@ def attribute(
         Tensors with one entry a row.
     n_steps
         Points on the path, or draws.
-
-    Returns
-    -------
-    Tensor of shape ``(n_rows, n_genes)``.
     """
     run = {
         "deeplift": deeplift,

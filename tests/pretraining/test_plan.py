@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,14 +13,10 @@ import domainvi as dv
 from domainvi.data import align_genes
 from domainvi.errors import InputError
 from domainvi.nn import Classifier, GaussianEncoder
-from domainvi.train import (
-    PretrainingPlan,
-    adopt_encoder,
-    pooled_loader,
-    pretraining_settings,
-    settle_latents,
-    start_classifier,
-)
+from domainvi.pretraining._encoder import adopt_encoder, fit_classifier, standardise_latents
+from domainvi.pretraining._plan import PretrainingPlan
+from domainvi.pretraining._rows import pooled_loader
+from domainvi.pretraining._settings import PretrainingRecord, pretraining_settings
 
 from .conftest import SMALL
 
@@ -39,9 +36,9 @@ def setup(adata: AnnData, **kwargs: object) -> dv.DomainVI:
 
 def plan_of(model: dv.DomainVI, method: str = "scarf", **changes: object) -> PretrainingPlan:
     settings = pretraining_settings(method, **{"batch_size": 32, "width": 8, **changes})
-    works = [model._validate_anndata()]
-    loader, tables = pooled_loader(model.module, works, settings.batch_size, 0)
-    plan = PretrainingPlan(model.module, method, settings, tables, 10)
+    prepared = [model._validate_anndata()]
+    loader, statistics = pooled_loader(model.module, prepared, settings.batch_size, 0)
+    plan = PretrainingPlan(model.module, method, settings, statistics, 10)
     plan.monitored = next(iter(loader))
     return plan
 
@@ -72,13 +69,20 @@ def test_paper_settings_are_those_of_the_published_code() -> None:
     assert (byol.ema_decay, byol.batch_size, byol.max_epochs) == (0.9, 32, 200)
 
 
+def test_record_is_json_and_comes_back() -> None:
+    settings = pretraining_settings("scarf", preset="paper")
+    source = PretrainingRecord("scarf", settings, {"pretraining_loss": [2.0, 1.0]}, collapsed=True)
+    record = PretrainingRecord(source=source, n_genes_matched=7)
+    assert PretrainingRecord.from_dict(json.loads(json.dumps(record.to_dict()))) == record
+
+
 def test_pooled_rows_keep_their_values_and_get_domains_of_their_own(
     cohorts: Callable[..., AnnData],
 ) -> None:
     adata, more = cohorts(), cohorts(n_obs=60, seed=5)
     model = setup(adata)
-    works = [model._validate_anndata(), model._validate_anndata(more)]
-    loader, (centre, _) = pooled_loader(model.module, works, 64, 0)
+    prepared = [model._validate_anndata(), model._validate_anndata(more)]
+    loader, (centre, _) = pooled_loader(model.module, prepared, 64, 0)
     assert centre.shape == (4, 60)
     rows = loader.dataset
     assert len(rows) == 180
@@ -163,12 +167,12 @@ def test_encoders_of_other_sizes_are_refused() -> None:
     assert all(torch.equal(v, before[k]) for k, v in new.state_dict().items())
 
 
-def test_settled_latents_have_mean_zero_and_unit_variance() -> None:
+def test_standardised_latents_have_mean_zero_and_unit_variance() -> None:
     encoder = GaussianEncoder(6, 3, 8, n_components=4).eval()
     x = torch.randn(50, 6)
     with torch.no_grad():
         before = encoder(x)[0]
-        settle_latents(encoder, before)
+        standardise_latents(encoder, before)
         after, variance = encoder(x)
     torch.testing.assert_close(after.mean(dim=0), torch.zeros(3), atol=1e-5, rtol=0)
     assert float(after.square().mean()) == pytest.approx(1.0, abs=1e-5)
@@ -181,9 +185,9 @@ def test_classifier_starts_at_the_labelled_rows() -> None:
     z = np.array([[-2.0, 0.0], [2.0, 0.0], [0.0, 2.0], [9.0, 9.0]] * 3, dtype=np.float32)
     label = np.array([0, 1, 2, -1] * 3)
     head = Classifier(2, 3)
-    start_classifier(head, z, label)
+    fit_classifier(head, z, label)
     predicted = head(torch.from_numpy(z)).argmax(dim=1).numpy()
     np.testing.assert_array_equal(predicted[label >= 0], label[label >= 0])
     before = head.linear.weight.clone()
-    start_classifier(head, z, np.full(12, -1))
+    fit_classifier(head, z, np.full(12, -1))
     assert torch.equal(head.linear.weight, before)

@@ -1,4 +1,4 @@
-"""Figures of collapse against values worked out by hand."""
+"""Measures of collapse against values worked out by hand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from domainvi.nn import alignment, effective_rank, uniformity
+from domainvi.pretraining._losses import alignment, effective_rank, uniformity
 
 
 def test_effective_rank_by_hand() -> None:

@@ -1,18 +1,23 @@
-"""Settings of the pretraining methods: the package's own, and the published ones."""
+"""Settings of the pretraining methods, and the record that a pretraining leaves."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
 
 from domainvi.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Method = Literal["scarf", "vime", "byol"]
 
 
 @dataclass(frozen=True)
 class PretrainingSettings:
-    """What a pretraining does.
+    """Settings of a pretraining.
 
     Parameters
     ----------
@@ -21,7 +26,7 @@ class PretrainingSettings:
     batch_size
         Rows a step.
     lr, weight_decay
-        Of AdamW, with a cosine learning rate.
+        Learning rate, which falls along a cosine, and weight decay of AdamW.
     corruption_rate
         Share of the genes that are replaced.
     exact
@@ -34,13 +39,13 @@ class PretrainingSettings:
     both_views
         Corrupt both views that are compared, not one.
     temperature
-        Of InfoNCE (SCARF).
+        Temperature of InfoNCE (SCARF).
     ema_decay
-        Of the averaged network (BYOL).
+        Decay of the averaged network (BYOL).
     feature_weight
         Weight of the values beside the mask (VIME).
     width
-        Of the heads that are thrown away.
+        Width of the heads that are thrown away.
     """
 
     max_epochs: int = 50
@@ -89,42 +94,18 @@ DEFAULTS: dict[str, PretrainingSettings] = {
 }
 # As in the code of arXiv 2507.13912, whose encoder had four layers of 256 with BatchNorm. Adam
 # becomes AdamW without decay, and VIME's rmsprop (learning rate 0.001) likewise.
+PUBLISHED = PretrainingSettings(
+    max_epochs=1000,
+    weight_decay=0.0,
+    corruption_rate=0.3,
+    within_domain=False,
+    both_views=False,
+    width=256,
+)
 PAPER: dict[str, PretrainingSettings] = {
-    "scarf": PretrainingSettings(
-        max_epochs=1000,
-        batch_size=256,
-        lr=1e-4,
-        weight_decay=0.0,
-        corruption_rate=0.3,
-        exact=True,
-        marginal="uniform",
-        within_domain=False,
-        both_views=False,
-        temperature=1.0,
-        width=256,
-    ),
-    "vime": PretrainingSettings(
-        max_epochs=1000,
-        batch_size=16,
-        lr=1e-3,
-        weight_decay=0.0,
-        corruption_rate=0.3,
-        within_domain=False,
-        both_views=False,
-        feature_weight=2.0,
-        width=256,
-    ),
-    "byol": PretrainingSettings(
-        max_epochs=200,
-        batch_size=32,
-        lr=1e-4,
-        weight_decay=0.0,
-        corruption_rate=0.3,
-        within_domain=False,
-        both_views=False,
-        ema_decay=0.9,
-        width=256,
-    ),
+    "scarf": replace(PUBLISHED, batch_size=256, lr=1e-4, exact=True, marginal="uniform"),
+    "vime": replace(PUBLISHED, batch_size=16),
+    "byol": replace(PUBLISHED, max_epochs=200, batch_size=32, lr=1e-4, ema_decay=0.9),
 }
 
 
@@ -132,20 +113,6 @@ def pretraining_settings(
     method: str, preset: str | None = None, **changes: Any
 ) -> PretrainingSettings:
     """Look up the settings of a method, and change some.
-
-    Parameters
-    ----------
-    method
-        ``"scarf"``, ``"vime"`` or ``"byol"``.
-    preset
-        ``None`` for the package's own settings, ``"paper"`` for the published ones.
-    **changes
-        Fields of :class:`PretrainingSettings`.
-
-    Raises
-    ------
-    InputError
-        If a name is not known or a value is out of range.
 
     Examples
     --------
@@ -166,3 +133,58 @@ def pretraining_settings(
         raise InputError(msg)
     settings = (DEFAULTS if preset is None else PAPER)[method]
     return replace(settings, **changes)
+
+
+@dataclass(frozen=True)
+class PretrainingRecord:
+    """How the encoder of a model was pretrained.
+
+    Parameters
+    ----------
+    method, settings
+        Method and settings of :meth:`domainvi.DomainVI.pretrain`; ``None`` for an encoder that was
+        only taken from a saved model.
+    history
+        Logged numbers, one value an epoch.
+    collapsed
+        Whether the embedding collapsed.
+    source
+        Record of the saved model that the encoder was taken from, if it had one.
+    n_genes_matched
+        Number of genes that the saved model shares with this one.
+    """
+
+    method: str | None = None
+    settings: PretrainingSettings | None = None
+    history: dict[str, list[float]] = field(default_factory=dict)
+    collapsed: bool = False
+    source: PretrainingRecord | None = None
+    n_genes_matched: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> PretrainingRecord:
+        """Undo :meth:`to_dict`."""
+        settings, source = values["settings"], values["source"]
+        nested = {
+            "settings": None if settings is None else PretrainingSettings(**settings),
+            "source": None if source is None else cls.from_dict(source),
+        }
+        return cls(**{**values, **nested})
+
+
+def full_history(
+    record: PretrainingRecord | None, trained: dict[str, pd.DataFrame] | None
+) -> dict[str, pd.DataFrame] | None:
+    """Join the history of pretraining and that of training; ``None`` where there is neither."""
+    earlier = {} if record is None else record.history
+    if trained is None and not earlier:
+        return None
+    frames = {
+        name: pd.DataFrame({name: values}, pd.RangeIndex(len(values), name="epoch"))
+        for name, values in earlier.items()
+    }
+    return frames | (trained or {})

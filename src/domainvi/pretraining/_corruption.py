@@ -12,20 +12,9 @@ import torch
 
 
 def draw_mask(x: torch.Tensor, rate: float, *, exact: bool = False) -> torch.Tensor:
-    """Draw which values are replaced.
+    """Draw which values of ``x`` are replaced: each with probability ``rate``.
 
-    Parameters
-    ----------
-    x
-        Values, shape ``(n_rows, n_genes)``; their shape and device are used.
-    rate
-        Probability of each value.
-    exact
-        Replace the same number of genes, ``int(rate * n_genes)``, in each row.
-
-    Returns
-    -------
-    Boolean, shape ``(n_rows, n_genes)``.
+    With ``exact``, the same number of genes, ``int(rate * n_genes)``, in each row.
     """
     noise = torch.rand(x.shape, device=x.device)
     if not exact:
@@ -37,19 +26,10 @@ def draw_mask(x: torch.Tensor, rate: float, *, exact: bool = False) -> torch.Ten
 def draw_donors(
     mask: torch.Tensor, group: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Draw a row for every masked value, from the same group where groups are given.
+    """Draw a row for every masked value; return row, gene and donor of each.
 
-    Parameters
-    ----------
-    mask
-        Which values are replaced, shape ``(n_rows, n_genes)``.
-    group
-        Codes of the groups, shape ``(n_rows,)``; a row without others in its group is its own
-        donor.
-
-    Returns
-    -------
-    Row, gene and donor of each masked value, each of the length ``mask.sum()``.
+    Donors are of the same group where group codes ``(n_rows,)`` are given; a row without others in
+    its group is its own donor.
     """
     row, gene = mask.nonzero(as_tuple=True)
     share = torch.rand(len(row), device=mask.device)
@@ -65,14 +45,7 @@ def draw_donors(
 def swap_values(
     x: torch.Tensor, mask: torch.Tensor, group: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Replace masked values by those of the same genes in other rows.
-
-    Parameters
-    ----------
-    x
-        Values on a scale that rows share, shape ``(n_rows, n_genes)``.
-    mask, group
-        As for :func:`draw_donors`.
+    """Replace masked values, on a scale that rows share, by those of the genes in other rows.
 
     Examples
     --------
@@ -100,18 +73,9 @@ def swap_counts(
     afterwards is so a row that could have been sequenced, and unmasked genes fall when masked
     ones rise, as they do in real libraries.
 
-    Parameters
-    ----------
-    x
-        Counts, shape ``(n_rows, n_genes)``.
-    library
-        Library sizes, shape ``(n_rows, 1)``.
-    mask, group
-        As for :func:`draw_donors`.
-
     Returns
     -------
-    Corrupted counts and their library sizes.
+    Corrupted counts, and their library sizes ``(n_rows, 1)``.
     """
     row, gene, donor = draw_donors(mask, group)
     size = library.squeeze(-1).clamp_min(1e-8)
@@ -128,12 +92,5 @@ def uniform_values(
     """Replace masked values by uniform draws between a gene's least and largest value.
 
     That is what the published code of arXiv 2507.13912 does in place of the empirical marginal.
-
-    Parameters
-    ----------
-    x, mask
-        Values and which of them are replaced, shape ``(n_rows, n_genes)``.
-    low, high
-        Bounds of each gene, shape ``(n_genes,)``.
     """
     return torch.where(mask, low + (high - low) * torch.rand_like(x), x)

@@ -1,4 +1,4 @@
-"""A pass over the rows before they are explained: what they are compared with."""
+"""The rows that others are compared with, from a first pass over all of them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ._heads import log_batches
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
+
+    from domainvi.data import PreparedAnnData
+
+    from ._heads import Explainable, Head
+    from ._methods import Settings
 
 # A class that fewer rows of a domain are called is left out of the domain's balanced mean.
 MIN_ROWS = 5
 # Share of genes, the most tied to the domain, on which attribution is added up.
 TIED_SHARE = 0.1
+# Rows of each domain that gradient SHAP draws from.
+N_BACKGROUND = 100
 
 
 @dataclass(frozen=True)
-class Survey:
+class FirstPass:
     """Sums over rows, by domain and class.
 
     Parameters
@@ -86,40 +95,66 @@ class Survey:
 
 
 @torch.no_grad()
-def survey(
-    batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
-    label_of: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-    shape: tuple[int, int, int],
-) -> Survey:
-    """Pass over log values and domain codes once.
+def first_pass(
+    batches: Iterable[tuple[torch.Tensor, torch.Tensor]], head: Head, n_genes: int
+) -> FirstPass:
+    """Add up log values by domain and by the class that ``head`` calls, one class if it has none.
 
     Parameters
     ----------
     batches
         Log values and domain codes.
-    label_of
-        Predicted class of rows.
-    shape
-        Numbers of domains, classes and genes.
+    head
+        The main head.
+    n_genes
+        Number of genes.
     """
-    n_domains, n_classes, n_genes = shape
+    n_domains, n_classes = head.n_domains, len(head.columns) if head.is_classes else 1
     count = torch.zeros(n_domains * n_classes, dtype=torch.float64)
     total = torch.zeros(n_domains * n_classes, n_genes, dtype=torch.float64)
     square = torch.zeros(n_genes, dtype=torch.float64)
     codes = []
     for u, domain in batches:
-        label = label_of(u, domain).cpu()
-        cell = domain.cpu() * n_classes + label
+        cell = domain.cpu() * n_classes
+        if head.is_classes:
+            cell += head.score(u, domain).argmax(dim=1).cpu()
         values = u.cpu().double()
         count.index_add_(0, cell, torch.ones(len(cell), dtype=torch.float64))
         total.index_add_(0, cell, values)
         square += values.square().sum(dim=0)
         codes.append(cell)
     cells = torch.cat(codes).numpy()
-    return Survey(
+    return FirstPass(
         domain=cells // n_classes,
         label=cells % n_classes,
         count=count.view(n_domains, n_classes).numpy(),
         total=total.view(n_domains, n_classes, n_genes).numpy(),
         square=square.numpy(),
     )
+
+
+def reference_rows(
+    model: Explainable, prepared: PreparedAnnData, found: FirstPass, settings: Settings
+) -> list[torch.Tensor]:
+    """Compute for each domain the row to compare with, or a sample of rows for gradient SHAP."""
+    n_domains, n_genes = len(found.count), len(model.genes)
+    baseline = settings.baseline
+    if not isinstance(baseline, str) or baseline == "zero":
+        point = np.zeros(n_genes) if isinstance(baseline, str) else np.asarray(baseline)
+        return [torch.from_numpy(point.astype(np.float32))[None]] * n_domains
+    if settings.method != "gradient_shap":
+        if baseline == "global":
+            points = np.tile(found.overall_mean(), (n_domains, 1))
+        else:
+            points = found.balanced_means()
+        return list(torch.from_numpy(points.astype(np.float32))[:, None])
+    rng = np.random.default_rng(model.seed)
+    if baseline == "global":
+        drawn = [rng.choice(prepared.n_obs, N_BACKGROUND)] * n_domains
+    else:
+        drawn = found.balanced_draw(N_BACKGROUND, rng)
+    size, nothing = settings.rows_at_a_time(n_genes), torch.empty(0, n_genes)
+    return [
+        torch.cat([nothing, *(u.cpu() for u, _ in log_batches(model.module, prepared, r, size))])
+        for r in drawn
+    ]

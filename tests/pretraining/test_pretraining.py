@@ -71,7 +71,7 @@ def test_frozen_embedding_beats_a_random_one_by_ten_points(
     model = make(noisy, n_latent=32, n_hidden=128, n_components=100, scaling="domain")
     model.pretrain(method, max_epochs=15, **QUIET)
     assert probe(model.get_pretrained_representation(), truth) > untrained + 0.1
-    assert not model.pretraining_["collapsed"]
+    assert not model.pretraining_.collapsed
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_collapse_is_said_with_the_remedy(method: str, changes: dict[str, float]
     model = make(adata, n_latent=32, n_hidden=128, n_components=100, scaling="domain")
     with pytest.warns(UserWarning, match="has collapsed: effective rank .* smaller lr"):
         model.pretrain(method, max_epochs=6, plan_kwargs=changes, **QUIET)
-    assert model.pretraining_["collapsed"]
+    assert model.pretraining_.collapsed
 
 
 def test_history_has_pretraining_and_training() -> None:
@@ -144,7 +144,7 @@ def test_pretrained_model_is_saved_and_loaded(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         loaded.get_pretrained_representation(), model.get_pretrained_representation()
     )
-    assert loaded.pretraining_["settings"] == model.pretraining_["settings"]
+    assert loaded.pretraining_ == model.pretraining_
     assert len(loaded.history["pretraining_loss"]) == 2
     loaded.train(max_epochs=1, **QUIET)
     model.train(max_epochs=1, **QUIET)
@@ -160,7 +160,8 @@ def test_encoder_is_loaded_by_gene_name(tmp_path: Path) -> None:
     model.save(tmp_path / "model")
     other = adata[:, adata.var_names[::-1]].copy()
     start = make(other, scaling="domain", pretrain_from=tmp_path / "model")
-    assert start.pretraining_["n_genes_matched"] == 120
+    assert start.pretraining_.n_genes_matched == 120
+    assert start.pretraining_.source == model.pretraining_
     start.train(max_epochs=1, plan_kwargs={"lr": 1e-9}, **QUIET)
     np.testing.assert_allclose(
         start.get_pretrained_representation(), model.get_pretrained_representation(), atol=1e-3
@@ -216,7 +217,7 @@ def test_rows_that_lack_genes_do_not_lend_their_zeros() -> None:
 def test_loss_that_is_not_finite_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make(small_cohorts())
     monkeypatch.setattr(
-        "domainvi.train._objectives.info_nce", lambda a, b, t: (a * torch.nan).sum()
+        "domainvi.pretraining._objectives.info_nce", lambda a, b, t: (a * torch.nan).sum()
     )
     with pytest.raises(TrainingError, match="became nan in epoch 1.*smaller learning rate"):
         model.pretrain("scarf", max_epochs=1, **QUIET)
@@ -232,5 +233,5 @@ def test_trained_model_is_not_pretrained(model: DomainVI) -> None:
 def test_paper_preset_runs() -> None:
     model = make(small_cohorts(values="log"))
     model.pretrain("scarf", preset="paper", max_epochs=1, **QUIET)
-    assert model.pretraining_["settings"]["marginal"] == "uniform"
-    assert model.pretraining_["settings"]["max_epochs"] == 1
+    assert model.pretraining_.settings.marginal == "uniform"
+    assert model.pretraining_.settings.max_epochs == 1

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from domainvi.nn import Paired
+from domainvi.explain import Paired
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,16 +1,24 @@
-"""Encoder weights that move from one model to another, genes by name."""
+"""An encoder taken from a saved model, genes by name, and the layers around it."""
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from scvi import REGISTRY_KEYS
 
-from domainvi.errors import InputError
+from domainvi._compat import FIELD_REGISTRIES_KEY, STATE_REGISTRY_KEY
+from domainvi.data import align_genes
+from domainvi.errors import InputError, ModelFileError
+from domainvi.io import read_model
 from domainvi.linear import logistic
 
+from ._settings import PretrainingRecord
+
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
@@ -18,32 +26,55 @@ if TYPE_CHECKING:
     from domainvi.data import GeneAlignment
     from domainvi.nn import Classifier, GaussianEncoder
 
+    from ._pretrain import Pretrainable
+
 PROJECTION = "projection.weight"
 START_LOG_VARIANCE = -4.0
+# Names of an encoder's tensors in a file begin so.
+ENCODER_PREFIX = "module.z_encoder."
+# With fewer shared genes than this, of the shorter list, a pretrained encoder is in doubt.
+MIN_OVERLAP = 0.5
+
+
+def start_from(model: Pretrainable, dir_path: str | os.PathLike[str]) -> None:
+    """Take the encoder of a saved model, genes by name, and remember where it came from."""
+    model._refuse_several("pretrain_from")
+    tensors, metadata = read_model(dir_path)
+    weights = {
+        name.removeprefix(ENCODER_PREFIX): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(ENCODER_PREFIX)
+    }
+    if not weights:
+        msg = f"pretrain_from={str(dir_path)!r} holds a model without an encoder to start from."
+        raise ModelFileError(msg)
+    fields = metadata["registry"][FIELD_REGISTRIES_KEY]
+    names = fields[REGISTRY_KEYS.X_KEY][STATE_REGISTRY_KEY]["column_names"]
+    source = metadata.get("pretraining")
+    alignment = align_genes(list(names), model.genes, min_overlap=0.0)
+    if alignment.n_matched < MIN_OVERLAP * min(len(names), len(model.genes)):
+        warnings.warn(
+            f"pretrain_from shares {alignment.n_matched} genes with adata, of its "
+            f"{len(names)} and of {len(model.genes)} here; the other genes start without "
+            "weight. Check that both use the same identifiers.",
+            UserWarning,
+            stacklevel=3,
+        )
+    adopt_encoder(model.module.z_encoder, weights, alignment)
+    model.pretraining_ = PretrainingRecord(
+        source=None if source is None else PretrainingRecord.from_dict(source),
+        n_genes_matched=alignment.n_matched,
+    )
 
 
 @torch.no_grad()
 def adopt_encoder(
     encoder: GaussianEncoder, weights: Mapping[str, torch.Tensor], genes: GeneAlignment
 ) -> None:
-    """Copy weights into an encoder of the same sizes on other genes.
+    """Copy weights into an encoder of the same sizes on other genes, aligned by ``genes``.
 
     Genes that the weights do not know enter with weight 0 and may learn. The weights of shared
     genes are kept as they are: inputs are standardised, so that an absent gene stands at its mean.
-
-    Parameters
-    ----------
-    encoder
-        What is written.
-    weights
-        State of the other encoder.
-    genes
-        Where the genes of ``encoder`` stand among those of the other.
-
-    Raises
-    ------
-    InputError
-        If the encoders differ in anything but their genes.
     """
     own = encoder.state_dict()
     theirs = dict(weights)
@@ -63,19 +94,12 @@ def adopt_encoder(
 
 
 @torch.no_grad()
-def settle_latents(encoder: GaussianEncoder, means: torch.Tensor) -> None:
-    """Bring the latent means to mean 0 and, together, variance 1, and let them say what they mean.
+def standardise_latents(encoder: GaussianEncoder, means: torch.Tensor) -> None:
+    """Bring latent means ``(n_rows, n_latent)`` to mean 0 and, together, variance 1.
 
     What pretraining compares depends neither on where the latents lie nor on their length; the
     prior and the classifier of :meth:`domainvi.DomainVI.train` do. The posterior's variance, of
     which pretraining says nothing, starts small, so that its noise does not drown the means.
-
-    Parameters
-    ----------
-    encoder
-        What is written: its last layers.
-    means
-        Latent means of rows by this encoder, shape ``(n_rows, n_latent)``.
     """
     means = means.to(encoder.mean.weight.device)
     centre = means.mean(dim=0)
@@ -87,22 +111,13 @@ def settle_latents(encoder: GaussianEncoder, means: torch.Tensor) -> None:
 
 
 @torch.no_grad()
-def start_classifier(
+def fit_classifier(
     classifier: Classifier, means: NDArray[np.float32], label: NDArray[np.int64]
 ) -> None:
-    """Start the classifier at a logistic regression on the pretrained latents of labelled rows.
+    """Fit the classifier to latents, labels -1 left out, as a logistic regression.
 
     A head that starts at random pulls the encoder away from what it has learnt before it can read
     it (Kumar et al., ICLR 2022).
-
-    Parameters
-    ----------
-    classifier
-        What is written.
-    means
-        Latent means, shape ``(n_rows, n_latent)``.
-    label
-        Class codes, shape ``(n_rows,)``; -1 where unlabelled.
     """
     known = label >= 0
     if not known.any():

@@ -10,26 +10,18 @@ from scvi import REGISTRY_KEYS
 from torch import nn
 
 from domainvi.errors import TrainingError
-from domainvi.nn import (
-    alignment,
-    draw_mask,
-    effective_rank,
-    swap_counts,
-    swap_values,
-    uniform_values,
-    uniformity,
-)
+from domainvi.train import MAX_GRADIENT_NORM, cosine, parameter_groups
 
+from ._corruption import draw_mask, swap_counts, swap_values, uniform_values
+from ._losses import alignment, effective_rank, uniformity
 from ._objectives import OBJECTIVES, Views
-from ._plan import MAX_GRADIENT_NORM, parameter_groups
-from ._schedule import cosine
 
 if TYPE_CHECKING:
     from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 
     from domainvi.module import DomainVAE
 
-    from ._pretraining_settings import PretrainingSettings
+    from ._settings import PretrainingSettings
 
 PREFIX = "pretraining_"
 # Compared vectors are as good as one above the first, and embeddings a line below the second.
@@ -40,12 +32,8 @@ COLLAPSED_RANK = 2.0
 def is_collapsed(rank: float, uniformity: float) -> bool:
     """Whether embeddings tell rows apart no more.
 
-    Parameters
-    ----------
-    rank
-        Effective rank of the latent means.
-    uniformity
-        Uniformity of the vectors that the loss compares.
+    ``rank`` is the effective rank of the latent means, ``uniformity`` that of the vectors that the
+    loss compares.
 
     Examples
     --------
@@ -70,8 +58,8 @@ class PretrainingPlan(pl.LightningModule):
     method
         ``"scarf"``, ``"vime"`` or ``"byol"``.
     settings
-        What the method does.
-    tables
+        Settings of the method.
+    statistics
         Centre and scale by domain code of the batches, each ``(n_domains, n_genes)``.
     n_steps
         Planned steps, the length of the schedule.
@@ -87,7 +75,7 @@ class PretrainingPlan(pl.LightningModule):
         module: DomainVAE,
         method: str,
         settings: PretrainingSettings,
-        tables: tuple[torch.Tensor, torch.Tensor],
+        statistics: tuple[torch.Tensor, torch.Tensor],
         n_steps: int,
     ) -> None:
         super().__init__()
@@ -96,13 +84,13 @@ class PretrainingPlan(pl.LightningModule):
         self.n_steps = n_steps
         objective = OBJECTIVES[method]
         self.objective = objective(module.z_encoder, module.n_input, module.n_latent, settings)
-        self.register_buffer("centre", tables[0])
-        self.register_buffer("scale", tables[1])
+        self.register_buffer("centre", statistics[0])
+        self.register_buffer("scale", statistics[1])
         self.register_buffer("low", torch.full((module.n_input,), torch.inf))
         self.register_buffer("high", torch.full((module.n_input,), -torch.inf))
         self.losses: list[torch.Tensor] = []
         self.monitored: dict[str, torch.Tensor] = {}
-        # Figures of the last epoch.
+        # Numbers of the last epoch.
         self.latest: dict[str, float] = {}
 
     def standardise(
@@ -125,12 +113,7 @@ class PretrainingPlan(pl.LightningModule):
     def corrupt(
         self, x: torch.Tensor, library: torch.Tensor, domain: torch.Tensor, clean: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Replace values of rows; counts as counts, other values once standardised.
-
-        Returns
-        -------
-        Standardised rows, and which values were replaced by others.
-        """
+        """Replace values of rows; return them standardised, and which values are others now."""
         settings = self.settings
         mask = draw_mask(x, settings.corruption_rate, exact=settings.exact)
         if settings.marginal == "uniform":
@@ -169,14 +152,14 @@ class PretrainingPlan(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the loss and how the embedding looks."""
-        figures = {"loss": torch.stack(self.losses).mean(), **self.figures(self.monitored)}
+        numbers = {"loss": torch.stack(self.losses).mean(), **self.geometry(self.monitored)}
         self.losses.clear()
-        self.latest = {name: value.item() for name, value in figures.items()}
-        for name, value in figures.items():
+        self.latest = {name: value.item() for name, value in numbers.items()}
+        for name, value in numbers.items():
             self.log(PREFIX + name, value, prog_bar=name == "loss", on_step=False, on_epoch=True)
 
     @torch.no_grad()
-    def figures(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def geometry(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Effective rank, alignment and uniformity of some rows."""
         views = self.views(batch)
         self.objective.eval()

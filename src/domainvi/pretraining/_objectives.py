@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import nn
 
-from domainvi.nn import byol_loss, follow, info_nce, vime_loss
+from ._losses import byol_loss, follow, info_nce, vime_loss
 
 if TYPE_CHECKING:
     from domainvi.nn import GaussianEncoder
 
-    from ._pretraining_settings import PretrainingSettings
+    from ._settings import PretrainingSettings
 
 
 class Views(NamedTuple):
-    """What a step shows the encoder.
+    """The rows that a step shows the encoder.
 
     Parameters
     ----------

@@ -13,8 +13,9 @@ from scipy.stats import hypergeom
 
 import domainvi as dv
 from domainvi.errors import InputError, NotTrainedError
-from domainvi.model._contributions import contrast, questions
-from domainvi.model._references import survey
+from domainvi.explain import Head, domainvi_head, log_batches
+from domainvi.explain._references import first_pass
+from domainvi.explain._sums import contrasts, score_contrast
 
 from .conftest import QUIET, fit, small_cohorts
 
@@ -207,23 +208,25 @@ def test_explaining_changes_nothing(model: dv.DomainVI, adata: AnnData) -> None:
     assert (set(adata.varm), set(adata.uns), set(adata.obsm)) == keys
 
 
-def test_survey_by_hand() -> None:
+def test_first_pass_by_hand() -> None:
     u = torch.tensor([[0.0, 1.0], [2.0, 1.0], [4.0, 3.0], [6.0, 3.0]])
-    domain, label = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 0, 1])
+    domain, label = torch.tensor([0, 0, 1, 1]), torch.eye(2)[[0, 1, 0, 1]]
     batches = [(u[:3], domain[:3]), (u[3:], domain[3:])]
     parts = iter([label[:3], label[3:]])
-    found = survey(batches, lambda *_: next(parts), (2, 2, 2))
+    head = Head("label", ["a", "b"], lambda *_: next(parts), True, 2, ["a", "b"])
+    found = first_pass(batches, head, 2)
     np.testing.assert_array_equal(found.balanced_means(), [[1, 1], [5, 3]])
     np.testing.assert_array_equal(found.overall_mean(), [3, 2])
     # Within classes the domain explains all of both genes; the first comes first.
     np.testing.assert_array_equal(found.tied_to_domain(), [True, False])
 
 
-def test_questions_are_about_the_runner_up(model: dv.DomainVI) -> None:
-    readout = model._readout(model._validate_anndata(), None)
-    u, domain = next(model._log_batches(model._validate_anndata(), np.arange(8), 8))
-    (question,) = questions(readout, u, domain, torch.ones(4, dtype=torch.bool), None)
-    asked = contrast(readout)(u, domain, question.first, question.second).detach().numpy()
+def test_contrasts_are_with_the_runner_up(model: dv.DomainVI) -> None:
+    prepared = model._validate_anndata()
+    head = domainvi_head(model, prepared, None)
+    u, domain = next(log_batches(model.module, prepared, np.arange(8), 8))
+    (contrast,) = contrasts(head, u, domain, torch.ones(4, dtype=torch.bool), None)
+    asked = score_contrast(head)(u, domain, contrast.first, contrast.second).detach().numpy()
     p = np.log(model.predict(indices=range(8), soft=True, calibrated=False).to_numpy())
     top = np.sort(p, axis=1)
     np.testing.assert_allclose(asked, top[:, -1] - top[:, -2], atol=1e-5)
