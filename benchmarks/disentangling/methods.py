@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 import domainvi as dv
 from domainvi.data import matrix_kind
-from domainvi.tl._values import log_normalize
+from domainvi.data import log_normalize
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from benchmarks.transfer.units import UNLABELED, Unit
 from domainvi.tl._baselines import BASELINES, TransferData
-from domainvi.tl._values import log_normalize, prepare_values, variable_genes
+from domainvi.data import log_normalize, prepare_values, variable_genes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -13,7 +13,7 @@ from domainvi.tl._baselines import (
     scale_by_domain,
     scale_by_source,
 )
-from domainvi.tl._values import log_normalize, prepare_values, variable_genes
+from domainvi.data import log_normalize, prepare_values, variable_genes
 
 
 def shifted(

@@ -15,6 +15,7 @@ from ._loaders import (
     row_loader,
     to_tensors,
 )
+from ._log_values import log_normalize, prepare_values, variable_genes
 from ._matrix import (
     MatrixKind,
     MatrixSummary,
@@ -32,7 +33,7 @@ from ._prepare import (
     prepare,
     reference_order,
 )
-from ._prepare_mudata import (
+from ._mudata import (
     choose_modalities,
     flatten,
     genes_by_modality,
@@ -41,7 +42,7 @@ from ._rows import PreparedManager, PreparedRows, dense_rows, row_blocks
 from ._splits import stratified_split
 from ._synthetic import synthetic_cohorts
 from ._synthetic_factors import synthetic_factors
-from ._targets import Target
+from ._phenotypes import Target
 from ._validate import check_setup
 from ._values import LARGEST_LOG_VALUE, check_likelihood
 

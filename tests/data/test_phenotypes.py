@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import domainvi as dv
-from domainvi.data._targets import Target, find_targets, target_column
+from domainvi.data._phenotypes import Target, find_targets, target_column
 from domainvi.errors import InputError
 
 if TYPE_CHECKING:
