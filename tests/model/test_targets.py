@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anndata as ad
 import numpy as np
@@ -15,7 +15,8 @@ from domainvi.errors import InputError
 
 from .conftest import QUIET, small_cohorts
 
-BEFORE = Path(__file__).parent / "fixtures" / "before_targets"
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def planted(**kwargs: object) -> ad.AnnData:
@@ -225,6 +226,8 @@ def test_other_scalings(adata: ad.AnnData, hidden: np.ndarray, scaling: str) -> 
 def test_without_targets_nothing_changes(adata: ad.AnnData) -> None:
     none, empty, some = (fit(adata, keys, epochs=1) for keys in (None, [], ["sex"]))
     pd.testing.assert_frame_equal(none.predict(soft=True), empty.predict(soft=True))
+    with pytest.raises(InputError, match="has no targets"):
+        none.predict(target="sex")
     names = set(none.module.state_dict())
     assert not [name for name in names if "target" in name.replace("target_sum", "")]
     assert not [name for name in none.history if name.startswith("target")]
@@ -237,27 +240,6 @@ def test_networks_start_the_same_with_and_without_targets(adata: ad.AnnData) -> 
         dv.DomainVI.setup_anndata(adata, "domain", "label", target_keys=keys)
         states.append(dv.DomainVI(adata).module.state_dict())
     assert all(torch.equal(states[1][name], value) for name, value in states[0].items())
-
-
-def test_models_from_before_there_were_targets_load() -> None:
-    data = dv.data.synthetic_cohorts(n_obs=120, n_genes=40, domain_effect=2.0, seed=3)
-    loaded = dv.DomainVI.load(BEFORE)
-    assert loaded.targets == ()
-    p = loaded.predict(data, soft=True).to_numpy()[:2]
-    expected = [[0.18745, 0.55954, 0.10445, 0.14856], [0.22811, 0.10178, 0.0774, 0.59271]]
-    np.testing.assert_allclose(p, expected, atol=1e-4)
-    out = data.copy()
-    dv.DomainVI.load(BEFORE, data).annotate(out)
-    assert "targets" not in out.uns["domainvi"]
-    with pytest.raises(InputError, match="has no targets"):
-        loaded.predict(data, target="sex")
-
-
-def test_models_from_before_rows_that_taught_were_noted_keep_not_knowing(tmp_path: Path) -> None:
-    loaded = dv.DomainVI.load(BEFORE)
-    assert loaded.taught_ is None
-    loaded.save(tmp_path / "m")
-    assert dv.DomainVI.load(tmp_path / "m").taught_ is None
 
 
 def test_a_class_name_as_a_single_key(adata: ad.AnnData) -> None:

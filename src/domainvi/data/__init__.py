@@ -25,6 +25,12 @@ from ._matrix import (
     matrix_kind,
     select_matrix,
 )
+from ._mudata import (
+    choose_modalities,
+    flatten,
+    genes_by_modality,
+)
+from ._phenotypes import Target
 from ._prepare import (
     MODALITIES,
     Columns,
@@ -33,16 +39,10 @@ from ._prepare import (
     prepare,
     reference_order,
 )
-from ._mudata import (
-    choose_modalities,
-    flatten,
-    genes_by_modality,
-)
 from ._rows import PreparedManager, PreparedRows, dense_rows, row_blocks
 from ._splits import stratified_split
 from ._synthetic import synthetic_cohorts
 from ._synthetic_factors import synthetic_factors
-from ._phenotypes import Target
 from ._validate import check_setup
 from ._values import LARGEST_LOG_VALUE, check_likelihood
 

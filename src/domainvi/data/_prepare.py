@@ -22,8 +22,8 @@ from domainvi.errors import InputError
 
 from ._disk import DiskMatrix, computed, stays_on_disk
 from ._genes import align_genes
-from ._sparse import canonical
 from ._phenotypes import Target, find_targets, target_column
+from ._sparse import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
