@@ -45,7 +45,7 @@ from ._targets import registered_targets, target_field
 if TYPE_CHECKING:
     from scvi.data import AnnDataManager
 
-    from domainvi.data import MatrixSummary, Target
+    from domainvi.data import MatrixSummary, Phenotype
     from domainvi.module import DomainVAE
 
 
@@ -209,7 +209,7 @@ class PreparedDataMixin(ModelState):
             reference_genes=self.genes,
             classes=self.classes,
             domains=self.domains,
-            targets=self.targets,
+            phenotypes=self.targets,
         )
         setup_method_args = {k: v for k, v in self.registry_.items() if k != FIELD_REGISTRIES_KEY}
         register(work, columns, setup_method_args, self.registry_, extend_categories=True)
@@ -261,7 +261,7 @@ class PreparedDataMixin(ModelState):
         return [str(d) for d in self._state(REGISTRY_KEYS.BATCH_KEY)["categorical_mapping"]]
 
     @property
-    def targets(self) -> tuple[Target, ...]:
+    def targets(self) -> tuple[Phenotype, ...]:
         """Phenotypes besides the main one."""
         return registered_targets(self.registry_)
 

@@ -17,7 +17,7 @@ from ._judgement import MIN_ROWS, JudgementMixin, fit_calibration, fit_unknown
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from domainvi.data import PreparedAnnData, Target
+    from domainvi.data import Phenotype, PreparedAnnData
     from domainvi.train import LinearTarget, TrainingRows
 
     from ._inference import RowOutputs
@@ -31,7 +31,7 @@ BLOCK_ROWS = 512
 class TargetTrainingMixin(JudgementMixin):
     """Fit and judge the heads of the further phenotypes."""
 
-    def _target_values(self, work: PreparedAnnData, target: Target) -> NDArray:
+    def _target_values(self, work: PreparedAnnData, target: Phenotype) -> NDArray:
         """Values of all rows: numbers with NaN, or class codes with -1 where there is none."""
         if target.is_numeric:
             return np.array(work.manager.get_from_registry(target.field), np.float64).ravel()

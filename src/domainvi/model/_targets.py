@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from scvi.data.fields import LabelsWithUnlabeledObsField, NumericalObsField
 
 from domainvi._compat import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY, STATE_REGISTRY_KEY
-from domainvi.data import Target
+from domainvi.data import Phenotype
 
 if TYPE_CHECKING:
     from scvi.data.fields import BaseAnnDataField
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 def target_field(work: PreparedAnnData, key: str, unlabeled_category: str) -> BaseAnnDataField:
     """Make the field under which a target of a prepared object is registered."""
-    name = Target(key).field
+    name = Phenotype(key).field
     if work.obs[key].dtype.kind == "f":
         return NumericalObsField(name, key)
     return LabelsWithUnlabeledObsField(name, key, unlabeled_category)
 
 
-def registered_targets(registry: dict[str, Any]) -> tuple[Target, ...]:
+def registered_targets(registry: dict[str, Any]) -> tuple[Phenotype, ...]:
     """Read the targets, with their classes, from the registry of a model."""
     fields = registry[FIELD_REGISTRIES_KEY]
     found = []
     for key in registry[SETUP_ARGS_KEY].get("target_keys") or ():
-        state = fields[Target(key).field][STATE_REGISTRY_KEY]
+        state = fields[Phenotype(key).field][STATE_REGISTRY_KEY]
         classes = state.get("categorical_mapping", [None])[:-1]
-        found.append(Target(key, tuple(str(c) for c in classes)))
+        found.append(Phenotype(key, tuple(str(c) for c in classes)))
     return tuple(found)

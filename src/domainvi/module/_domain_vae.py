@@ -28,7 +28,7 @@ from ._target_heads import TargetHeads
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from domainvi.data import Target
+    from domainvi.data import Phenotype
 
 EXTRA_DOMAINS_KEY = "extra_domains"
 
@@ -95,7 +95,7 @@ class DomainVAE(EnsembleModule):
         likelihood: str = "normal",
         adversary: Adversary = "conditional",
         label_smoothing: float = 0.05,
-        targets: Sequence[Target] = (),
+        targets: Sequence[Phenotype] = (),
     ) -> None:
         super().__init__()
         self.n_input = n_input

@@ -15,7 +15,7 @@ from domainvi.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from domainvi.data import Target
+    from domainvi.data import Phenotype
 
 # The network's say where it and a linear member both have one.
 NETWORK_SHARE = 0.25
@@ -73,7 +73,7 @@ class TargetHeads(nn.Module):
     share: torch.Tensor
 
     def __init__(
-        self, targets: Sequence[Target], n_latent: int, n_domains: int, n_input: int
+        self, targets: Sequence[Phenotype], n_latent: int, n_domains: int, n_input: int
     ) -> None:
         super().__init__()
         self.targets = tuple(targets)
