@@ -15,10 +15,10 @@ import pandas as pd
 
 from benchmarks.transfer.tasks import select_tasks
 from benchmarks.transfer.units import Unit, build_unit
+from domainvi.data import log_normalize, prepare_values, variable_genes
 from domainvi.linear import TrainingRows, fit_linear_ensemble, source_domains
 from domainvi.metrics import macro_f1
 from domainvi.tl._baselines import TransferData, lr_z
-from domainvi.tl._values import log_normalize, prepare_values, variable_genes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,7 +8,7 @@ from scipy import sparse
 import domainvi as dv
 import domainvi.data._loaders as loaders
 from domainvi.data import PreparedRows
-from domainvi.data._device import DeviceRows, fits
+from domainvi.data._rows import DeviceRows, fits
 
 
 def prepared(adata):

@@ -15,7 +15,6 @@ from domainvi.data import (
     PreparedRows,
     TransferDataModule,
     _disk,
-    _pools,
     align_genes,
     n_bytes,
     row_blocks,
@@ -28,7 +27,7 @@ ORDER = np.array([5, 3, 3, 119, 0])
 
 @pytest.fixture
 def backed(make_adata, tmp_path):
-    """A factory of backed objects with their twin in memory."""
+    """A factory of backed objects with their copy in memory."""
 
     def make(**kwargs):
         adata = make_adata(counts=True, **kwargs)
@@ -95,10 +94,10 @@ def test_blocks_cover_every_row_once(backed, csr):
 
 @pytest.mark.parametrize("csr", [False, True])
 def test_a_pass_over_the_pools_has_every_row_once(backed, csr, monkeypatch):
-    monkeypatch.setattr(_pools, "BLOCK_ROWS", 8)
+    monkeypatch.setattr(_disk, "BLOCK_ROWS", 8)
     on_disk, adata = backed(csr=csr)
     rows = np.setdiff1d(np.arange(120), ORDER)
-    pools = _pools.file_pools(DiskMatrix(on_disk.X), rows, 32, np.random.default_rng(0))
+    pools = _disk.file_pools(DiskMatrix(on_disk.X), rows, 32, np.random.default_rng(0))
     seen = []
     while sum(map(len, seen)) < len(rows):
         numbers, values = next(pools)
@@ -112,15 +111,15 @@ def test_a_pass_over_the_pools_has_every_row_once(backed, csr, monkeypatch):
 def test_the_labelled_half_of_a_batch_is_labelled(backed, large):
     on_disk, adata = backed(csr=True)
     dv.DomainVI.setup_anndata(on_disk, batch_key="cohort", labels_key="label")
-    work = dv.DomainVI(on_disk)._validate_anndata()
+    prepared = dv.DomainVI(on_disk)._validate_anndata()
     label = adata.obs["label"].astype(str).to_numpy()
 
     def weigh(rows):
         weight = (label[rows] == "a") / np.maximum((label[rows] == "a").sum(), 1)
         return weight.astype(float)
 
-    dataset = PreparedRows(work.manager)
-    batches = _pools.PooledBatches(dataset, np.arange(60), weigh, 6, 10, 12, seed=0)
+    dataset = PreparedRows(prepared.manager)
+    batches = _disk.PooledBatches(dataset, np.arange(60), weigh, 6, 10, 12, seed=0)
     found = list(batches)
     assert len(found) == 12
     codes = dataset.columns["labels"].ravel()
@@ -183,9 +182,11 @@ def test_a_training_from_a_file_can_be_resumed(cohorts, tmp_path, large):
 def test_rows_from_a_file_are_numbered_in_batches(backed, large):
     on_disk, adata = backed(csr=True)
     dv.DomainVI.setup_anndata(on_disk, batch_key="cohort", labels_key="label")
-    work = dv.DomainVI(on_disk)._validate_anndata()
+    prepared = dv.DomainVI(on_disk)._validate_anndata()
     every = np.arange(120)
-    data = TransferDataModule(work.manager, every, every[:0], lambda rows: rows / rows.sum(), 16, 0)
+    data = TransferDataModule(
+        prepared.manager, every, every[:0], lambda rows: rows / rows.sum(), 16, 0
+    )
     data.trainer = None
     batch = next(iter(data.train_dataloader()))
     np.testing.assert_array_equal(batch["X"], dense(adata.X)[batch[ROWS_KEY]])
@@ -211,7 +212,7 @@ def test_training_from_a_zarr_store_with_annbatch(cohorts, tmp_path, large):
     ad.io.write_elem(group, "X", cohorts.X)
     store = ad.AnnData(ad.io.sparse_dataset(group["X"]), obs=cohorts.obs, var=cohorts.var)
     model = fit(store)
-    assert _pools.reads_with_annbatch(model._validate_anndata().X)
+    assert _disk.reads_with_annbatch(model._validate_anndata().X)
     assert (model.predict() == cohorts.obs["label_true"].astype(str)).mean() > 0.95
 
 

@@ -70,8 +70,11 @@ def test_no_more_than_a_chunk_is_read_at_once() -> None:
 
 @pytest.mark.parametrize("convert", FORMATS)
 @pytest.mark.parametrize("n_rows", [1, 3, 4, 9])
-def test_chunks_put_together_are_the_matrix(convert: Callable[[Any], Any], n_rows: int) -> None:
-    chunks = list(iter_row_chunks(convert(MIXED), n_rows))
+def test_chunks_put_together_are_the_matrix(
+    convert: Callable[[Any], Any], n_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_matrix, "_CHUNK_VALUES", 3 * n_rows)
+    chunks = list(iter_row_chunks(convert(MIXED)))
     assert [start for start, _ in chunks] == list(range(0, 4, n_rows))
     np.testing.assert_array_equal(np.vstack([dense(block) for _, block in chunks]), MIXED)
 

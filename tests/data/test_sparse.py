@@ -27,9 +27,9 @@ def test_prepared_matrices_are_canonical_and_the_users_is_not_touched(kind):
     matrix = twice(kind)
     before = matrix.data.copy()
     obs = pd.DataFrame({"domain": ["a", "b"], "label": ["x", "y"]}, index=["1", "2"])
-    work = prepare(ad.AnnData(matrix, obs=obs), Columns(("domain",), "label"))
-    assert work.X.has_canonical_format
-    np.testing.assert_array_equal(work.X.toarray(), [[0, 3], [1, 0]])
+    prepared = prepare(ad.AnnData(matrix, obs=obs), Columns(("domain",), "label"))
+    assert prepared.X.has_canonical_format
+    np.testing.assert_array_equal(prepared.X.toarray(), [[0, 3], [1, 0]])
     np.testing.assert_array_equal(matrix.data, before)
 
 
@@ -48,5 +48,5 @@ def test_rows_from_a_file_are_canonical():
 def test_a_canonical_matrix_is_shared():
     matrix = sparse.csr_matrix([[0.0, 3.0], [1.0, 0.0]])
     obs = pd.DataFrame({"domain": ["a", "b"], "label": ["x", "y"]}, index=["1", "2"])
-    work = prepare(ad.AnnData(matrix, obs=obs), Columns(("domain",), "label"))
-    assert np.shares_memory(work.X.data, matrix.data)
+    prepared = prepare(ad.AnnData(matrix, obs=obs), Columns(("domain",), "label"))
+    assert np.shares_memory(prepared.X.data, matrix.data)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from domainvi.errors import InputError, ModelFileError
-from domainvi.io import decode_json, encode_json
+from domainvi.io._codec import decode_json, encode_json
 
 scalars = st.none() | st.booleans() | st.integers(-(2**130), 2**130) | st.floats() | st.text()
 arrays = hnp.arrays(

@@ -140,9 +140,6 @@ def test_tensors_that_cannot_be_held(tensors, match, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"schema_version": 0}, "positive integer"),
-        ({"schema_version": True}, "positive integer"),
-        ({"package_version": None}, "must be text"),
         ({"metadata": {"x": "a" * 2**25}}, "more than 33554432"),
         ({"metadata": {"x": np.full(2**20, np.nan)}}, "lists and objects, more than 1048576"),
         ({"metadata": {1: 2}}, "keys must be text"),
@@ -158,9 +155,3 @@ def test_other_arguments(changes, match, tmp_path):
     with pytest.raises(InputError, match=match):
         write_model(**arguments)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("max_bytes", [0, -1, 1.5, True])
-def test_bad_max_bytes(max_bytes, saved):
-    with pytest.raises(InputError, match="max_bytes must be a positive integer"):
-        read_model(saved, max_bytes=max_bytes)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from domainvi.errors import ModelFileError
-from domainvi.io import _lock, _write, read_model, write_model
+from domainvi.io import _atomic, _write, read_model, write_model
 
 # Every call by which a save touches the disk.
 OPERATIONS = ("open", "write", "fsync", "replace", "rename", "mkdir", "unlink", "rmdir")
@@ -292,13 +292,13 @@ def test_weights_that_lost_their_manifest_need_overwrite(tmp_path):
 @pytest.mark.skipif(os.name == "nt", reason="locks are POSIX only")
 def test_second_writer_is_refused_and_living_work_is_not_swept(tmp_path):
     save(tmp_path / "m", OLD)
-    with _lock.directory_lock(tmp_path / "m") as state:
+    with _atomic.directory_lock(tmp_path / "m") as state:
         assert state == "held"
         with pytest.raises(ModelFileError, match="being written by another process"):
             save(tmp_path / "m", NEW, overwrite=True)
     living = _write.temporary_sibling(tmp_path / "m")
     living.mkdir()
-    with _lock.directory_lock(living):
+    with _atomic.directory_lock(living):
         save(tmp_path / "m", NEW, overwrite=True)
         assert living.exists()
     save(tmp_path / "m", OLD, overwrite=True)
@@ -309,7 +309,7 @@ def test_file_system_without_locks(tmp_path, monkeypatch):
     def unsupported(*args):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(_lock.fcntl, "flock", unsupported)
+    monkeypatch.setattr(_atomic.fcntl, "flock", unsupported)
     young = _write.temporary_sibling(tmp_path / "m")
     old = _write.temporary_sibling(tmp_path / "m")
     young.mkdir()

@@ -226,6 +226,8 @@ def test_other_scalings(adata: ad.AnnData, hidden: np.ndarray, scaling: str) -> 
 def test_without_targets_nothing_changes(adata: ad.AnnData) -> None:
     none, empty, some = (fit(adata, keys, epochs=1) for keys in (None, [], ["sex"]))
     pd.testing.assert_frame_equal(none.predict(soft=True), empty.predict(soft=True))
+    with pytest.raises(InputError, match="has no targets"):
+        none.predict(target="sex")
     names = set(none.module.state_dict())
     assert not [name for name in names if "target" in name.replace("target_sum", "")]
     assert not [name for name in none.history if name.startswith("target")]

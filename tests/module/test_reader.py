@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from domainvi.data import Target
+from domainvi.data import Phenotype
 from domainvi.module import RowReader, _reader
 from domainvi.nn import class_log_softmax
 
@@ -55,7 +55,7 @@ def test_further_phenotypes_are_scored_as_rows_are(
     build, likelihood, csr, with_factor, monkeypatch
 ):
     monkeypatch.setattr(_reader, "TARGET_VALUES", 7 * 12)
-    targets = [Target("sex", ("f", "m")), Target("age")]
+    targets = [Phenotype("sex", ("f", "m")), Phenotype("age")]
     module = build(likelihood, targets=targets).eval()
     torch.nn.init.normal_(module.targets.coef)
     rng = np.random.default_rng(0)

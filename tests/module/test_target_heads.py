@@ -8,7 +8,7 @@ import pytest
 import torch
 from scvi import REGISTRY_KEYS
 
-from domainvi.data import Target
+from domainvi.data import Phenotype
 from domainvi.errors import InputError
 from domainvi.module import TargetHeads, TargetScores
 
@@ -20,7 +20,7 @@ def heads() -> TargetHeads:
     """Two classes and a number, on two latents, two domains and three genes."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        made = TargetHeads([Target("sex", ("f", "m")), Target("age")], 2, 2, 3)
+        made = TargetHeads([Phenotype("sex", ("f", "m")), Phenotype("age")], 2, 2, 3)
     with torch.no_grad():
         made.heads.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]))
         made.heads.bias.zero_()
@@ -31,8 +31,8 @@ def heads() -> TargetHeads:
 def batch(sex: list[int], age: list[float]) -> dict[str, torch.Tensor]:
     return {
         REGISTRY_KEYS.BATCH_KEY: torch.zeros(len(sex), 1),
-        "target_sex": torch.tensor(sex)[:, None],
-        "target_age": torch.tensor(age)[:, None],
+        "phenotype_sex": torch.tensor(sex)[:, None],
+        "phenotype_age": torch.tensor(age)[:, None],
     }
 
 

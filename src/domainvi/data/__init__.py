@@ -1,8 +1,23 @@
-"""Data in and checked: real and synthetic cohorts, genes by name, splits, loaders, validation."""
+"""Data in and checked: real and synthetic cohorts, genes by name, splits, loaders, validation.
 
-from ._cohorts import cohorts
+``__all__`` names what users call. The other names serve the rest of the package only: they can be
+imported from here, and may change without notice.
+"""
+
+from ._cohorts import cohorts, synthetic_cohorts
+from ._columns import (
+    check_domains,
+    check_labels,
+    check_names,
+    check_numbers,
+    check_spread,
+    column_levels,
+    is_labelled,
+    is_number_column,
+)
 from ._disk import DiskMatrix, n_bytes
 from ._factors import FACTORS_KEY, RESIDUAL, Factor, confounded_pairs, factor_values, read_factors
+from ._fingerprints import array_digest, checksum, matrix_digest, row_ids, validate_row_ids
 from ._genes import GeneAlignment, align_genes
 from ._loaders import (
     ROWS_KEY,
@@ -14,15 +29,21 @@ from ._loaders import (
     row_loader,
     to_tensors,
 )
+from ._log_values import log_normalize, prepare_values, variable_genes
 from ._matrix import (
-    MatrixKind,
+    LARGEST_LOG_VALUE,
     MatrixSummary,
+    check_likelihood,
     count_empty_rows,
+    dense_rows,
     describe_matrix,
+    in_memory,
     iter_row_chunks,
     matrix_kind,
     select_matrix,
 )
+from ._mudata import choose_modalities, flatten, genes_by_modality
+from ._phenotypes import Phenotype
 from ._prepare import (
     MODALITIES,
     Columns,
@@ -31,64 +52,18 @@ from ._prepare import (
     prepare,
     reference_order,
 )
-from ._prepare_mudata import (
-    choose_modalities,
-    flatten,
-    genes_by_modality,
-)
-from ._rows import PreparedManager, PreparedRows, dense_rows, row_blocks
+from ._rows import PreparedManager, PreparedRows, row_blocks
 from ._splits import stratified_split
-from ._synthetic import synthetic_cohorts
 from ._synthetic_factors import synthetic_factors
-from ._targets import Target
 from ._validate import check_setup
-from ._values import LARGEST_LOG_VALUE, check_likelihood
 
 __all__ = [
-    "FACTORS_KEY",
-    "LARGEST_LOG_VALUE",
-    "MODALITIES",
-    "RESIDUAL",
-    "ROWS_KEY",
-    "TEACHER_KEY",
-    "Columns",
-    "DiskMatrix",
-    "Factor",
     "GeneAlignment",
-    "MatrixKind",
-    "MatrixSummary",
-    "PreparedAnnData",
-    "PreparedManager",
-    "PreparedRows",
-    "Target",
-    "TransferDataModule",
-    "TransferSampler",
     "align_genes",
-    "check_likelihood",
     "check_setup",
-    "check_unchanged",
-    "choose_modalities",
     "cohorts",
-    "confounded_pairs",
-    "count_empty_rows",
-    "dense_rows",
-    "describe_matrix",
-    "factor_values",
-    "flatten",
-    "genes_by_modality",
-    "iter_row_chunks",
-    "labelled_weights",
     "matrix_kind",
-    "n_bytes",
-    "prepare",
-    "process_number",
-    "read_factors",
-    "reference_order",
-    "row_blocks",
-    "row_loader",
-    "select_matrix",
     "stratified_split",
     "synthetic_cohorts",
     "synthetic_factors",
-    "to_tensors",
 ]

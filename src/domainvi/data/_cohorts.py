@@ -1,8 +1,30 @@
-"""The real cohort that comes with the package."""
+"""Cohorts to try things on: a real one that comes with the package, and ones with planted truth."""
 
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
 from importlib.resources import as_file, files
+from typing import TYPE_CHECKING, Any, Literal
 
 import anndata as ad
+import numpy as np
+import pandas as pd
+
+from domainvi.errors import InputError
+from domainvi.metrics import cramers_v
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+UNLABELED = "Unknown"
+
+# Standard deviations at domain_effect=1, in natural log units: of the fold change that the markers
+# of a class share, of the one that is a gene's own, and of the stretch of class differences.
+_PROGRAM_SD = 0.5
+_GENE_SD = 0.3
+_STRETCH_SD = 0.1
+_BASELINE_SD = 1.0
+_LIBRARY_SD = 0.3
 
 
 def cohorts() -> ad.AnnData:
@@ -11,31 +33,31 @@ def cohorts() -> ad.AnnData:
     391 tumours of four types, 202 with RNA-seq and 189 with Agilent arrays, and the 1500 genes that
     vary most within a platform. Both platforms are on a log2 scale, but RNA-seq as abundance and
     the arrays as a ratio to a reference pool, so that a classifier trained on one and applied to
-    the other is near chance unless the shift is dealt with. The class mixes differ as well.
+    the other is near chance unless the shift is dealt with. The class proportions differ as well.
 
     Returns
     -------
-    AnnData with a dense float32 `X` (391 x 1500), gene symbols as `var_names`, and in `obs`
+    AnnData with a dense float32 ``X`` (391 x 1500), gene symbols as ``var_names``, and in ``obs``
 
-    - `cohort`: `"rnaseq"` or `"agilent"`, the domain;
-    - `cancer_type`: `"KIRC"`, `"KIRP"`, `"LUAD"` or `"CRC"` (TCGA studies COAD and READ together);
-    - `tcga_study`: the study, with COAD and READ apart;
-    - `sex`: `"female"` or `"male"`; `age`: years, whole;
-    - `patient`: TCGA's code; ten patients are on both platforms (`patient_in_both`), so that splits
-      should keep a patient's rows together.
+    - ``cohort``: ``"rnaseq"`` or ``"agilent"``, the domain;
+    - ``cancer_type``: ``"KIRC"``, ``"KIRP"``, ``"LUAD"`` or ``"CRC"`` (TCGA studies COAD and READ
+      together);
+    - ``tcga_study``: the study, with COAD and READ apart;
+    - ``sex``: ``"female"`` or ``"male"``; ``age``: years, whole;
+    - ``patient``: TCGA's code; ten patients are on both platforms (``patient_in_both``), so that
+      splits should keep a patient's rows together.
 
-    `uns["provenance"]` names studies, units, source repositories with commits, and licence.
+    ``uns["provenance"]`` names studies, units, source repositories with commits, and licence.
 
     Notes
     -----
     The values are public: TCGA level 3, open access. They are stored in single precision, exactly
-    as in the collection that the file was made from. The RNA-seq values are `log2(x + 1)` of
+    as in the collection that the file was made from. The RNA-seq values are ``log2(x + 1)`` of
     normalised, rounded expression, not of raw counts.
 
     Examples
     --------
-    >>> import domainvi.data as dv_data
-    >>> adata = dv_data.cohorts()
+    >>> adata = dv.data.cohorts()
     >>> adata.shape
     (391, 1500)
     >>> adata.obs["cohort"].value_counts().to_dict()
@@ -45,3 +67,295 @@ def cohorts() -> ad.AnnData:
     """
     with as_file(files("domainvi.data") / "files" / "cohorts.h5ad") as path:
         return ad.read_h5ad(path)
+
+
+@dataclass(frozen=True)
+class _Design:
+    """The checked arguments of ``synthetic_cohorts``."""
+
+    n_obs: int
+    n_genes: int
+    n_classes: int
+    n_domains: int
+    n_markers: int
+    values: str
+    domain_effect: float
+    class_effect: float
+    class_mix_shift: float
+    confounding: float
+    labelled_domains: int
+    missing_class_in_target: bool
+    unknown_class_in_target: bool
+    library_size: float
+    dispersion: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("n_classes", 2),
+            ("n_domains", 1),
+            ("n_markers", 1),
+            ("n_genes", self.n_classes * self.n_markers),
+            ("n_obs", self.n_classes * self.n_domains),
+            ("labelled_domains", 1),
+            ("domain_effect", 0),
+            ("class_effect", 0),
+            ("dispersion", 0),
+        ):
+            self._check(name, least, np.inf)
+        self._check("class_mix_shift", 0, 1)
+        self._check("confounding", 0, 1)
+        self._check("labelled_domains", 1, self.n_domains)
+        self._check("library_size", 1, np.inf)
+        if self.values not in {"counts", "log"}:
+            msg = f"values={self.values!r} is unknown; expected 'counts' or 'log'."
+            raise InputError(msg)
+        moves_class = self.missing_class_in_target or self.unknown_class_in_target
+        if moves_class and self.labelled_domains == self.n_domains:
+            msg = (
+                f"labelled_domains={self.labelled_domains} leaves no target among n_domains="
+                f"{self.n_domains}, so that no class can be missing or unknown in it."
+            )
+            raise InputError(msg)
+
+    def _check(self, name: str, least: float, most: float) -> None:
+        value = getattr(self, name)
+        if not least <= value <= most:
+            msg = f"{name}={value!r} is out of range; expected {least} to {most}."
+            raise InputError(msg)
+
+
+def synthetic_cohorts(
+    n_obs: int = 600,
+    n_genes: int = 200,
+    n_classes: int = 4,
+    n_domains: int = 2,
+    n_markers: int = 10,
+    *,
+    values: Literal["counts", "log"] = "counts",
+    domain_effect: float = 1.0,
+    class_effect: float = 1.5,
+    class_mix_shift: float = 0.0,
+    confounding: float = 0.0,
+    labelled_domains: int = 1,
+    missing_class_in_target: bool = False,
+    unknown_class_in_target: bool = False,
+    library_size: float = 10_000.0,
+    dispersion: float = 0.2,
+    seed: int = 0,
+) -> ad.AnnData:
+    """Draw cohorts in which class, domain and their dependence are known.
+
+    Each class raises genes of its own (its markers). Each domain but the first multiplies every
+    gene by a factor, part of which the markers of one class share, and stretches class differences
+    by another. So a domain can look like a class, but markers stay markers: aligning the domains
+    recovers the classes. Counts are negative binomial given a log-normal library size; log values
+    are their logarithm after scaling to ``library_size``.
+
+    Parameters
+    ----------
+    n_obs
+        Number of rows over all domains, which are of equal size.
+    n_genes
+        Number of genes, at least ``n_classes * n_markers``.
+    n_classes
+        Number of classes.
+    n_domains
+        Number of domains.
+    n_markers
+        Number of marker genes of each class.
+    values
+        ``"counts"`` for whole numbers, ``"log"`` for ``log1p`` of the scaled counts.
+    domain_effect
+        Strength of the shift. The natural log fold changes between domains have a standard
+        deviation of half of it over the classes' markers and of 0.3 of it for each gene alone. At
+        3 a linear classifier trained on one domain fails on another.
+    class_effect
+        Natural log fold change of a marker in its class.
+    class_mix_shift
+        How different the class proportions of the domains are: 0 all uniform, 1 each domain has a
+        class order of its own and each class is half as frequent as the one before.
+    confounding
+        How far the class is tied to the domain. Cramér's V of both is about this number where one
+        of ``n_classes``, ``n_domains`` divides the other and the other shifts of classes are off;
+        at 1 class and domain cannot be told apart.
+    labelled_domains
+        Number of domains, from the first, whose labels are given.
+    missing_class_in_target
+        Whether the first class is absent from all domains without labels.
+    unknown_class_in_target
+        Whether the last class is absent from all domains with labels.
+    library_size
+        Median number of counts of a row.
+    dispersion
+        Overdispersion of the counts: their variance is ``mean + dispersion * mean ** 2``.
+    seed
+        Seed of the generator.
+
+    Returns
+    -------
+    AnnData with float32 values, in ``obs`` the categorical columns ``"domain"``, ``"label"``
+    (``"Unknown"`` where it is not given) and ``"label_true"``; in ``var`` the class that each gene
+    marks (``"marker_of"``, ``""`` for none) and for each domain its log fold change from the first
+    (``"shift_<domain>"``); in ``uns["truth"]`` the arguments, ``"class_counts"`` (domains x
+    classes) and the measured ``"cramers_v"`` (bias-corrected). It can be written as h5ad.
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> adata = dv.data.synthetic_cohorts(n_obs=100, n_classes=2, confounding=1.0)
+    >>> adata.uns["truth"]["class_counts"].tolist()
+    [[50, 0], [0, 50]]
+    """
+    # Every argument is a field of the same name.
+    design = _Design(**locals())
+    rng = np.random.default_rng(seed)
+    domain, label = _draw_rows(design, rng)
+    marker_of, shift, stretch = _draw_genes(design, rng)
+    is_marker = label[:, None] == marker_of
+    log_rate = class_effect * is_marker * stretch[domain] + shift[domain]
+    log_rate += rng.normal(scale=_BASELINE_SD, size=n_genes)
+    counts = _draw_counts(log_rate, design, rng)
+    matrix = counts if values == "counts" else _log_scaled(counts, library_size)
+    return ad.AnnData(
+        matrix.astype(np.float32),
+        obs=_obs(design, domain, label),
+        var=_var(design, marker_of, shift),
+        uns={"truth": _truth(design, domain, label)},
+    )
+
+
+def _draw_rows(
+    design: _Design, rng: np.random.Generator
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Domain and class of each row: exact shares, in random order."""
+    sizes = _round_shares(np.full(design.n_domains, 1 / design.n_domains), design.n_obs)
+    shares = _without_moved_classes(_class_shares(design), design)
+    counts = [_round_shares(share, size) for share, size in zip(shares, sizes, strict=True)]
+    domain = np.repeat(np.arange(design.n_domains), sizes)
+    label = np.concatenate([np.repeat(np.arange(design.n_classes), count) for count in counts])
+    order = rng.permutation(design.n_obs)
+    return domain[order], label[order]
+
+
+def _class_shares(design: _Design) -> NDArray[np.float64]:
+    """Share of each class in each domain, before classes are moved; rows sum to 1.
+
+    A shift of 0 means uniform shares, of 1 shares that halve from class to class, from another
+    first class in each domain; a confounding of 1 means classes that keep to their domains.
+    """
+    n_domains, n_classes = design.n_domains, design.n_classes
+    shift, confounding = design.class_mix_shift, design.confounding
+    halving = 0.5 ** np.arange(n_classes)
+    turns = [d * n_classes // n_domains for d in range(n_domains)]
+    ordered = np.stack([np.roll(halving, turn) for turn in turns]) / halving.sum()
+    shares = (1 - shift) / n_classes + shift * ordered
+    return np.asarray((1 - confounding) * shares + confounding * _tied(n_domains, n_classes))
+
+
+def _round_shares(shares: NDArray[np.float64], total: int) -> NDArray[np.intp]:
+    """Whole numbers in these proportions that sum to ``total``."""
+    exact = shares * total
+    counts = np.floor(exact + 1e-9).astype(np.intp)
+    largest = np.argsort(counts - exact, kind="stable")
+    counts[largest[: total - counts.sum()]] += 1
+    return counts
+
+
+def _tied(n_domains: int, n_classes: int) -> NDArray[np.float64]:
+    """Class shares when classes and domains, laid along one line, keep what they overlap."""
+    domain_ends = np.arange(n_domains + 1) / n_domains
+    class_ends = np.arange(n_classes + 1) / n_classes
+    upper = np.minimum(domain_ends[1:, None], class_ends[None, 1:])
+    lower = np.maximum(domain_ends[:-1, None], class_ends[None, :-1])
+    overlap = np.maximum(upper - lower, 0)
+    overlap[overlap < 1e-12] = 0
+    return np.asarray(overlap * n_domains)
+
+
+def _without_moved_classes(shares: NDArray[np.float64], design: _Design) -> NDArray[np.float64]:
+    """Take the missing class out of the target, and the unknown one out of the source."""
+    if design.missing_class_in_target:
+        shares[design.labelled_domains :, 0] = 0
+    if design.unknown_class_in_target:
+        shares[: design.labelled_domains, -1] = 0
+    totals = shares.sum(axis=1, keepdims=True)
+    if not totals.all():
+        msg = (
+            f"confounding={design.confounding} with a missing or unknown class leaves a domain "
+            "without any class; lower it, or use more classes."
+        )
+        raise InputError(msg)
+    return np.asarray(shares / totals)
+
+
+def _draw_genes(
+    design: _Design, rng: np.random.Generator
+) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
+    """Class that each gene marks (-1 for none), and shift and stretch, ``(n_domains, n_genes)``."""
+    marker_of = np.full(design.n_genes, -1)
+    marker_of[: design.n_classes * design.n_markers] = np.repeat(
+        np.arange(design.n_classes), design.n_markers
+    )
+    marker_of = rng.permutation(marker_of)
+    shape = (design.n_domains, design.n_genes)
+    # Evenly spread, so that the shift between classes is as strong for every seed.
+    programs = np.linspace(-1, 1, design.n_classes)
+    programs *= _PROGRAM_SD / programs.std()
+    shared = np.stack([np.append(rng.permutation(programs), 0) for _ in range(design.n_domains)])
+    shift = design.domain_effect * (shared[:, marker_of] + rng.normal(scale=_GENE_SD, size=shape))
+    stretch = np.exp(rng.normal(scale=_STRETCH_SD * design.domain_effect, size=shape))
+    shift[0], stretch[0] = 0, 1
+    return marker_of, shift, stretch
+
+
+def _draw_counts(
+    log_rate: NDArray[np.float64], design: _Design, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    rate = np.exp(log_rate - log_rate.max(axis=1, keepdims=True))
+    depth = design.library_size * np.exp(rng.normal(scale=_LIBRARY_SD, size=(len(rate), 1)))
+    mean = rate / rate.sum(axis=1, keepdims=True) * depth
+    if design.dispersion:
+        mean = rng.gamma(1 / design.dispersion, mean * design.dispersion)
+    return np.asarray(rng.poisson(mean), dtype=np.float64)
+
+
+def _log_scaled(counts: NDArray[np.float64], library_size: float) -> NDArray[np.float64]:
+    total = np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return np.asarray(np.log1p(counts / total * library_size))
+
+
+def _obs(design: _Design, domain: NDArray[np.intp], label: NDArray[np.intp]) -> pd.DataFrame:
+    domains, classes = _names("domain", design.n_domains), _names("class", design.n_classes)
+    truth = pd.Categorical.from_codes(label, classes)
+    given = np.where(domain < design.labelled_domains, np.array(classes)[label], UNLABELED)
+    columns = {
+        "domain": pd.Categorical.from_codes(domain, domains),
+        "label": pd.Categorical(given),
+        "label_true": truth.remove_unused_categories(),
+    }
+    return pd.DataFrame(columns, index=_names("row", len(domain)))
+
+
+def _var(design: _Design, marker_of: NDArray[np.intp], shift: NDArray[np.float64]) -> pd.DataFrame:
+    names = [*_names("class", design.n_classes), ""]
+    columns: dict[str, Any] = {
+        "marker_of": pd.Categorical.from_codes(marker_of % len(names), names)
+    }
+    for name, values in zip(_names("domain", design.n_domains), shift, strict=True):
+        columns[f"shift_{name}"] = values
+    return pd.DataFrame(columns, index=_names("gene", design.n_genes))
+
+
+def _truth(design: _Design, domain: NDArray[np.intp], label: NDArray[np.intp]) -> dict[str, Any]:
+    counts = np.zeros((design.n_domains, design.n_classes), dtype=np.int64)
+    np.add.at(counts, (domain, label), 1)
+    return {**asdict(design), "class_counts": counts, "cramers_v": cramers_v(counts)}
+
+
+def _names(prefix: str, number: int) -> list[str]:
+    return [f"{prefix}_{i}" for i in range(number)]

@@ -1,14 +1,19 @@
 """Checks of one obs column; the messages name the argument that chose it."""
 
-from collections.abc import Iterable
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from domainvi.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
 
 _N_EXAMPLES = 5
 # Fewer numbers than this teach nothing that could be checked.
@@ -51,13 +56,7 @@ def is_labelled(column: pd.Series, unlabeled_category: str) -> NDArray[np.bool_]
 
 
 def column_levels(column: pd.Series, argument: str) -> Levels:
-    """Count the values of a column.
-
-    Raises
-    ------
-    InputError
-        If a value cannot be compared, such as a list, or is no valid text.
-    """
+    """Count the values of a column; refuse values that cannot be compared or are no valid text."""
     try:
         values = column.astype("category").cat
     except TypeError as error:
@@ -76,13 +75,7 @@ def column_levels(column: pd.Series, argument: str) -> Levels:
 
 
 def check_names(levels: Levels, argument: str) -> None:
-    """Refuse names that h5ad cannot hold or that mix types.
-
-    Raises
-    ------
-    InputError
-        If values mix text with numbers, are other objects, or hold characters that are not text.
-    """
+    """Refuse names that h5ad cannot hold or that mix types."""
     kinds = {_kind(level) for level in levels.counts}
     if len(kinds) > 1 or not kinds <= {"str", "int", "bool"}:
         msg = (
@@ -97,23 +90,20 @@ def check_names(levels: Levels, argument: str) -> None:
 
 def _unstorable(names: Iterable[object], argument: str) -> InputError:
     broken = [name for name in names if isinstance(name, str) and not _storable(name)]
-    return InputError(
+    msg = (
         f"{argument} holds names with a NUL or surrogate character, which h5ad cannot "
         f"store: {shorten(map(ascii, broken), quote=False)}. Rename them."
     )
+    return InputError(msg)
 
 
 def check_domains(column: pd.Series, argument: str, *, several: bool) -> Levels:
     """Check a column that names a cohort or another nuisance: complete, not fractional numbers.
 
-    Raises
-    ------
-    InputError
-        If it is a floating point column, has missing values or unusable names, or, if `several`,
-        has a single level.
+    With ``several``, it needs two levels.
     """
     levels = column_levels(column, argument)
-    if _is_float(column):
+    if pd.api.types.is_float_dtype(_value_dtype(column)):
         msg = (
             f"{argument} is a floating point column with {len(levels.counts)} different values; "
             "expected names. If the numbers are codes, convert it with "
@@ -138,13 +128,7 @@ def check_domains(column: pd.Series, argument: str, *, several: bool) -> Levels:
 
 
 def check_labels(column: pd.Series, argument: str, key: str) -> Levels:
-    """Check that a column of labels holds names.
-
-    Raises
-    ------
-    InputError
-        If it is numeric or boolean, or has unusable names.
-    """
+    """Check that a column of labels holds names."""
     levels = column_levels(column, argument)
     kinds = {_kind(level) for level in levels.counts}
     if kinds and kinds <= {"int", "bool", "float"}:
@@ -161,13 +145,7 @@ def check_labels(column: pd.Series, argument: str, key: str) -> Levels:
 
 
 def check_classes(levels: Levels, argument: str, unlabeled_category: str) -> None:
-    """Check that the labelled rows can teach a classifier.
-
-    Raises
-    ------
-    InputError
-        If no row is labelled, all have one class, or a class has a single row.
-    """
+    """Check that the labelled rows can teach a classifier."""
     classes = {k: n for k, n in levels.counts.items() if k != unlabeled_category}
     n_rows = sum(levels.counts.values()) + levels.n_missing
     if not classes:
@@ -207,13 +185,7 @@ def suspicious_classes(levels: Levels, unlabeled_category: str) -> list[str]:
 def check_numbers(
     column: pd.Series, argument: str, *, complete: bool = True, positive: bool = False
 ) -> None:
-    """Check a numeric column.
-
-    Raises
-    ------
-    InputError
-        If it is not numeric, has infinite values, or, as asked, missing ones or some at or below 0.
-    """
+    """Check a numeric column."""
     if not is_number_column(column):
         msg = f"{argument} has type {column.dtype}; expected numbers. Use pandas.to_numeric first."
         raise InputError(msg)
@@ -235,13 +207,7 @@ def check_numbers(
 
 
 def check_spread(column: pd.Series, argument: str) -> None:
-    """Check that a numeric target has something to learn.
-
-    Raises
-    ------
-    InputError
-        If fewer than two different values, or fewer than 10 rows with one, are present.
-    """
+    """Check that a numeric phenotype has something to learn."""
     n_values, n_rows = column.nunique(), int(column.notna().sum())
     if n_values >= 2 and n_rows < _MIN_NUMBERS:
         msg = (
@@ -260,10 +226,6 @@ def check_spread(column: pd.Series, argument: str) -> None:
 def _value_dtype(column: pd.Series) -> Any:
     dtype = column.dtype
     return dtype.categories.dtype if isinstance(dtype, pd.CategoricalDtype) else dtype
-
-
-def _is_float(column: pd.Series) -> bool:
-    return bool(pd.api.types.is_float_dtype(_value_dtype(column)))
 
 
 def _kind(level: Any) -> str:

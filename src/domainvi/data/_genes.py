@@ -1,16 +1,21 @@
 """Genes are matched by name, never by position."""
 
+from __future__ import annotations
+
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from domainvi.errors import GeneMatchError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
 _N_EXAMPLES = 5
 _VERSION = re.compile(r"\.\d+$")
@@ -25,7 +30,7 @@ class GeneAlignment:
     ----------
     source
         For each reference gene its column in the other matrix, or -1 where it is missing;
-        int64, shape `(n_reference,)`.
+        int64, shape ``(n_reference,)``.
     n_genes
         Number of columns of the other matrix.
     missing_examples
@@ -33,8 +38,7 @@ class GeneAlignment:
 
     Examples
     --------
-    >>> from domainvi.data import align_genes
-    >>> found = align_genes(["MYC", "TP53", "EGFR"], ["TP53", "MYC", "KRAS"])
+    >>> found = dv.data.align_genes(["MYC", "TP53", "EGFR"], ["TP53", "MYC", "KRAS"])
     >>> found.source.tolist(), found.n_missing, found.n_extra
     ([1, 0, -1], 1, 1)
     """
@@ -45,7 +49,7 @@ class GeneAlignment:
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """True for the reference genes that are present; shape `(n_reference,)`."""
+        """True for the reference genes that are present; shape ``(n_reference,)``."""
         return self.source >= 0
 
     @property
@@ -70,52 +74,36 @@ class GeneAlignment:
             np.array_equal(self.source, np.arange(self.n_genes))
         )
 
-    def take(self, matrix: Any, fill: ArrayLike = 0.0) -> Any:
-        """Bring a matrix into the order of the reference.
+    def take(self, matrix: Any) -> Any:
+        """Bring a matrix into the order of the reference; missing genes are 0.
 
         Parameters
         ----------
         matrix
-            Dense or scipy sparse, shape `(n_obs, n_genes)`.
-        fill
-            Values for missing genes: one number, or shape `(n_reference,)` of which only the
-            entries of missing genes are used.
+            Dense or scipy sparse, shape ``(n_obs, n_genes)``.
 
         Returns
         -------
-        A dense array for dense input, CSR for sparse input; shape `(n_obs, n_reference)`. Floating
-        point input keeps its type. The matrix itself is returned, uncopied, where nothing moves.
+        A dense array for dense input, CSR for sparse input; shape ``(n_obs, n_reference)``, of the
+        same type. The matrix itself is returned, uncopied, where nothing moves.
 
         Raises
         ------
         InputError
-            If the matrix or `fill` has another number of columns.
+            If the matrix has another number of columns.
         """
         if matrix.shape[1] != self.n_genes:
             msg = f"matrix has {matrix.shape[1]} columns, but {self.n_genes} genes were aligned."
             raise InputError(msg)
-        values = self._missing_values(matrix.dtype, fill)
         if sparse.issparse(matrix):
-            return self._take_sparse(matrix, values)
+            return self._take_sparse(matrix.tocsr())
         if self.is_identity:
             return matrix
-        out = np.empty((matrix.shape[0], len(self.source)), dtype=values.dtype)
+        out = np.zeros((matrix.shape[0], len(self.source)), dtype=matrix.dtype)
         out[:, self.mask] = matrix[:, self.source[self.mask]]
-        out[:, ~self.mask] = values[~self.mask]
         return out
 
-    def _missing_values(self, dtype: np.dtype[Any], fill: ArrayLike) -> NDArray[Any]:
-        fill = np.asarray(fill)
-        if fill.shape not in {(), (len(self.source),)}:
-            msg = f"fill has shape {fill.shape}; expected one number or ({len(self.source)},)."
-            raise InputError(msg)
-        values = np.where(self.mask, 0, fill)
-        if np.issubdtype(dtype, np.floating) or not values.any():
-            return values.astype(dtype)
-        return values.astype(np.result_type(dtype, values.dtype))
-
-    def _take_sparse(self, matrix: Any, values: NDArray[Any]) -> Any:
-        matrix = matrix.tocsr()
+    def _take_sparse(self, matrix: Any) -> Any:
         if self.is_identity:
             return matrix
         csr = sparse.csr_array if isinstance(matrix, sparse.sparray) else sparse.csr_matrix
@@ -125,9 +113,6 @@ class GeneAlignment:
             shape=(self.n_genes, len(self.source)),
         )
         out = matrix @ selector
-        if values.any():
-            column = csr(np.ones((matrix.shape[0], 1), dtype=values.dtype))
-            out = out + column @ csr(values[None, :])
         out.sort_indices()
         return out
 
@@ -151,20 +136,18 @@ def align_genes(
 
     Returns
     -------
-    The alignment; its `take` reorders a matrix.
+    The alignment; its ``take`` reorders a matrix.
 
     Raises
     ------
     InputError
-        If a name stands twice in one list, the reference is empty or `min_overlap` is not a share.
+        If a name stands twice in one list, the reference is empty or ``min_overlap`` is no share.
     GeneMatchError
         If too few genes match.
 
     Examples
     --------
-    >>> from domainvi.data import align_genes
-    >>> import numpy as np
-    >>> alignment = align_genes(["TP53", "GAPDH", "XIST"], ["XIST", "TP53", "MYC"])
+    >>> alignment = dv.data.align_genes(["TP53", "GAPDH", "XIST"], ["XIST", "TP53", "MYC"])
     >>> alignment.source.tolist(), alignment.missing_examples
     ([2, 0, -1], ('MYC',))
     >>> alignment.take(np.array([[1.0, 2.0, 3.0]])).tolist()

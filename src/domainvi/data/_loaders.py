@@ -10,9 +10,8 @@ import torch
 from scvi.dataloaders import AnnDataLoader
 from torch.utils.data import DataLoader, Sampler
 
-from ._device import DeviceRows, fits
-from ._disk import DiskMatrix
-from ._pools import PooledBatches, cumulative, draw
+from ._disk import DiskMatrix, PooledBatches, cumulative, draw
+from ._rows import DeviceRows, fits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from ._rows import PreparedManager, PreparedRows
 
+# So that a cohort of a hundred rows is trained for as many steps an epoch as a larger one.
 MIN_STEPS_PER_EPOCH = 20
 TEACHER_KEY = "teacher"
 ROWS_KEY = "rows"
@@ -32,16 +32,9 @@ def labelled_weights(
     is_source: NDArray[np.bool_],
     target_share: float,
 ) -> NDArray[np.float64]:
-    """Weigh rows for sampling: classes the same within a domain, targets ``target_share``.
+    """Weigh rows for sampling: classes the same within a domain, none for unlabelled rows (-1).
 
-    Parameters
-    ----------
-    domain, label
-        Codes, shape ``(n_rows,)``; label -1 is unlabelled and gets weight 0.
-    is_source
-        Whether a domain is a source, shape ``(n_domains,)``.
-    target_share
-        Share of the total weight that labelled rows of target domains get, when there are any.
+    Labelled rows of target domains, when there are any, get ``target_share`` of the total.
     """
     weight = np.zeros(len(label))
     known = label >= 0
@@ -88,8 +81,9 @@ def process_number() -> int:
 class TransferSampler(Sampler[list[int]]):
     """Yield batches of row numbers, the first half labelled, the second from all rows in turn.
 
-    An epoch passes over the rows once and has at least ``min_steps`` batches, so that a cohort of
-    a hundred rows is trained for as many steps an epoch as a larger one.
+    An epoch passes over the rows once and has at least ``MIN_STEPS_PER_EPOCH`` batches. With
+    several processes, each takes its part of batches that are ``n_processes`` times as large and
+    the same for all of them.
 
     Parameters
     ----------
@@ -100,12 +94,7 @@ class TransferSampler(Sampler[list[int]]):
     batch_size
         Rows a batch.
     seed
-        Of the draws.
-    min_steps
-        Least number of batches an epoch.
-
-    With several processes, each takes its part of batches that are ``n_processes`` times as large
-    and the same for all of them.
+        Random seed for the order of rows and the labelled half.
     """
 
     def __init__(
@@ -114,12 +103,11 @@ class TransferSampler(Sampler[list[int]]):
         weight: NDArray[np.float64],
         batch_size: int,
         seed: int,
-        min_steps: int = MIN_STEPS_PER_EPOCH,
     ) -> None:
         self.rows = rows
         # Summed once: to draw with weights, numpy would sum over all rows at every step.
         self.cumulative = cumulative(weight)
-        self.batch_size, self.min_steps = batch_size, min_steps
+        self.batch_size = batch_size
         self.generator = np.random.default_rng(seed)
         self.share_among(1)
 
@@ -129,7 +117,7 @@ class TransferSampler(Sampler[list[int]]):
         size = self.batch_size * n_processes
         self.n_labelled = size // 2 if self.cumulative[-1:].any() else 0
         self.n_any = min(size - self.n_labelled, len(self.rows))
-        self.n_steps = max(self.min_steps, -(-len(self.rows) // max(self.n_any, 1)))
+        self.n_steps = max(MIN_STEPS_PER_EPOCH, -(-len(self.rows) // max(self.n_any, 1)))
 
     def __len__(self) -> int:
         return self.n_steps
@@ -156,11 +144,11 @@ class TransferDataModule(pl.LightningDataModule):
     train_idx, val_idx
         Row numbers of the two parts.
     weigh
-        Gives the weights of row numbers in the labelled half.
+        Function from row numbers to their weights in the labelled half.
     batch_size
         Rows a batch.
     seed
-        Of the draws.
+        Random seed for the order of rows and the labelled half.
     teacher
         Class probabilities of all rows that unlabelled ones learn from, or ``None``.
     """

@@ -1,21 +1,32 @@
-"""What kind of values a matrix holds, read in chunks so that files on disk stay there."""
+"""Values of a matrix: which kind they are and which likelihood fits, read in chunks of rows.
 
-from collections.abc import Iterator
+Files on disk stay there. Sparse matrices are read with every entry in a place of its own.
+"""
+
+from __future__ import annotations
+
+import warnings
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from anndata import AnnData
-from numpy.typing import NDArray
 from scipy import sparse
 
 from domainvi.errors import InputError
 
-from ._disk import computed
-from ._sparse import canonical
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from anndata import AnnData
+    from numpy.typing import NDArray
 
 MatrixKind = Literal["counts", "nonnegative", "real"]
+Likelihood = Literal["nb", "zinb", "poisson", "normal"]
 
+COUNT_LIKELIHOODS = ("nb", "zinb", "poisson")
+LIKELIHOODS = ("auto", *COUNT_LIKELIHOODS, "normal")
+# log2 of the largest intensity or count in use stays well below this.
+LARGEST_LOG_VALUE = 50
 # Values held at once: 32 MB in double precision.
 _CHUNK_VALUES = 2**22
 # Beyond it, sums of squares over all genes leave the range of single precision.
@@ -38,13 +49,6 @@ class MatrixSummary:
         Number of finite values that are not whole.
     maximum
         Largest finite value, 0 if there is none above it.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from domainvi.data import describe_matrix
-    >>> describe_matrix(np.array([[0, 3], [2, 0]])).kind
-    'counts'
     """
 
     n_nonzero: int = 0
@@ -55,17 +59,12 @@ class MatrixSummary:
 
     @property
     def kind(self) -> MatrixKind:
-        """`"counts"` if whole and not negative, else `"nonnegative"` or `"real"`."""
+        """``"counts"`` if whole and not negative, else ``"nonnegative"`` or ``"real"``."""
         if self.n_negative:
             return "real"
         return "nonnegative" if self.n_fractional else "counts"
 
-    @property
-    def fractional_share(self) -> float:
-        """Share of the values other than 0 that are not whole."""
-        return self.n_fractional / max(self.n_nonzero, 1)
-
-    def __add__(self, other: "MatrixSummary") -> "MatrixSummary":
+    def __add__(self, other: MatrixSummary) -> MatrixSummary:
         """Summary of both parts together."""
         return MatrixSummary(
             self.n_nonzero + other.n_nonzero,
@@ -77,13 +76,7 @@ class MatrixSummary:
 
 
 def select_matrix(adata: AnnData, layer: str | None) -> Any:
-    """Return `adata.X` or a layer, as it is stored.
-
-    Raises
-    ------
-    InputError
-        If the layer does not exist, or `X` is asked for and there is none.
-    """
+    """Return ``adata.X`` or a layer, as it is stored; refuse one that does not exist."""
     # From anndata 0.13 on, X is also the layer None.
     known = ", ".join(sorted(repr(name) for name in adata.layers if name is not None)) or "none"
     if layer is None:
@@ -97,28 +90,54 @@ def select_matrix(adata: AnnData, layer: str | None) -> Any:
     return adata.layers[layer]
 
 
-def iter_row_chunks(matrix: Any, n_rows: int | None = None) -> Iterator[tuple[int, Any]]:
-    """Yield blocks of consecutive rows, in memory.
+def canonical(matrix: Any) -> Any:
+    """Add up the entries that a CSR or CSC matrix stores for the same place, and sort them.
 
-    Parameters
-    ----------
-    matrix
-        Dense array, scipy sparse, or a backed matrix of an h5ad file.
-    n_rows
-        Rows of a block; by default as many as hold about four million values.
-
-    Yields
-    ------
-    The number of the first row, and the block: an ndarray, or scipy sparse for sparse input.
+    scipy allows such entries, and means their sum. What looks at one entry at a time, such as a
+    logarithm, would take each for a value. Anything else is returned as it is; no input is changed.
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from domainvi.data import iter_row_chunks
-    >>> [(start, block.shape) for start, block in iter_row_chunks(np.ones((5, 3)), n_rows=2)]
-    [(0, (2, 3)), (2, (2, 3)), (4, (1, 3))]
+    >>> twice = sparse.csr_matrix(([1.0, 2.0], [0, 0], [0, 2]), shape=(1, 2))
+    >>> canonical(twice).data, twice.data
+    (array([3.]), array([1., 2.]))
     """
-    step = n_rows or _chunk_length(matrix.shape[1])
+    if not sparse.issparse(matrix) or matrix.has_canonical_format:
+        return matrix
+    matrix = matrix.copy()
+    matrix.sum_duplicates()
+    return matrix
+
+
+def computed(block: Any) -> Any:
+    """Turn a lazy (dask) array into one in memory, and leave others as they are."""
+    return block.compute() if hasattr(block, "compute") else block
+
+
+def in_memory(matrix: Any) -> Any:
+    """Read backed matrices, and bring sparse ones to canonical CSR, which serves rows quickly."""
+    matrix = matrix.to_memory() if hasattr(matrix, "to_memory") else computed(matrix)
+    if sparse.issparse(matrix):
+        matrix = canonical(matrix if matrix.format == "csr" else matrix.tocsr())
+    else:
+        matrix = np.asarray(matrix)
+    return matrix.astype(np.float32) if matrix.dtype == bool else matrix
+
+
+def dense_rows(matrix: Any, rows: Any) -> NDArray[np.float32]:
+    """Read rows as they are, dense float32."""
+    x = matrix[rows]
+    x = x.toarray() if sparse.issparse(x) else np.asarray(x)
+    return np.asarray(x, dtype=np.float32)
+
+
+def iter_row_chunks(matrix: Any) -> Iterator[tuple[int, Any]]:
+    """Yield blocks of consecutive rows in memory, of about four million values, with their start.
+
+    The matrix is dense, scipy sparse, or a backed matrix of an h5ad file; a block is an ndarray,
+    or scipy sparse for sparse input.
+    """
+    step = _chunk_length(matrix.shape[1])
     if sparse.issparse(matrix):
         matrix = canonical(matrix.tocsr())
     for start in range(0, matrix.shape[0], step):
@@ -127,26 +146,19 @@ def iter_row_chunks(matrix: Any, n_rows: int | None = None) -> Iterator[tuple[in
 
 
 def describe_matrix(matrix: Any) -> MatrixSummary:
-    """Summarise all values of a matrix.
-
-    Parameters
-    ----------
-    matrix
-        As for `iter_row_chunks`.
-
-    Raises
-    ------
-    InputError
-        If the values are not numbers, or entries are masked.
+    """Summarise all values; refuse values that are not numbers, and masked entries.
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from domainvi.data import describe_matrix
     >>> describe_matrix(np.array([[0.5, 3.0], [-2.0, 0.0]])).kind
     'real'
     """
-    _check_numeric(matrix)
+    if np.dtype(matrix.dtype).kind not in "biuf":
+        msg = f"The matrix holds values of type {matrix.dtype}; expected real numbers."
+        raise InputError(msg)
+    if np.ma.is_masked(matrix):
+        msg = "The matrix is a masked array with masked entries; fill or remove them first."
+        raise InputError(msg)
     return sum((_describe_values(values) for values in _value_chunks(matrix)), MatrixSummary())
 
 
@@ -156,38 +168,23 @@ def matrix_kind(matrix: Any) -> MatrixKind:
     Parameters
     ----------
     matrix
-        As for `iter_row_chunks`.
+        Dense array, scipy sparse, or a backed matrix of an h5ad file.
 
     Returns
     -------
-    `"counts"` where every value is whole and not negative, whatever its type; `"nonnegative"` where
-    none is negative; else `"real"`. Values that are not finite are left out.
+    ``"counts"`` where every value is whole and not negative, whatever its type; ``"nonnegative"``
+    where none is negative; else ``"real"``. Values that are not finite are left out.
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from domainvi.data import matrix_kind
-    >>> matrix_kind(np.array([[0.0, 3.0]])), matrix_kind(np.array([[0.5, -1.0]]))
+    >>> dv.data.matrix_kind(np.array([[0.0, 3.0]])), dv.data.matrix_kind(np.array([[0.5, -1.0]]))
     ('counts', 'real')
     """
     return describe_matrix(matrix).kind
 
 
 def count_empty_rows(matrix: Any) -> int:
-    """Count rows in which every value is 0.
-
-    Parameters
-    ----------
-    matrix
-        As for `iter_row_chunks`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from domainvi.data import count_empty_rows
-    >>> count_empty_rows(np.array([[0, 0], [0, 3]]))
-    1
-    """
+    """Count rows in which every value is 0."""
     found = (np.asarray((block != 0).sum(axis=1)) for _, block in iter_row_chunks(matrix))
     return sum(int((values == 0).sum()) for values in found)
 
@@ -208,13 +205,41 @@ def locate_nonfinite(matrix: Any, limit: int = 3) -> list[tuple[int, int]]:
     return found[:limit]
 
 
-def _check_numeric(matrix: Any) -> None:
-    if np.dtype(matrix.dtype).kind not in "biuf":
-        msg = f"The matrix holds values of type {matrix.dtype}; expected real numbers."
+def check_likelihood(summary: MatrixSummary, likelihood: str) -> Likelihood:
+    """Compare the promised likelihood with the values, and resolve ``"auto"``.
+
+    Unknown likelihoods, and those for counts where values are not counts, are refused. A normal
+    likelihood for values too large to be logarithms is warned about.
+
+    Examples
+    --------
+    >>> check_likelihood(describe_matrix(np.array([[0, 3], [2, 0]])), "auto")
+    'nb'
+    """
+    if likelihood not in LIKELIHOODS:
+        msg = f"likelihood={likelihood!r} is unknown; expected one of {', '.join(LIKELIHOODS)}."
         raise InputError(msg)
-    if np.ma.is_masked(matrix):
-        msg = "The matrix is a masked array with masked entries; fill or remove them first."
+    if likelihood == "auto":
+        likelihood = "nb" if summary.kind == "counts" else "normal"
+    if likelihood in COUNT_LIKELIHOODS and summary.kind != "counts":
+        share = summary.n_fractional / max(summary.n_nonzero, 1)
+        msg = (
+            f"likelihood={likelihood!r} needs counts, but {share:.1%} of the values other than 0 "
+            f"are not whole numbers ({summary.n_fractional} of {summary.n_nonzero}), and "
+            f"{summary.n_negative} are negative. Use likelihood='normal' for log values, or pass "
+            "the counts, for instance layer='counts'."
+        )
         raise InputError(msg)
+    if likelihood == "normal" and summary.maximum > LARGEST_LOG_VALUE:
+        counts = ", or use likelihood='nb'." if summary.kind == "counts" else "."
+        warnings.warn(
+            f"likelihood='normal' expects values on a log scale, but the largest is "
+            f"{summary.maximum:g} ({summary.kind}). Log-transform them, for instance with "
+            f"scanpy.pp.log1p{counts}",
+            UserWarning,
+            stacklevel=3,
+        )
+    return likelihood  # type: ignore[return-value]
 
 
 def _chunk_length(n_across: int) -> int:

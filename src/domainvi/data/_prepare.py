@@ -7,7 +7,6 @@ goes to this private object, which shares the expression matrix where its format
 from __future__ import annotations
 
 import logging
-import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,20 +15,23 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
-from scipy import sparse
 
 from domainvi.errors import InputError
 
-from ._disk import DiskMatrix, computed, stays_on_disk
+from ._disk import DiskMatrix, stays_on_disk
+from ._fingerprints import checksum
 from ._genes import align_genes
-from ._sparse import canonical
-from ._targets import Target, find_targets, target_column
+from ._matrix import in_memory
+from ._phenotypes import find_phenotypes, phenotype_column
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
     from scvi.data import AnnDataManager
+
+    from ._genes import GeneAlignment
+    from ._phenotypes import Phenotype
 
 logger = logging.getLogger(__name__)
 
@@ -99,10 +101,9 @@ def prepare(
     reference_genes: Sequence[str] | None = None,
     classes: Sequence[str] | None = None,
     domains: Sequence[str] = (),
-    targets: Sequence[Target] | None = None,
-    min_overlap: float = 0.5,
+    phenotypes: Sequence[Phenotype] | None = None,
 ) -> PreparedAnnData:
-    """Gather what a model needs from an AnnData object, without touching it.
+    """Gather what a model needs from an AnnData object that was checked, without touching it.
 
     A matrix in a file (backed h5ad, zarr store, dask array) that would need more than 512 MB stays
     there, and its rows are read when they are needed.
@@ -120,77 +121,55 @@ def prepare(
         Classes of a trained model. Labels outside of them count as unlabelled.
     domains
         Domains of a trained model. Rows without a column for them belong to none of these.
-    targets
-        Further phenotypes of a trained model, whose columns may be missing.
-    min_overlap
-        Least share of ``reference_genes`` that must be present.
-
-    Raises
-    ------
-    InputError
-        If a column that is needed is missing.
-    GeneMatchError
-        If too few genes match.
+    phenotypes
+        Auxiliary phenotypes of a trained model, whose columns may be missing.
     """
     matrix = adata.X if columns.layer is None else adata.layers[columns.layer]
-    on_disk = stays_on_disk(matrix)
-    matrix = matrix if on_disk else _in_memory(matrix)
-    alignment = None
-    mask = np.ones(adata.n_vars, dtype=bool)
     genes = pd.Index(adata.var_names.astype(str))
-    if reference_genes is not None:
-        alignment = align_genes(genes, reference_genes, min_overlap)
-        if alignment.n_missing:
-            logger.warning(
-                "%d of %d genes of the model are missing, for instance %s; they are masked.",
-                alignment.n_missing,
-                len(reference_genes),
-                ", ".join(alignment.missing_examples),
-            )
+    on_disk = stays_on_disk(matrix)
+    matrix = matrix if on_disk else in_memory(matrix)
+    alignment = None if reference_genes is None else align_genes(genes, reference_genes)
+    if alignment is not None:
+        warn_of_missing(alignment, "of the model")
         matrix = matrix if on_disk else alignment.take(matrix)
-        mask, genes = alignment.mask, pd.Index(reference_genes)
-    is_query = reference_genes is not None
-    obs = _observations(adata.obs, columns, classes, domains, is_query=is_query)
+        genes = pd.Index(reference_genes)
     unlabeled = columns.unlabeled_category
-    if targets is None:
-        targets = find_targets(adata.obs, columns.target_keys, unlabeled)
-    for target in targets:
-        obs[target.key] = target_column(adata.obs, target, unlabeled)
+    if phenotypes is None:
+        phenotypes = find_phenotypes(adata.obs, columns.target_keys, unlabeled)
+    obs = _observations(adata.obs, columns, classes, domains)
+    for phenotype in phenotypes:
+        obs[phenotype.key] = phenotype_column(adata.obs, phenotype, unlabeled)
     var = pd.DataFrame(index=genes)
-    work = PreparedAnnData(X=None if on_disk else matrix, obs=obs, var=var)
+    prepared = PreparedAnnData(X=None if on_disk else matrix, obs=obs, var=var)
     if on_disk:
         is_same = alignment is None or alignment.is_identity
-        work.on_disk = DiskMatrix(matrix, None if is_same else alignment)
-    work.gene_mask = mask
-    work.scaling_notes, work.checksum = {}, 0 if on_disk else checksum(matrix)
+        prepared.on_disk = DiskMatrix(matrix, None if is_same else alignment)
+    prepared.gene_mask = np.ones(len(genes), dtype=bool) if alignment is None else alignment.mask
+    prepared.scaling_notes, prepared.checksum = {}, 0 if on_disk else checksum(matrix)
     if isinstance(adata, FlatAnnData):
-        work.obsm[MODALITIES], work.gene_mask = adata.obsm[MODALITIES], adata.gene_mask
-    return work
+        prepared.obsm[MODALITIES], prepared.gene_mask = adata.obsm[MODALITIES], adata.gene_mask
+    return prepared
 
 
-def checksum(matrix: Any) -> int:
-    """Checksum of values spread evenly over a matrix in memory: all of them, or some 2**18."""
-    step = 1 + matrix.size // 2**18
-    values = matrix.data[::step] if sparse.issparse(matrix) else matrix[::step]
-    return zlib.crc32(np.ascontiguousarray(values).tobytes())
+def warn_of_missing(alignment: GeneAlignment, whose: str) -> None:
+    """Log how many genes are missing and masked."""
+    if alignment.n_missing:
+        logger.warning(
+            "%d of %d genes %s are missing, for instance %s; they are masked.",
+            alignment.n_missing,
+            len(alignment.source),
+            whose,
+            ", ".join(alignment.missing_examples),
+        )
 
 
-def check_unchanged(adata: AnnData | MuData, work: PreparedAnnData) -> None:
+def check_unchanged(adata: AnnData | MuData, prepared: PreparedAnnData) -> None:
     """Refuse an object whose rows or values are no longer those that were set up.
 
-    Parameters
-    ----------
-    adata
-        The user's object.
-    work
-        What was prepared from it. Of a MuData it may have some of the rows.
-
-    Raises
-    ------
-    InputError
-        If rows were removed, reordered or renamed, or values changed in place.
+    Rows must not be removed, reordered or renamed, and values not be changed in place. Of a MuData
+    the prepared object may have some of the rows.
     """
-    names, known = adata.obs_names, work.obs_names
+    names, known = adata.obs_names, prepared.obs_names
     if isinstance(adata, MuData) and len(names) > len(known):
         names = names[names.isin(known)]
     change = ""
@@ -198,7 +177,7 @@ def check_unchanged(adata: AnnData | MuData, work: PreparedAnnData) -> None:
         change = f"it has {len(names)} rows, and had {len(known)}"
     elif not names.astype(object).equals(known.astype(object)):
         change = "its rows have other names, or another order"
-    elif work.on_disk is None and checksum(work.X) != work.checksum:
+    elif prepared.on_disk is None and checksum(prepared.X) != prepared.checksum:
         change = (
             "its values were changed in place (keep those of the model in a layer of their own)"
         )
@@ -211,47 +190,26 @@ def check_unchanged(adata: AnnData | MuData, work: PreparedAnnData) -> None:
         raise InputError(msg)
 
 
-def _in_memory(matrix: Any) -> Any:
-    """Read backed matrices, and bring sparse ones to canonical CSR, which serves rows quickly."""
-    matrix = matrix.to_memory() if hasattr(matrix, "to_memory") else computed(matrix)
-    if sparse.issparse(matrix):
-        matrix = canonical(matrix if matrix.format == "csr" else matrix.tocsr())
-        return matrix.astype(np.float32) if matrix.dtype == bool else matrix
-    matrix = np.asarray(matrix)
-    return matrix.astype(np.float32) if matrix.dtype == bool else matrix
-
-
 def _observations(
     obs: pd.DataFrame,
     columns: Columns,
     classes: Sequence[str] | None,
     domains: Sequence[str],
-    *,
-    is_query: bool,
 ) -> pd.DataFrame:
     """Copy the columns that are needed: domains, labels, covariates."""
     out = pd.DataFrame(index=obs.index.astype(str))
+    unseen = UNSEEN_DOMAIN
+    while unseen in domains:
+        unseen += "_"
     for key in columns.batch_keys:
-        if key in obs:
-            out[key] = pd.Categorical(obs[key].astype(str))
-        elif is_query:
-            name = UNSEEN_DOMAIN
-            while name in domains:
-                name += "_"
-            out[key] = pd.Categorical([name] * len(obs))
-        else:
-            msg = f"batch_key={key!r} is not a column of adata.obs."
-            raise InputError(msg)
-    out[columns.labels_key] = clean_labels(obs, columns, classes)
+        out[key] = pd.Categorical(obs[key].astype(str) if key in obs else [unseen] * len(obs))
+    out[columns.labels_key] = _clean_labels(obs, columns, classes)
     for key in columns.covariates:
-        if key not in obs:
-            msg = f"adata.obs has no column {key!r}, which the model was set up with; add it."
-            raise InputError(msg)
         out[key] = obs[key].to_numpy()
     return out
 
 
-def clean_labels(
+def _clean_labels(
     obs: pd.DataFrame, columns: Columns, classes: Sequence[str] | None
 ) -> pd.Categorical:
     """Labels as a categorical: used classes in alphabetical order, the unlabelled one last.

@@ -1,16 +1,18 @@
-"""Rows of prepared objects: as batches for scvi-tools, and as blocks for inference."""
+"""Rows of prepared objects: as blocks for inference, as batches from the host or a device."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from scipy import sparse
 from scvi import REGISTRY_KEYS
 from scvi.data import AnnDataManager
 from torch.utils.data import Dataset
 
-from ._disk import DiskMatrix
+from ._disk import DiskMatrix, n_bytes
+from ._matrix import dense_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,37 +21,19 @@ if TYPE_CHECKING:
 
     from ._prepare import PreparedAnnData
 
-
-def dense_rows(matrix: Any, rows: Any) -> NDArray[np.float32]:
-    """Read rows as they are, dense float32."""
-    x = matrix[rows]
-    x = x.toarray() if sparse.issparse(x) else np.asarray(x)
-    return np.asarray(x, dtype=np.float32)
+# Share of the free memory of a device that the data may take.
+MEMORY_SHARE = 0.5
 
 
 def row_blocks(
     matrix: Any, rows: NDArray[np.int64], group: NDArray[np.int64], size: int
 ) -> Iterator[tuple[NDArray[np.int64], int, Any]]:
-    """Yield the rows of one group at a time, at most ``size`` of them.
+    """Yield places in ``rows``, their group and rows of the matrix: one group, ``size`` at most.
 
-    Parameters
-    ----------
-    matrix
-        Array, CSR matrix or :class:`DiskMatrix`.
-    rows
-        Row numbers, in any order.
-    group
-        Group of every row of the matrix.
-    size
-        Rows to read at once.
-
-    Yields
-    ------
-    Places in ``rows``, the group and the rows of the matrix. Files are read from front to back.
+    ``group`` has the group of every row of the matrix. Files are read from front to back.
 
     Examples
     --------
-    >>> import numpy as np
     >>> x, group = np.arange(3.0)[:, None], np.array([1, 0, 1])
     >>> [(p.tolist(), g) for p, g, _ in row_blocks(x, np.array([2, 1, 0]), group, 2)]
     [([1], 0), ([0, 2], 1)]
@@ -99,13 +83,69 @@ class PreparedRows(Dataset):
         return {REGISTRY_KEYS.X_KEY: dense_rows(self.matrix, rows), **self.others(rows)}
 
     def others(self, rows: NDArray[np.int64]) -> dict[str, NDArray]:
-        """Take everything but the expression values."""
-        return {key: as_loaded(values[rows]) for key, values in self.columns.items()}
+        """Take all but the expression, in the types that scvi-tools loads: int64 or float32."""
+        return {
+            key: values[rows].astype(np.int64 if values.dtype.kind in "biu" else np.float32)
+            for key, values in self.columns.items()
+        }
 
 
-def as_loaded(values: NDArray) -> NDArray:
-    """Bring values to the types that scvi-tools loads: whole numbers, or single precision."""
-    return values.astype(np.int64 if values.dtype.kind in "biu" else np.float32)
+def fits(matrix: Any, device: torch.device) -> bool:
+    """Whether a matrix in memory fits on a CUDA device beside the model."""
+    if device.type != "cuda" or isinstance(matrix, DiskMatrix):
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    return n_bytes(matrix) < MEMORY_SHARE * free
+
+
+class DeviceRows(Dataset):
+    """Rows of a prepared object that live on a device; batches never pass through the host.
+
+    Parameters
+    ----------
+    rows
+        Every row of the prepared object, on the host.
+    device
+        Device that gets the rows.
+    """
+
+    def __init__(self, rows: PreparedRows, device: torch.device) -> None:
+        self.device = device
+        self.columns = {
+            key: torch.from_numpy(np.array(value)).to(device)
+            for key, value in rows.others(rows.rows).items()
+        }
+        matrix = rows.matrix
+        self.shape = matrix.shape
+        self.is_sparse = sparse.issparse(matrix)
+        if self.is_sparse:
+            # Row starts stay on the host too, so that sizes are known without waiting.
+            self.starts = torch.from_numpy(matrix.indptr.astype(np.int64))
+            self.genes = torch.from_numpy(np.array(matrix.indices)).to(device)
+        values = matrix.data if self.is_sparse else matrix
+        self.values = torch.from_numpy(np.array(values, dtype=np.float32)).to(device)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Sequence[int]) -> dict[str, torch.Tensor]:
+        host = torch.as_tensor(index, dtype=torch.int64)
+        rows = host.to(self.device, non_blocking=True)
+        x = self._from_csr(host) if self.is_sparse else self.values[rows]
+        return {REGISTRY_KEYS.X_KEY: x, **{k: v[rows] for k, v in self.columns.items()}}
+
+    def _from_csr(self, rows: torch.Tensor) -> torch.Tensor:
+        """Dense copy of some rows."""
+        starts, lengths = self.starts[rows], self.starts[rows + 1] - self.starts[rows]
+        total = int(lengths.sum())
+        shift = (starts - lengths.cumsum(0) + lengths).to(self.device, non_blocking=True)
+        lengths = lengths.to(self.device, non_blocking=True)
+        number = torch.arange(len(rows), device=self.device)
+        row = torch.repeat_interleave(number, lengths, output_size=total)
+        places = torch.arange(total, device=self.device) + shift[row]
+        x = self.values.new_zeros(len(rows), self.shape[1])
+        x[row, self.genes[places].long()] = self.values[places]
+        return x
 
 
 class PreparedManager(AnnDataManager):

@@ -1,16 +1,22 @@
 """A train and validation split that keeps domains, classes and groups intact."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from domainvi.errors import InputError
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    Split = tuple[NDArray[np.int64], NDArray[np.int64]]
+
 # Below this many rows, holding one out costs training more than validation gains.
 _SMALL = 3
-
-Split = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def stratified_split(
@@ -30,15 +36,15 @@ def stratified_split(
     Parameters
     ----------
     domain
-        Domain codes, shape `(n_obs,)`.
+        Domain codes, shape ``(n_obs,)``.
     label
-        Label codes, -1 for unlabelled rows, shape `(n_obs,)`.
+        Label codes, -1 for unlabelled rows, shape ``(n_obs,)``.
     validation_size
         Share of all rows that validation should get, at least 0 and below 1.
     rng
-        Generator, or a seed.
+        Random generator, or its seed.
     groups
-        Rows with the same value (a patient, a donor) stay together, shape `(n_obs,)`. A missing
+        Rows with the same value (a patient, a donor) stay together, shape ``(n_obs,)``. A missing
         value is a group of its own. Whole groups are added as long as they bring the strata
         nearer to their shares, so that sizes are approximate; the best single group is taken where
         all of them are larger than that.
@@ -50,12 +56,11 @@ def stratified_split(
     Raises
     ------
     InputError
-        If the lengths differ or `validation_size` is not a share.
+        If the lengths differ or ``validation_size`` is not a share.
 
     Examples
     --------
-    >>> from domainvi.data import stratified_split
-    >>> train, validation = stratified_split([0] * 10 + [1] * 10, [0, 1] * 10, 0.2)
+    >>> train, validation = dv.data.stratified_split([0] * 10 + [1] * 10, [0, 1] * 10, 0.2)
     >>> len(train), len(validation)
     (16, 4)
     """
@@ -133,7 +138,7 @@ def _draw_groups(
     )
     table.sum_duplicates()
     sizes = np.bincount(strata)
-    room = np.where(sizes >= _SMALL, sizes - 1, 0)
+    spare = np.where(sizes >= _SMALL, sizes - 1, 0)
     held = np.zeros(len(quota), dtype=np.int64)
     chosen: list[int] = []
     best = (np.inf, -1)
@@ -141,7 +146,7 @@ def _draw_groups(
         part = slice(table.indptr[group], table.indptr[group + 1])
         touched, counts = table.indices[part], table.data[part]
         after = held[touched] + counts
-        if np.any(after > room[touched]):
+        if np.any(after > spare[touched]):
             continue
         gap = (after - quota[touched]) ** 2 - (held[touched] - quota[touched]) ** 2
         change = float(np.sum(gap / sizes[touched]))

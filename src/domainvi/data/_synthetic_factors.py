@@ -44,7 +44,7 @@ def synthetic_factors(
     n_obs, n_genes
         Rows and genes.
     values
-        `"log"` for the log-rate with normal noise, `"counts"` for Poisson counts of it.
+        ``"log"`` for the log-rate with normal noise, ``"counts"`` for Poisson counts of it.
     effect
         Standard deviation of the log-rate of every gene.
     noise
@@ -61,9 +61,9 @@ def synthetic_factors(
 
     Returns
     -------
-    AnnData with `tissue` (4 levels), `state` (2), `platform` (2) and `study` (3) in `obs`, the
-    planted shares in `var["share_biological"]`, `"share_technical"` and `"share_residual"`, and the
-    groups in `uns["factor_groups"]`.
+    AnnData with ``tissue`` (4 levels), ``state`` (2), ``platform`` (2) and ``study`` (3) in
+    ``obs``, the planted shares in ``var["share_biological"]``, ``"share_technical"`` and
+    ``"share_residual"``, and the groups in ``uns["factor_groups"]``.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def synthetic_factors(
 
     Examples
     --------
-    >>> adata = synthetic_factors(n_obs=100, n_genes=20)
+    >>> adata = dv.data.synthetic_factors(n_obs=100, n_genes=20)
     >>> shares = adata.var[["share_biological", "share_technical", "share_residual"]]
     >>> bool(np.allclose(shares.sum(axis=1), 1))
     True

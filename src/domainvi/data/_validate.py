@@ -1,11 +1,13 @@
 """Everything about an AnnData that can be wrong before a model exists; nothing is changed."""
 
+from __future__ import annotations
+
 import difflib
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from anndata import AnnData
 
 from domainvi.errors import InputError
@@ -21,7 +23,12 @@ from ._columns import (
     shorten,
     suspicious_classes,
 )
-from ._values import check_values
+from ._matrix import describe_matrix, locate_nonfinite, select_matrix
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
 
 
 def check_setup(
@@ -40,7 +47,7 @@ def check_setup(
 ) -> None:
     """Check data before it is registered with a model.
 
-    Views, files opened with `backed="r"`, sparse matrices and arrays, and values of any real type
+    Views, files opened with ``backed="r"``, sparse matrices and arrays, and values of any real type
     are accepted. A backed file is read in blocks of rows; the rows of a backed view are loaded.
 
     Parameters
@@ -48,13 +55,13 @@ def check_setup(
     adata
         The data; not changed.
     batch_keys
-        Columns of `adata.obs` that name the domain.
+        Columns of ``adata.obs`` that name the domain.
     labels_key
-        Column with class names, or None to check no labels.
+        Column with class names, or ``None`` to check no labels.
     unlabeled_category
         Rows with this label, like rows without one, are unlabelled.
     layer
-        Layer with the values, or None for `adata.X`.
+        Layer with the values, or ``None`` for ``adata.X``.
     target_keys
         More columns to predict: numbers, or names; values may be missing.
     size_factor_key
@@ -64,9 +71,11 @@ def check_setup(
     continuous_covariate_keys
         Columns with numbers that the decoder is given.
     require_labels
-        Whether labels and targets must be able to teach: False for data that are only predicted.
+        Whether labels and phenotypes must be able to teach: ``False`` for data that are only
+        predicted.
     require_domains
-        Whether each of `batch_keys` needs two levels: False for a single new cohort.
+        Whether each of ``batch_keys`` needs two levels: ``False`` for a single new
+        cohort.
 
     Raises
     ------
@@ -80,10 +89,8 @@ def check_setup(
 
     Examples
     --------
-    >>> import domainvi.data as dv_data
-    >>> adata = dv_data.synthetic_cohorts(n_obs=100)
-    >>> dv_data.check_setup(adata, batch_keys=["domain"], labels_key="label")
-    >>> dv_data.check_setup(adata, batch_keys=["domian"], labels_key="label")
+    >>> dv.data.check_setup(adata, batch_keys=["domain"], labels_key="label")
+    >>> dv.data.check_setup(adata, batch_keys=["domian"], labels_key="label")
     Traceback (most recent call last):
         ...
     domainvi.errors.InputError: batch_key='domian' is not a column of adata.obs. ...
@@ -100,13 +107,13 @@ def check_setup(
             "continuous_covariate_keys", continuous_covariate_keys
         ),
     }
-    check_shape(adata)
-    check_unique_names(adata)
-    check_keys(adata, columns, require_domains=require_domains)
-    check_unlabeled_category(unlabeled_category)
+    _check_shape(adata)
+    _check_unique_names(adata)
+    _check_keys(adata, columns, require_domains=require_domains)
+    _check_unlabeled_category(unlabeled_category)
     levels = _check_names(adata.obs, columns, unlabeled_category, require_labels, require_domains)
     _check_quantities(adata.obs, columns, require_labels)
-    check_values(adata, layer)
+    _check_values(adata, layer)
     for message in _remarks(levels, columns, unlabeled_category):
         warnings.warn(message, UserWarning, stacklevel=3)
 
@@ -119,14 +126,8 @@ def _listed(argument: str, keys: Sequence[str] | None) -> list[str]:
     return list(keys or ())
 
 
-def check_shape(adata: AnnData) -> None:
-    """Refuse what is not an AnnData, and one without rows or genes.
-
-    Raises
-    ------
-    InputError
-        As said.
-    """
+def _check_shape(adata: AnnData) -> None:
+    """Refuse what is not an AnnData, and one without rows or genes."""
     if not isinstance(adata, AnnData):
         msg = f"adata is a {type(adata).__name__}; expected an anndata.AnnData."
         raise InputError(msg)
@@ -138,14 +139,8 @@ def check_shape(adata: AnnData) -> None:
         raise InputError(msg)
 
 
-def check_unique_names(adata: AnnData) -> None:
-    """Refuse doubled gene or row names: both are used to look things up.
-
-    Raises
-    ------
-    InputError
-        As said.
-    """
+def _check_unique_names(adata: AnnData) -> None:
+    """Refuse doubled gene or row names: both are used to look things up."""
     for axis, names in (("var", adata.var_names), ("obs", adata.obs_names)):
         if not names.is_unique:
             doubled = names[names.duplicated()].unique()
@@ -156,25 +151,10 @@ def check_unique_names(adata: AnnData) -> None:
             raise InputError(msg)
 
 
-def check_keys(
+def _check_keys(
     adata: AnnData, columns: Mapping[str, Sequence[str]], *, require_domains: bool
 ) -> None:
-    """Check that each argument names a column of its own that exists.
-
-    Parameters
-    ----------
-    adata
-        The data.
-    columns
-        For each argument the columns it names.
-    require_domains
-        Whether there must be a `batch_key`.
-
-    Raises
-    ------
-    InputError
-        If a column is missing, used twice, or no domain is named.
-    """
+    """Check that each argument names a column of its own that exists."""
     if require_domains and not columns["batch_key"]:
         msg = "batch_key names no column; expected the obs column that says which cohort a row is."
         raise InputError(msg)
@@ -199,18 +179,40 @@ def check_keys(
             raise InputError(msg)
 
 
-def check_unlabeled_category(unlabeled_category: str) -> None:
-    """Refuse a marker for unlabelled rows that is not text.
-
-    Raises
-    ------
-    InputError
-        As said.
-    """
+def _check_unlabeled_category(unlabeled_category: str) -> None:
+    """Refuse a marker for unlabelled rows that is not text."""
     if not isinstance(unlabeled_category, str):
         msg = (
             f"unlabeled_category={unlabeled_category!r} is a {type(unlabeled_category).__name__}; "
             "expected text. Missing values are unlabelled anyhow."
+        )
+        raise InputError(msg)
+
+
+def _check_values(adata: AnnData, layer: str | None) -> None:
+    """Refuse a missing layer, values that are not finite, and negative whole numbers."""
+    matrix = select_matrix(adata, layer)
+    where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+    try:
+        summary = describe_matrix(matrix)
+    except InputError as error:
+        msg = f"{where}: {error}"
+        raise InputError(msg) from error
+    if summary.n_nonfinite:
+        places = "; ".join(
+            f"row {adata.obs_names[row]!r}, gene {adata.var_names[gene]!r}"
+            for row, gene in locate_nonfinite(matrix)
+        )
+        msg = (
+            f"{where} has {summary.n_nonfinite} values that are NaN, infinite or beyond 1e12, too "
+            f"large for sums in single precision, the first at {places}. Fill them, or drop these "
+            "rows or genes."
+        )
+        raise InputError(msg)
+    if summary.n_negative and not summary.n_fractional:
+        msg = (
+            f"{where} holds whole numbers, {summary.n_negative} of them negative: counts cannot "
+            "be. Replace codes such as -1 for missing values; scale other values first."
         )
         raise InputError(msg)
 

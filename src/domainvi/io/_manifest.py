@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from domainvi.errors import InputError
-from domainvi.io._codec import encode_json
-from domainvi.io._faults import RESTORE, fault
-from domainvi.io._migrate import SCHEMA_VERSION
-from domainvi.io._paths import NO_PICKLE, WEIGHTS_PATTERN, looks_like_pickle, read_bounded
-from domainvi.io._strict import check_containers, dump_json, parse_json
+
+from ._codec import encode_json
+from ._faults import RESTORE, fault
+from ._paths import NO_PICKLE, WEIGHTS_PATTERN, looks_like_pickle, read_bounded
+from ._strict import check_containers, dump_json, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
 FORMAT = "domainvi-model"
+SCHEMA_VERSION = 1
 MAX_MANIFEST_BYTES = 2**25
 
 
@@ -25,8 +26,6 @@ MAX_MANIFEST_BYTES = 2**25
 class Manifest:
     """The checked content of ``model.json``; ``metadata`` is still encoded."""
 
-    schema_version: int
-    package_version: str
     weights_name: str
     weights_sha256: str
     weights_bytes: int
@@ -39,13 +38,11 @@ def weights_name(weights: bytes) -> str:
     return f"weights-{hashlib.sha256(weights).hexdigest()[:16]}.safetensors"
 
 
-def build_manifest(
-    weights: bytes, metadata: Mapping[str, Any], schema_version: int, package_version: str
-) -> bytes:
+def build_manifest(weights: bytes, metadata: Mapping[str, Any], package_version: str) -> bytes:
     """Make the bytes of ``model.json``."""
     content = {
         "format": FORMAT,
-        "schema_version": schema_version,
+        "schema_version": SCHEMA_VERSION,
         "package_version": package_version,
         "files": {
             weights_name(weights): {
@@ -57,8 +54,11 @@ def build_manifest(
     }
     data = dump_json({**content, "checksum": _checksum(content)})
     if len(data) > MAX_MANIFEST_BYTES:
-        msg = f"metadata takes {len(data)} bytes as JSON, more than {MAX_MANIFEST_BYTES}."
-        raise InputError(msg + " Pass large arrays as tensors.")
+        msg = (
+            f"metadata takes {len(data)} bytes as JSON, more than {MAX_MANIFEST_BYTES}. Pass large "
+            "arrays as tensors."
+        )
+        raise InputError(msg)
     try:
         check_containers(data)
     except ValueError as error:
@@ -120,8 +120,7 @@ def _parsed(path: Path) -> dict[str, Any]:
 def _checked(path: Path, content: dict[str, Any], checksum: str) -> Manifest:
     """Check the entries: the checksum proves integrity, not that the author meant well."""
     files, metadata = content.get("files"), content.get("metadata")
-    package_version = content.get("package_version")
-    if not isinstance(metadata, dict) or not isinstance(package_version, str):
+    if not isinstance(metadata, dict) or not isinstance(content.get("package_version"), str):
         raise fault(path, "lacks metadata or package_version", RESTORE)
     if not isinstance(files, dict) or len(files) != 1:
         raise fault(path, "must list exactly one weights file", RESTORE)
@@ -136,12 +135,4 @@ def _checked(path: Path, content: dict[str, Any], checksum: str) -> Manifest:
         raise fault(path, f"gives a checksum that does not fit {name!r}", RESTORE)
     if type(size) is not int or size < 0:
         raise fault(path, f"gives an impossible size for {name!r}", RESTORE)
-    return Manifest(
-        schema_version=content["schema_version"],
-        package_version=package_version,
-        weights_name=name,
-        weights_sha256=digest,
-        weights_bytes=size,
-        metadata=metadata,
-        checksum=checksum,
-    )
+    return Manifest(name, digest, size, metadata, checksum)

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from domainvi.errors import InputError
-from domainvi.io._faults import fault, reading
+
+from ._faults import fault, reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MANIFEST_NAME = "model.json"
 WEIGHTS_PATTERN = re.compile(r"weights-([0-9a-f]{16})\.safetensors")
-TEMPORARY_PATTERN = re.compile(r"\.domainvi-[0-9a-f]{16}\.tmp")
+TEMPORARY_PATTERN = re.compile(r"\.domainvi-[0-9a-f]{16}(\.\w+)?")
 
 NO_PICKLE = (
     "DomainVI never opens pickles, because they can run code: ask for a model that was saved with "
@@ -42,7 +43,11 @@ def check_location(directory: str | os.PathLike[str]) -> Path:
         msg = f"directory must be a path, got {type(directory).__name__}."
         raise InputError(msg)
     text = os.fspath(directory)
-    if not isinstance(text, str) or not text or "\0" in text or not _is_encodable(text):
+    try:
+        usable = bool(text) and isinstance(text, str) and b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        usable = False
+    if not usable:
         msg = f"directory must be a non-empty text path without NUL characters, got {text!r}."
         raise InputError(msg)
     path = Path(text)
@@ -50,14 +55,6 @@ def check_location(directory: str | os.PathLike[str]) -> Path:
         raise fault(path, "contains '..'", "Give the resolved path, for example an absolute one.")
     with reading(path):
         return path.absolute()
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        os.fsencode(text)
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def kind_of(path: Path) -> Kind:
@@ -141,7 +138,7 @@ def _check_entry(path: Path) -> None:
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
-    """Read a small file whole, or refuse it before allocation when it exceeds `limit` bytes."""
+    """Read a small file whole, or refuse it before allocation when it exceeds ``limit`` bytes."""
     with open_regular(path) as handle:
         size = os.fstat(handle.fileno()).st_size
         if size > limit:

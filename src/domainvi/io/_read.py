@@ -6,13 +6,10 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from domainvi.errors import InputError
-from domainvi.io._codec import decode_json
-from domainvi.io._faults import RESTORE, fault, reading
-from domainvi.io._header import check_header, header_length
-from domainvi.io._manifest import Manifest, read_manifest
-from domainvi.io._migrate import migrate
-from domainvi.io._paths import (
+from ._codec import decode_json
+from ._faults import RESTORE, fault, reading
+from ._manifest import Manifest, read_manifest
+from ._paths import (
     MANIFEST_NAME,
     NO_PICKLE,
     check_directory,
@@ -20,7 +17,7 @@ from domainvi.io._paths import (
     looks_like_pickle,
     open_regular,
 )
-from domainvi.io._tensors import unpack_tensors
+from ._tensors import check_header, header_length, unpack_tensors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +35,12 @@ def read_model(
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Load what :func:`write_model` saved; nothing in the directory is ever executed.
 
+    Checked in this order, each before more is read: kinds of all directory entries; ``model.json``
+    (size, strict JSON, format, schema version, its checksum, file names); size of the weights;
+    their header (length, strict JSON, names, dtypes, shapes); their SHA-256; that the tensors fill
+    the file without gaps. The checksums find damage, not forgery: they are stored in the directory
+    itself.
+
     Parameters
     ----------
     directory
@@ -48,34 +51,13 @@ def read_model(
     Returns
     -------
     Tensors sorted by name, on the CPU with their dtypes and shapes, and the decoded metadata.
-    Models of older schema versions are brought up to date.
 
     Raises
     ------
     ModelFileError
         Whatever is wrong: missing, damaged, foreign, of a newer schema, too large, with links,
         devices or pickles inside. One line says what and how to go on.
-    InputError
-        If an argument is of the wrong kind.
-
-    Notes
-    -----
-    Checked in this order, each before more is read: kinds of all directory entries; ``model.json``
-    (size, strict JSON, format, schema version, its checksum, file names); size of the weights;
-    their header (length, dtypes, shapes, contiguous offsets); their SHA-256. The checksums find
-    damage, not forgery: they are stored in the directory itself.
-
-    Examples
-    --------
-    >>> from domainvi.io import read_model
-    >>> read_model("no-such-model")
-    Traceback (most recent call last):
-    ...
-    domainvi.errors.ModelFileError: ... does not exist. Check the path of the model directory.
     """
-    if type(max_bytes) is not int or max_bytes < 1:
-        msg = f"max_bytes must be a positive integer, got {max_bytes!r}."
-        raise InputError(msg)
     path = check_location(directory)
     with reading(path):
         check_directory(path)
@@ -85,8 +67,7 @@ def read_model(
             tensors = unpack_tensors(data)
         except ValueError as error:
             raise fault(weights_path, f"is not valid safetensors: {error}", RESTORE) from error
-        metadata = decode_json(manifest.metadata)
-        return migrate(path, manifest.schema_version, tensors, metadata)
+        return tensors, decode_json(manifest.metadata)
 
 
 def _read_consistent(path: Path, max_bytes: int) -> tuple[Manifest, bytes]:
@@ -121,7 +102,11 @@ def _read_weights(path: Path, manifest: Manifest, max_bytes: int) -> bytes:
             problem = f"has {size} bytes, more than max_bytes={max_bytes}"
             raise fault(path, problem, "If you trust its source, pass a larger max_bytes.")
         head = _checked_head(path, handle, size)
-        data = head + _read_rest(path, handle, size - len(head))
+        try:
+            data = head + handle.read(size - len(head))
+        except MemoryError as error:
+            problem = f"needs {size} bytes of memory, more than there are"
+            raise fault(path, problem, "Load it on a larger machine.") from error
     if hashlib.sha256(data).hexdigest() != manifest.weights_sha256:
         raise fault(path, "does not match its checksum: it was changed or damaged", RESTORE)
     return data
@@ -131,17 +116,9 @@ def _checked_head(path: Path, handle: BinaryIO, size: int) -> bytes:
     prefix = handle.read(8)
     try:
         header = handle.read(header_length(prefix, size))
-        check_header(header, size - len(prefix) - len(header))
+        check_header(header)
     except ValueError as error:
         if looks_like_pickle(prefix):
             raise fault(path, "is a pickle, not safetensors", NO_PICKLE) from error
         raise fault(path, f"is not valid safetensors: {error}", RESTORE) from error
     return prefix + header
-
-
-def _read_rest(path: Path, handle: BinaryIO, size: int) -> bytes:
-    try:
-        return handle.read(size)
-    except MemoryError as error:
-        problem = f"needs {size} bytes of memory, more than there are"
-        raise fault(path, problem, "Load it on a larger machine.") from error

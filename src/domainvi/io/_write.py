@@ -6,21 +6,25 @@ import shutil
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from domainvi.errors import InputError
-from domainvi.io._atomic import put_file, sync_directory, write_new
-from domainvi.io._faults import fault, writing
-from domainvi.io._leftovers import remove_leftovers, remove_stale_siblings, temporary_sibling
-from domainvi.io._lock import directory_lock
-from domainvi.io._manifest import build_manifest, is_model_manifest, weights_name
-from domainvi.io._migrate import SCHEMA_VERSION
-from domainvi.io._paths import (
+from ._atomic import (
+    directory_lock,
+    put_file,
+    remove_leftovers,
+    remove_stale_siblings,
+    sync_directory,
+    temporary_sibling,
+    write_new,
+)
+from ._faults import fault, writing
+from ._manifest import build_manifest, is_model_manifest, weights_name
+from ._paths import (
     MANIFEST_NAME,
     TEMPORARY_PATTERN,
     check_directory,
     check_location,
     kind_of,
 )
-from domainvi.io._tensors import pack_tensors
+from ._tensors import pack_tensors
 
 if TYPE_CHECKING:
     import os
@@ -43,25 +47,28 @@ def write_model(
     metadata: Mapping[str, Any],
     *,
     overwrite: bool = False,
-    schema_version: int = SCHEMA_VERSION,
     package_version: str = "",
 ) -> None:
     """Save tensors and metadata as a directory without pickle.
 
+    Writes ``weights-<hash>.safetensors`` and ``model.json`` (metadata, versions, size and SHA-256
+    of the weights, and a checksum of itself). A new directory is built beside its final name, and
+    renamed. In an existing one the new weights get a name of their own; replacing ``model.json``,
+    one atomic step, makes them valid; then the old weights are removed. Every file is on the disk
+    before a name points to it. What a killed process leaves is removed at the next save.
+
     Parameters
     ----------
     directory
-        Where to save. It must not exist, or be empty, or hold a DomainVI model and `overwrite` be
+        Where to save. It must not exist, or be empty, or hold a DomainVI model and ``overwrite`` be
         set. Missing parents are created. A path with ``..`` or a symbolic link is refused.
     tensors
         Dense tensors or arrays of bool, uint8, signed integers, float16, bfloat16, float32 or
         float64, any shape. Tensors on a GPU are copied to the CPU; shared memory is duplicated.
     metadata
-        Everything else, see :func:`encode_json`; it is encoded here.
+        Everything else: numbers, text, numpy arrays, lists and dicts of these.
     overwrite
         Replace a DomainVI model. Other files in its directory are left alone.
-    schema_version
-        Version of the layout of `metadata`; see :data:`MIGRATIONS`.
     package_version
         Version of the package, recorded for error messages.
 
@@ -73,29 +80,18 @@ def write_model(
         If the directory cannot be used or written: full disk, no permission, foreign content,
         another process writing it. The previous model, if there was one, is intact.
 
-    Notes
-    -----
-    Writes ``weights-<hash>.safetensors`` and ``model.json`` (metadata, versions, size and SHA-256
-    of the weights, and a checksum of itself). A new directory is built beside its final name, and
-    renamed. In an existing one the new weights get a name of their own; replacing ``model.json``,
-    one atomic step, makes them valid; then the old weights are removed. Every file is on the disk
-    before a name points to it. What a killed process leaves is removed at the next save.
-
     Examples
     --------
     >>> import tempfile, torch
     >>> from pathlib import Path
-    >>> from domainvi.io import read_model, write_model
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_model(Path(folder) / "model", {"w": torch.ones(2)}, {"n_latent": 2})
-    ...     tensors, metadata = read_model(Path(folder) / "model")
-    >>> tensors["w"].tolist(), metadata
-    ([1.0, 1.0], {'n_latent': 2})
+    ...     sorted(path.name for path in (Path(folder) / "model").iterdir())
+    ['model.json', 'weights-...safetensors']
     """
     path = check_location(directory)
-    _check_versions(schema_version, package_version)
     weights = pack_tensors(tensors)
-    manifest = build_manifest(weights, metadata, schema_version, package_version)
+    manifest = build_manifest(weights, metadata, package_version)
     content = _Content(weights_name(weights), weights, manifest)
     with writing(path, len(weights) + len(manifest)):
         if kind_of(path) == "missing":
@@ -103,15 +99,6 @@ def write_model(
         else:
             check_directory(path)
             _write_in_place(path, content, overwrite=overwrite)
-
-
-def _check_versions(schema_version: int, package_version: str) -> None:
-    if type(schema_version) is not int or schema_version < 1:
-        msg = f"schema_version must be a positive integer, got {schema_version!r}."
-        raise InputError(msg)
-    if not isinstance(package_version, str):
-        msg = f"package_version must be text, got {type(package_version).__name__}."
-        raise InputError(msg)
 
 
 def _create(target: Path, content: _Content) -> None:

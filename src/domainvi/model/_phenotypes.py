@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from domainvi.linear import fit_classes, fit_numbers, leading_genes, subsample
+from domainvi.linear import fit_class_phenotype, fit_numeric_phenotype, leading_genes, subsample
 from domainvi.module import PhenotypeScores, heads_of
 from domainvi.train import log_rows
 
@@ -58,9 +58,9 @@ def fit_phenotypes(model: DomainVI, prepared: PreparedAnnData, rows: TrainingRow
         s = standardised_rows(model, prepared, own, genes)
         part = (s, domain[own], values[own], n_domains)
         member = (
-            fit_numbers(*part, model.seed)
+            fit_numeric_phenotype(*part, model.seed)
             if phenotype.is_numeric
-            else fit_classes(*part, phenotype.n_outputs, model.seed)
+            else fit_class_phenotype(*part, phenotype.n_outputs, model.seed)
         )
         set_member(model, i, member, genes)
 

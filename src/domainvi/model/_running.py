@@ -9,7 +9,7 @@ import numpy as np
 from scvi import REGISTRY_KEYS
 from scvi.train import TrainRunner
 
-from domainvi.data import digest, sums
+from domainvi.data import array_digest, matrix_digest
 from domainvi.errors import InputError, ModelFileError, TrainingError
 from domainvi.train import (
     BestWeights,
@@ -111,12 +111,12 @@ def checkpoint_files(
     identity = {
         "arguments": repr(sorted(arguments.items())),
         "model parameters": repr(sorted(model._parameters().items())),
-        "genes": digest(np.asarray(model.genes)),
-        "values": sums(prepared.X),
+        "genes": array_digest(np.asarray(model.genes)),
+        "values": matrix_digest(prepared.X),
     }
     for name in prepared.manager.data_registry:
         if name != REGISTRY_KEYS.X_KEY:
-            identity[name] = digest(np.asarray(prepared.manager.get_from_registry(name)))
+            identity[name] = array_digest(np.asarray(prepared.manager.get_from_registry(name)))
     if not has_checkpoint(directory):
         return CheckpointFiles(identity)
     if not resume:

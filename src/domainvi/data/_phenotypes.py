@@ -1,4 +1,4 @@
-"""Further phenotypes to predict: categorical or numeric columns of obs, with missing values."""
+"""Auxiliary phenotypes to predict: categorical or numeric columns of obs, with missing values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Target:
+class Phenotype:
     """A phenotype besides the main one.
 
     Parameters
@@ -25,7 +25,7 @@ class Target:
     key
         Column of obs.
     classes
-        Class names in the order of the codes; empty for a numeric target.
+        Class names in the order of the codes; empty for a numeric phenotype.
     """
 
     key: str
@@ -33,7 +33,7 @@ class Target:
 
     @property
     def is_numeric(self) -> bool:
-        """Whether the target is a quantity."""
+        """Whether the phenotype is a quantity."""
         return not self.classes
 
     @property
@@ -44,38 +44,38 @@ class Target:
     @property
     def field(self) -> str:
         """Name under which the values are registered with scvi-tools."""
-        return f"target_{self.key}"
+        return f"phenotype_{self.key}"
 
 
-def find_targets(
+def find_phenotypes(
     obs: pd.DataFrame, keys: Sequence[str], unlabeled_category: str
-) -> tuple[Target, ...]:
-    """Read from the columns which targets are quantities and which classes the others have."""
+) -> tuple[Phenotype, ...]:
+    """Read from the columns which phenotypes are quantities and which classes the others have."""
     found = []
     for key in keys:
         if is_number_column(obs[key]):
-            found.append(Target(key))
+            found.append(Phenotype(key))
         else:
             names = set(obs[key].dropna().astype(str)) - {unlabeled_category}
-            found.append(Target(key, tuple(sorted(names))))
+            found.append(Phenotype(key, tuple(sorted(names))))
     return tuple(found)
 
 
-def target_column(
-    obs: pd.DataFrame, target: Target, unlabeled_category: str
+def phenotype_column(
+    obs: pd.DataFrame, phenotype: Phenotype, unlabeled_category: str
 ) -> NDArray[np.float64] | pd.Categorical:
-    """Values of a target: numbers with NaN, or classes with the unlabelled category last.
+    """Values of a phenotype: numbers with NaN, or classes with the unlabelled category last.
 
-    A missing column is one without values, and classes that the target does not have, or numbers
+    A missing column is one without values, and classes that the phenotype does not have, or numbers
     that are none, count as missing.
     """
-    column = obs.get(target.key)
-    if target.is_numeric:
+    column = obs.get(phenotype.key)
+    if phenotype.is_numeric:
         if column is None:
             return np.full(len(obs), np.nan)
         return pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     names = np.full(len(obs), unlabeled_category, dtype=object)
     if column is not None:
         given = column.astype(object).where(column.notna(), unlabeled_category).astype(str)
-        names = np.where(given.isin(target.classes), given, unlabeled_category)
-    return pd.Categorical(names, categories=[*target.classes, unlabeled_category])
+        names = np.where(given.isin(phenotype.classes), given, unlabeled_category)
+    return pd.Categorical(names, categories=[*phenotype.classes, unlabeled_category])

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from domainvi.data._loaders import MIN_STEPS_PER_EPOCH, TransferSampler, labelled_weights
+from domainvi.data import TransferSampler, _loaders, labelled_weights
+from domainvi.data._loaders import MIN_STEPS_PER_EPOCH
 
 SOURCE = np.array([True, False])
 
@@ -33,7 +34,7 @@ def test_a_class_that_some_domains_lack_still_counts_the_same():
 
 
 @pytest.mark.parametrize("is_source", [[True, True], [False, False]])
-def test_without_targets_or_sources_the_share_has_no_say(is_source):
+def test_without_targets_or_sources_the_share_has_no_effect(is_source):
     domain, label = codes(0, 0, 1), codes(0, 1, 1)
     weight = labelled_weights(domain, label, np.array(is_source), 0.99)
     np.testing.assert_allclose(weight, [0.5, 0.25, 0.25])
@@ -43,10 +44,10 @@ def test_without_labels_there_is_no_weight():
     assert not labelled_weights(codes(0, 1), codes(-1, -1), SOURCE, 0.6).any()
 
 
-def batches(n, batch_size, *, labelled=True, **kwargs):
+def batches(n, batch_size, *, labelled=True):
     weight = np.zeros(n)
     weight[: n // 2] = labelled / (n // 2) if n > 1 else 0
-    sampler = TransferSampler(np.arange(n) + 100, weight, batch_size, seed=0, **kwargs)
+    sampler = TransferSampler(np.arange(n) + 100, weight, batch_size, seed=0)
     return sampler, list(sampler)
 
 
@@ -64,8 +65,9 @@ def test_an_epoch_visits_every_row():
         assert len(found) == len(sampler) == max(MIN_STEPS_PER_EPOCH, -(-n // (size // 2)))
 
 
-def test_without_labels_all_of_a_batch_is_of_any_row():
-    sampler, found = batches(50, 16, labelled=False, min_steps=1)
+def test_without_labels_all_of_a_batch_is_of_any_row(monkeypatch):
+    monkeypatch.setattr(_loaders, "MIN_STEPS_PER_EPOCH", 1)
+    sampler, found = batches(50, 16, labelled=False)
     assert len(sampler) == 4
     assert all(len(set(b)) == 16 for b in found[:3])
 
@@ -79,9 +81,10 @@ def test_no_batch_has_a_single_row(n, batch_size, labelled):
     assert max(len(b) for b in found) <= batch_size
 
 
-def test_draws_follow_the_weights():
+def test_draws_follow_the_weights(monkeypatch):
+    monkeypatch.setattr(_loaders, "MIN_STEPS_PER_EPOCH", 1000)
     weight = np.array([0.7, 0.3, 0.0, 0.0])
-    sampler = TransferSampler(np.arange(4), weight, 8, seed=0, min_steps=1000)
+    sampler = TransferSampler(np.arange(4), weight, 8, seed=0)
     drawn = np.concatenate([b[:4] for b in sampler])
     share = np.bincount(drawn, minlength=4) / len(drawn)
     np.testing.assert_allclose(share, weight, atol=0.03)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,15 +13,13 @@ from scipy import sparse
 from domainvi.errors import GeneMatchError, InputError
 
 from ._genes import align_genes
-from ._matrix import select_matrix
-from ._prepare import MODALITIES, FlatAnnData, _in_memory
+from ._matrix import in_memory, select_matrix
+from ._prepare import MODALITIES, FlatAnnData, warn_of_missing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
-
-logger = logging.getLogger(__name__)
 
 MAX_MODALITIES = 4
 SEPARATOR = ":"
@@ -34,11 +31,6 @@ def choose_modalities(
     mdata: MuData, modalities: str | Sequence[str] | Mapping[str, str | None] | None
 ) -> Modalities:
     """Resolve the argument ``modalities`` to names and their layers.
-
-    Raises
-    ------
-    InputError
-        If ``mdata`` is no MuData by rows, or a modality does not exist.
 
     Examples
     --------
@@ -86,7 +78,6 @@ def flatten(
     data: MuData | AnnData,
     modalities: Modalities,
     genes: Genes | None = None,
-    min_overlap: float = 0.5,
 ) -> AnnData:
     """Put the modalities of rows side by side; nothing is written to ``data``.
 
@@ -101,21 +92,12 @@ def flatten(
         the name of the modality before that of the gene, ``"rna:TP53"``.
     genes
         Genes of a trained model in its order, by modality; whole modalities may then be missing.
-    min_overlap
-        Least share of a modality's ``genes`` that must be present, where it is.
 
     Returns
     -------
     The rows with ``obs`` of ``data``; of several modalities a :class:`FlatAnnData`.
-
-    Raises
-    ------
-    InputError
-        If no modality is there, or their rows do not fit ``obs``.
-    GeneMatchError
-        If too few genes of a modality match.
     """
-    parts = find_parts(data, modalities, genes)
+    parts = _find_parts(data, modalities, genes)
     obs = data.obs
     source = {name: _rows_in(part, obs, name) for name, part in parts.items()}
     absent = np.full(len(obs), -1)
@@ -124,12 +106,12 @@ def flatten(
     blocks, names, masks = [], [], []
     for name, layer in modalities.items():
         part = parts.get(name)
-        matrix, own, mask = _block(part, name, layer, genes, min_overlap)
+        matrix, own, mask = _block(part, name, layer, genes)
         blocks.append(spread_rows(matrix, source.get(name, absent)[kept]))
         names.append(own if len(modalities) == 1 else [f"{name}{SEPARATOR}{g}" for g in own])
         masks.append(mask)
     var = pd.DataFrame(index=pd.Index(np.concatenate(names)).astype(str))
-    x, obs = side_by_side(blocks), used_categories(obs.iloc[kept])
+    x, obs = side_by_side(blocks), _used_categories(obs.iloc[kept])
     if len(modalities) == 1:
         return AnnData(X=x, obs=obs, var=var)
     flat = FlatAnnData(X=x, obs=obs, var=var)
@@ -140,18 +122,10 @@ def flatten(
     return flat
 
 
-def find_parts(
+def _find_parts(
     data: MuData | AnnData, modalities: Modalities, genes: Genes | None
 ) -> dict[str, AnnData]:
-    """Take the modalities that there are; an AnnData is the one whose genes it has most of.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    GeneMatchError
-        If an AnnData has no gene of any modality.
-    """
+    """Take the modalities that there are; an AnnData is the one whose genes it has most of."""
     if isinstance(data, MuData):
         found = {name: data.mod[name] for name in modalities if name in data.mod}
         if not found:
@@ -196,7 +170,7 @@ def spread_rows(matrix: Any, source: NDArray[np.int64]) -> Any:
     return out
 
 
-def used_categories(obs: pd.DataFrame) -> pd.DataFrame:
+def _used_categories(obs: pd.DataFrame) -> pd.DataFrame:
     """Drop categories without a row: AnnData does so when rows are taken, and MuData does not."""
     categorical = obs.select_dtypes("category")
     return obs.assign(**{str(k): c.cat.remove_unused_categories() for k, c in categorical.items()})
@@ -227,26 +201,19 @@ def _rows_in(part: AnnData, obs: pd.DataFrame, name: str) -> NDArray[np.int64]:
 
 
 def _block(
-    part: AnnData | None, name: str, layer: str | None, genes: Genes | None, min_overlap: float
+    part: AnnData | None, name: str, layer: str | None, genes: Genes | None
 ) -> tuple[Any, Sequence[str], NDArray[np.bool_]]:
     """Matrix, genes and mask of the genes that are there, of one modality."""
     if part is None:
         own = [] if genes is None else genes[name]
         return sparse.csr_matrix((0, len(own)), dtype=np.float32), own, np.zeros(len(own), bool)
-    matrix = _in_memory(select_matrix(part, layer))
+    matrix = in_memory(select_matrix(part, layer))
     if genes is None:
         return matrix, list(part.var_names.astype(str)), np.ones(part.n_vars, dtype=bool)
     try:
-        alignment = align_genes(part.var_names.astype(str), genes[name], min_overlap)
+        alignment = align_genes(part.var_names.astype(str), genes[name])
     except GeneMatchError as error:
         msg = f"Modality {name!r}: {error}"
         raise GeneMatchError(msg) from error
-    if alignment.n_missing:
-        logger.warning(
-            "%d of %d genes of modality %r are missing, for instance %s; they are masked.",
-            alignment.n_missing,
-            len(genes[name]),
-            name,
-            ", ".join(alignment.missing_examples),
-        )
+    warn_of_missing(alignment, f"of modality {name!r}")
     return alignment.take(matrix), genes[name], alignment.mask

@@ -10,7 +10,7 @@ from mudata import MuData
 from scipy import sparse
 
 from domainvi.data import MODALITIES, choose_modalities, flatten, genes_by_modality
-from domainvi.data._prepare_mudata import side_by_side, spread_rows
+from domainvi.data._mudata import side_by_side, spread_rows
 from domainvi.errors import GeneMatchError, InputError
 
 BOTH = {"rna": None, "mirna": None}

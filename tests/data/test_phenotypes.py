@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import domainvi as dv
-from domainvi.data._targets import Target, find_targets, target_column
+from domainvi.data._phenotypes import Phenotype, find_phenotypes, phenotype_column
 from domainvi.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,22 +27,26 @@ OBS = pd.DataFrame(
 
 
 def test_numbers_and_names_are_told_apart() -> None:
-    found = find_targets(OBS, ["sex", "age", "smoker"], "Unknown")
+    found = find_phenotypes(OBS, ["sex", "age", "smoker"], "Unknown")
     assert [t.classes for t in found] == [("f", "m"), (), ("False", "True")]
     assert [t.is_numeric for t in found] == [False, True, False]
     assert [t.n_outputs for t in found] == [2, 1, 2]
 
 
 def test_what_is_no_value_is_missing() -> None:
-    sex = target_column(OBS, Target("sex", ("f", "m")), "Unknown")
+    sex = phenotype_column(OBS, Phenotype("sex", ("f", "m")), "Unknown")
     assert sex.tolist() == ["m", "f", "Unknown", "Unknown"]
-    assert target_column(OBS, Target("sex", ("f", "x")), "Unknown").tolist()[0] == "Unknown"
-    assert target_column(OBS, Target("none", ("f", "m")), "Unknown").tolist() == ["Unknown"] * 4
-    np.testing.assert_array_equal(target_column(OBS, Target("age"), "Unknown"), OBS["age"])
-    assert np.isnan(target_column(OBS, Target("none"), "Unknown")).all()
+    assert phenotype_column(OBS, Phenotype("sex", ("f", "x")), "Unknown").tolist()[0] == "Unknown"
+    assert (
+        phenotype_column(OBS, Phenotype("none", ("f", "m")), "Unknown").tolist() == ["Unknown"] * 4
+    )
+    np.testing.assert_array_equal(phenotype_column(OBS, Phenotype("age"), "Unknown"), OBS["age"])
+    assert np.isnan(phenotype_column(OBS, Phenotype("none"), "Unknown")).all()
     # A query that holds text where the model has numbers has no values there.
     text = pd.DataFrame({"age": ["12", "old"]})
-    np.testing.assert_array_equal(target_column(text, Target("age"), "Unknown"), [12.0, np.nan])
+    np.testing.assert_array_equal(
+        phenotype_column(text, Phenotype("age"), "Unknown"), [12.0, np.nan]
+    )
 
 
 def numbers(n: int, values: list[float]) -> np.ndarray:
