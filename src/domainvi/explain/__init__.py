@@ -2,7 +2,7 @@
 
 from ._deeplift import Paired
 from ._explain import explain
-from ._heads import LATENTS, Explainable, Head, HeadOf, domainvi_head, log_batches
+from ._heads import LATENTS, Explainable, Head, HeadOf, log_batches
 from ._methods import METHODS, Method
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "HeadOf",
     "Method",
     "Paired",
-    "domainvi_head",
     "explain",
     "log_batches",
 ]

@@ -79,7 +79,7 @@ def explain(
     captum_methods()
     data = model._own_data() if adata is None else adata
     if stability:
-        check_repeatable(model)
+        model._own_data()  # The rows that other models are trained on.
     prepared = model._validate_anndata(adata)
     rows = model._row_numbers(prepared, indices)
     head = head_of(model, prepared, target)
@@ -87,7 +87,7 @@ def explain(
     frame = explain_rows(model, head_of, prepared, rows, request, settings)
     if stability:
         others = [
-            explain_rows(retrained(model, seed), head_of, prepared, rows, request, settings)
+            explain_rows(model._retrained(seed), head_of, prepared, rows, request, settings)
             for seed in range(model.seed + 1, model.seed + 1 + stability)
         ]
         frame.attrs["stability"] = rank_stability([frame, *others])
@@ -179,26 +179,6 @@ def with_attributes(frame: pd.DataFrame, **values: str) -> pd.DataFrame:
     }
     frame.attrs = {**values, **kept}
     return frame
-
-
-def check_repeatable(model: Explainable) -> None:
-    """Refuse a model whose training cannot be repeated: one without data, or pretrained."""
-    model._own_data()
-    if getattr(model, "pretraining_", None):
-        msg = (
-            "stability= trains the model anew, and cannot repeat its pretraining. Pretrain and "
-            "train models with other seeds, and compare what they explain."
-        )
-        raise InputError(msg)
-
-
-def retrained(model: Explainable, seed: int) -> Explainable:
-    """Train a model with the same arguments on the same rows from another seed."""
-    make: Any = type(model)
-    other = make(model._validate_anndata(), **(model._parameters() | {"seed": seed}))
-    accelerator = "cpu" if model.module.device.type == "cpu" else "auto"
-    other.train(**model.training_, accelerator=accelerator, enable_progress_bar=False)
-    return other
 
 
 def rank_stability(frames: list[pd.DataFrame]) -> dict[str, float]:

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import torch
-from scvi import REGISTRY_KEYS
 
-from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import row_loader
-from domainvi.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,8 +16,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-    from domainvi.data import PreparedAnnData, Target
-    from domainvi.module import ScalingTables
+    from domainvi.data import PreparedAnnData
 
 LATENTS = "latent"
 
@@ -59,7 +55,6 @@ class Explainable(Protocol):
 
     module: Any
     seed: int
-    training_: dict[str, Any]
 
     @property
     def genes(self) -> list[str]: ...
@@ -71,32 +66,15 @@ class Explainable(Protocol):
     def _validate_anndata(self, adata: AnnData | None = None) -> PreparedAnnData: ...
 
     def _row_numbers(
-        self, work: PreparedAnnData, indices: Sequence | NDArray | None, /
+        self, prepared: PreparedAnnData, indices: Sequence | NDArray | None, /
     ) -> NDArray: ...
 
-    def _parameters(self) -> dict[str, Any]: ...
+    def _retrained(self, seed: int) -> Any:
+        """Train such a model anew from another seed; refuse where that cannot be done."""
 
 
 # The head of a model for prepared rows that ``target`` names; ``None`` is the main one.
 HeadOf: TypeAlias = Callable[[Any, "PreparedAnnData", str | None], Head]
-
-
-class Transferring(Explainable, Protocol):
-    """An :class:`Explainable` model with an encoder, a classifier and a linear ensemble."""
-
-    registry_: dict[str, Any]
-    class_order_: list[str]
-    target_order_: dict[str, list[str]]
-
-    @property
-    def classes(self) -> list[str]: ...
-
-    @property
-    def targets(self) -> tuple[Target, ...]: ...
-
-    def _refuse_several(self, method: str) -> None: ...
-
-    def _scaling_tables(self, work: PreparedAnnData, /) -> ScalingTables | None: ...
 
 
 def log_batches(
@@ -110,40 +88,6 @@ def log_batches(
         inputs = module._get_inference_input(tensors)
         x, factor = inputs["x"].float().to(module.device), inputs["size_factor"]
         factor = None if factor is None else factor.to(module.device)
-        u = module.log_values(x, module.library_size(x, factor))
+        u, _ = module.log_values(x, factor)
         domain = inputs.get("batch_index", torch.zeros(len(u), 1))
         yield u, domain.squeeze(-1).long().to(module.device)
-
-
-def domainvi_head(model: Transferring, prepared: PreparedAnnData, target: str | None) -> Head:
-    """Return the main head of a :class:`~domainvi.DomainVI`, its latents or a phenotype."""
-    model._refuse_several("explain")
-    key, module = model.registry_[SETUP_ARGS_KEY]["labels_key"], model.module
-    statistics = model._scaling_tables(prepared)
-    state = prepared.manager.get_state_registry(REGISTRY_KEYS.BATCH_KEY)
-    n_domains = len(state.categorical_mapping)
-
-    def latents(u: torch.Tensor, domain: torch.Tensor) -> torch.Tensor:
-        return module.embed_log(u, domain, statistics).mean
-
-    def classes(u: torch.Tensor, domain: torch.Tensor) -> torch.Tensor:
-        out = module.embed_log(u, domain, statistics)
-        return module.ensemble(out.network, out.linear, domain)
-
-    if target in (None, key):
-        return Head(key, model.classes, classes, True, n_domains, model.class_order_)
-    if target == LATENTS:
-        names = [f"{LATENTS}_{i}" for i in range(module.n_latent)]
-        return Head(LATENTS, names, latents, False, n_domains, names)
-    found = {t.key: t for t in model.targets}.get(target)
-    if found is None:
-        known = [key, LATENTS, *(t.key for t in model.targets)]
-        msg = f"target={target!r} is not known. Use None or one of {', '.join(known)}."
-        raise InputError(msg)
-
-    def phenotype(u: torch.Tensor, domain: torch.Tensor) -> torch.Tensor:
-        return module.target_scores(found.key, u, domain, statistics)
-
-    names = [found.key] if found.is_numeric else list(found.classes)
-    order = names if found.is_numeric else model.target_order_[found.key]
-    return Head(found.key, names, phenotype, not found.is_numeric, n_domains, order)

@@ -12,7 +12,7 @@ from scvi.model.base import ArchesMixin, VAEMixin
 from domainvi._checks import check_choice, check_dropout_rate, check_seed, check_sizes
 from domainvi._compat import SETUP_ARGS_KEY, SETUP_METHOD_KEY
 from domainvi.data import MODALITIES, check_setup, prepare, to_tensors
-from domainvi.explain import domainvi_head, explain
+from domainvi.explain import explain
 from domainvi.module import EXTRA_DOMAINS_KEY, DomainVAE, heads_of
 from domainvi.pretraining import full_history, pretrain, pretrained_representation, start_from
 from domainvi.train import seeded
@@ -22,7 +22,8 @@ from ._base import CohortModel
 from ._decode import normalized_expression, predictive_draws, refuse_undecodable
 from ._diagnosis import diagnose
 from ._fitted import Fitted
-from ._inference import outputs, probabilities
+from ._heads import head_of, retrained
+from ._inference import forward, labels_of, outputs, probabilities
 from ._phenotypes import predict_phenotype
 from ._query import all_row_ids, freeze, genes_of, map_query, with_genes
 from ._setup import (
@@ -32,11 +33,12 @@ from ._setup import (
     modality_sizes,
     prepare_own,
     prepare_query,
+    refuse_several,
     register,
     registered_phenotypes,
     resolve_likelihood,
 )
-from ._training import train
+from ._training import fit_starting_values, train
 
 if TYPE_CHECKING:
     import os
@@ -191,6 +193,23 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
             raise ValueError(msg)
         if self.fitted.n_reference_domains is not None:
             freeze(self, self.fitted.n_reference_domains)
+
+    def _refuse_several(self, method: str) -> None:
+        refuse_several(self, method)
+
+    def _labels(self, prepared: PreparedAnnData) -> NDArray[np.int64]:
+        return labels_of(self, prepared)
+
+    def _latent_means(
+        self, prepared: PreparedAnnData, rows: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        return forward(self, prepared, rows, wanted=()).mean
+
+    def _fit_starting_values(self, prepared: PreparedAnnData) -> None:
+        fit_starting_values(self, prepared)
+
+    def _retrained(self, seed: int) -> Self:
+        return retrained(self, seed)
 
     def _make_room(self, metadata: dict[str, Any]) -> None:
         for name, modality in self.module.modalities.parts.items():
@@ -895,7 +914,7 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         """
         return explain(
             self,
-            domainvi_head,
+            head_of,
             adata,
             method=method,
             indices=indices,

@@ -2,15 +2,17 @@
 
 from ._alignment import DomainAlignment
 from ._disentangled_vae import DisentangledVAE
-from ._domain_vae import EXTRA_DOMAINS_KEY, DomainVAE
-from ._ensemble import OPTIONAL_PARTS, Embedding, ScalingTables
+from ._domain_vae import EXPRESSION, EXTRA_DOMAINS_KEY, DomainVAE, Embedding
+from ._fast_inference import OPTIONAL_PARTS, RowReader
 from ._independence import INDEPENDENCE, Blocks, IndependenceTerms
-from ._likelihood import CountLikelihood, Likelihood, NormalLikelihood
-from ._multimodal_vae import MultimodalVAE
-from ._reader import RowReader
-from ._target_heads import TargetHeads, TargetScores
+from ._input_scale import InputScale, draw_latents, elbo_terms
+from ._likelihood import CountLikelihood, Likelihood, NormalLikelihood, build_likelihood
+from ._modalities import Modalities
+from ._modality import Modality, ScalingStatistics
+from ._phenotype_heads import PhenotypeHeads, PhenotypeScores, heads_of, phenotype_scores
 
 __all__ = [
+    "EXPRESSION",
     "EXTRA_DOMAINS_KEY",
     "INDEPENDENCE",
     "OPTIONAL_PARTS",
@@ -21,11 +23,18 @@ __all__ = [
     "DomainVAE",
     "Embedding",
     "IndependenceTerms",
+    "InputScale",
     "Likelihood",
-    "MultimodalVAE",
+    "Modalities",
+    "Modality",
     "NormalLikelihood",
+    "PhenotypeHeads",
+    "PhenotypeScores",
     "RowReader",
-    "ScalingTables",
-    "TargetHeads",
-    "TargetScores",
+    "ScalingStatistics",
+    "build_likelihood",
+    "draw_latents",
+    "elbo_terms",
+    "heads_of",
+    "phenotype_scores",
 ]

@@ -182,6 +182,12 @@ class DomainVAE(BaseModuleClass):
             "present": tensors.get(MODALITIES),
         }
 
+    def log_values(
+        self, x: torch.Tensor, size_factor: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log values of rows, ``(n_rows, n_input)``, and their library sizes by modality."""
+        return self.modalities.log_values(x, size_factor)
+
     @auto_move_data
     def inference(
         self,
@@ -192,7 +198,7 @@ class DomainVAE(BaseModuleClass):
         n_samples: int = 1,
     ) -> dict[str, Distribution | torch.Tensor]:
         """Encode rows and draw their latents."""
-        u, library = self.modalities.log_values(x, size_factor)
+        u, library = self.log_values(x, size_factor)
         domain = batch_index.squeeze(-1).long()
         mean, variance = self.modalities.encode(u, domain, self.modalities.seen(present))
         return draw_latents(mean, variance, n_samples) | {"library": library}
@@ -207,7 +213,7 @@ class DomainVAE(BaseModuleClass):
         statistics: Statistics = None,
     ) -> Embedding:
         """Encode and classify rows without drawing ``z``."""
-        u, _ = self.modalities.log_values(x, size_factor)
+        u, _ = self.log_values(x, size_factor)
         domain = batch_index.squeeze(-1).long()
         return self.embed_log(u, domain, statistics, self.modalities.seen(present))
 

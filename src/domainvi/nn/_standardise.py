@@ -39,12 +39,12 @@ def log_normalise(
 
 
 class Standardiser(nn.Module):
-    """Tables of centre and scale, one row a domain; saved with the weights.
+    """Centre and scale by domain; saved with the weights.
 
     Parameters
     ----------
     n_domains
-        Rows of the tables.
+        Number of domains.
     n_input
         Genes.
     """
@@ -60,8 +60,8 @@ class Standardiser(nn.Module):
         # Whether every domain, new ones too, has the same centre and scale.
         self.register_buffer("is_shared", torch.zeros((), dtype=torch.bool))
 
-    def set_tables(self, loc: torch.Tensor, scale: torch.Tensor) -> None:
-        """Replace both tables, each ``(n_domains, n_input)``."""
+    def set_statistics(self, loc: torch.Tensor, scale: torch.Tensor) -> None:
+        """Replace centre and scale, each ``(n_domains, n_input)``."""
         self.loc.copy_(loc)
         self.scale.copy_(scale)
 
@@ -69,9 +69,9 @@ class Standardiser(nn.Module):
         self,
         x: torch.Tensor,
         domain: torch.Tensor,
-        tables: tuple[torch.Tensor, torch.Tensor] | None = None,
+        statistics: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> torch.Tensor:
-        """Standardise rows with the tables of their domain and clip at ±8 standard deviations.
+        """Standardise rows by the statistics of their domain and clip at ±8 standard deviations.
 
         Parameters
         ----------
@@ -79,9 +79,9 @@ class Standardiser(nn.Module):
             Log values, shape ``(n_rows, n_input)``.
         domain
             Domain codes, shape ``(n_rows,)``.
-        tables
+        statistics
             Centre and scale to use in place of the stored ones, for cohorts that were not in
             training.
         """
-        loc, scale = (self.loc, self.scale) if tables is None else tables
+        loc, scale = (self.loc, self.scale) if statistics is None else statistics
         return ((x - loc[domain]) / scale[domain]).clamp(-CLIP, CLIP)

@@ -14,6 +14,7 @@ from domainvi.data import align_genes
 from domainvi.errors import InputError, ModelFileError
 from domainvi.io import read_model
 from domainvi.linear import logistic
+from domainvi.module import EXPRESSION
 
 from ._settings import PretrainingRecord
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 PROJECTION = "projection.weight"
 START_LOG_VARIANCE = -4.0
 # Names of an encoder's tensors in a file begin so.
-ENCODER_PREFIX = "module.z_encoder."
+ENCODER_PREFIX = f"module.modalities.parts.{EXPRESSION}.z_encoder."
 # With fewer shared genes than this, of the shorter list, a pretrained encoder is in doubt.
 MIN_OVERLAP = 0.5
 
@@ -50,7 +51,7 @@ def start_from(model: Pretrainable, dir_path: str | os.PathLike[str]) -> None:
         raise ModelFileError(msg)
     fields = metadata["registry"][FIELD_REGISTRIES_KEY]
     names = fields[REGISTRY_KEYS.X_KEY][STATE_REGISTRY_KEY]["column_names"]
-    source = metadata.get("pretraining")
+    source = metadata["fitted"].get("pretraining")
     alignment = align_genes(list(names), model.genes, min_overlap=0.0)
     if alignment.n_matched < MIN_OVERLAP * min(len(names), len(model.genes)):
         warnings.warn(
@@ -60,8 +61,8 @@ def start_from(model: Pretrainable, dir_path: str | os.PathLike[str]) -> None:
             UserWarning,
             stacklevel=3,
         )
-    adopt_encoder(model.module.z_encoder, weights, alignment)
-    model.pretraining_ = PretrainingRecord(
+    adopt_encoder(model.module.modalities.only.z_encoder, weights, alignment)
+    model.fitted.pretraining = PretrainingRecord(
         source=None if source is None else PretrainingRecord.from_dict(source),
         n_genes_matched=alignment.n_matched,
     )

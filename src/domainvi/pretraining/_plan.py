@@ -83,7 +83,9 @@ class PretrainingPlan(pl.LightningModule):
         self.settings = settings
         self.n_steps = n_steps
         objective = OBJECTIVES[method]
-        self.objective = objective(module.z_encoder, module.n_input, module.n_latent, settings)
+        self.modality = module.modalities.only
+        encoder = self.modality.z_encoder
+        self.objective = objective(encoder, module.n_input, module.n_latent, settings)
         self.register_buffer("centre", statistics[0])
         self.register_buffer("scale", statistics[1])
         self.register_buffer("low", torch.full((module.n_input,), torch.inf))
@@ -97,13 +99,14 @@ class PretrainingPlan(pl.LightningModule):
         self, x: torch.Tensor, library: torch.Tensor, domain: torch.Tensor
     ) -> torch.Tensor:
         """Bring rows to the scale that the encoder takes."""
-        u = self.module.log_values(x, library)
-        return self.module.standardiser(u, domain, (self.centre, self.scale))
+        u = self.modality.input_scale.log_values(x, library)
+        return self.modality.standardiser(u, domain, (self.centre, self.scale))
 
     def views(self, batch: dict[str, torch.Tensor]) -> Views:
         """Draw the views of a batch; a new corruption each time."""
         x, domain = batch[REGISTRY_KEYS.X_KEY], batch[REGISTRY_KEYS.BATCH_KEY].squeeze(-1).long()
-        library = self.module.library_size(x, batch.get(REGISTRY_KEYS.SIZE_FACTOR_KEY))
+        factor = batch.get(REGISTRY_KEYS.SIZE_FACTOR_KEY)
+        library = self.modality.input_scale.library_size(x, factor)
         clean = self.standardise(x, library, domain)
         second, mask = self.corrupt(x, library, domain, clean)
         both = self.settings.both_views
@@ -121,7 +124,7 @@ class PretrainingPlan(pl.LightningModule):
             self.high.copy_(torch.maximum(self.high, clean.amax(dim=0)))
             return uniform_values(clean, mask, self.low, self.high), mask
         group = domain if settings.within_domain else None
-        if self.module.counts:
+        if self.modality.counts:
             counts, size = swap_counts(x, library, mask, group)
             return self.standardise(counts, size, domain), counts != x
         corrupted = swap_values(clean, mask, group)

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
-from scvi import REGISTRY_KEYS
 from scvi.train import TrainRunner
 
 from domainvi.errors import InputError
-from domainvi.train import seeded, source_domains
+from domainvi.train import seeded
 
 from ._encoder import fit_classifier, standardise_latents
 from ._plan import PretrainingPlan, is_collapsed
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from domainvi.data import PreparedAnnData
+    from domainvi.module import DomainVAE
 
     from ._settings import Method, PretrainingSettings
 
@@ -36,47 +36,48 @@ REMEDY = {
 }
 
 
+class PretrainedState(Protocol):
+    """The fitted state that pretraining reads and writes."""
+
+    is_scaled: bool
+    n_reference_domains: int | None
+    pretraining: PretrainingRecord | None
+
+
 class Pretrainable(Protocol):
     """The parts of a model that pretraining needs."""
 
-    module: Any
+    module: DomainVAE
     seed: int
     is_trained_: bool
-    is_scaled_: bool
-    n_reference_domains_: int | None
-    pretraining_: PretrainingRecord | None
+    fitted: PretrainedState
 
     @property
     def genes(self) -> list[str]: ...
-
-    @property
-    def domains(self) -> list[str]: ...
 
     def _validate_anndata(self, adata: AnnData | None = None) -> PreparedAnnData: ...
 
     def _prepare_query(self, adata: AnnData) -> PreparedAnnData: ...
 
-    def _check_genes(self, work: PreparedAnnData, method: str, /) -> None: ...
+    def _check_genes(self, prepared: PreparedAnnData, method: str, /) -> None: ...
 
-    def _refuse_several(self, method: str) -> None: ...
+    def _refuse_several(self, method: str) -> None:
+        """Refuse a model of several modalities."""
 
     def _row_numbers(
-        self, work: PreparedAnnData, indices: Sequence | NDArray | None, /
+        self, prepared: PreparedAnnData, indices: Sequence | NDArray | None, /
     ) -> NDArray[np.int64]: ...
 
-    def _labels(self, work: PreparedAnnData, /) -> NDArray[np.int64]: ...
+    def _labels(self, prepared: PreparedAnnData, /) -> NDArray[np.int64]:
+        """Class codes of all rows, -1 where unlabelled."""
 
-    def _fit_scaling(self, work: PreparedAnnData, is_source: NDArray[np.bool_], /) -> None: ...
+    def _fit_starting_values(self, prepared: PreparedAnnData, /) -> None:
+        """Fit input scaling and linear members."""
 
-    def _forward(
-        self,
-        work: PreparedAnnData,
-        rows: NDArray[np.int64] | None,
-        batch_size: int | None,
-        /,
-        *,
-        wanted: tuple[str, ...] = ...,
-    ) -> Any: ...
+    def _latent_means(
+        self, prepared: PreparedAnnData, rows: NDArray[np.int64] | None = None, /
+    ) -> NDArray[np.float32]:
+        """Latent means of rows as the encoder gives them."""
 
     def to_device(self, device: Any) -> None: ...
 
@@ -99,10 +100,8 @@ def pretrain(
     changes = (plan_kwargs or {}) | {k: v for k, v in named.items() if v is not None}
     settings = pretraining_settings(method, preset, **changes)
     own, *more = pretraining_rows(model, adata, settings)
-    if not model.is_scaled_:
-        domain = np.asarray(own.manager.get_from_registry(REGISTRY_KEYS.BATCH_KEY)).ravel()
-        label = model._labels(own)
-        model._fit_scaling(own, source_domains(domain.astype(np.int64), label, len(model.domains)))
+    if not model.fitted.is_scaled:
+        model._fit_starting_values(own)
     with seeded(model.seed):
         loader, statistics = pooled_loader(
             model.module, [own, *more], settings.batch_size, model.seed
@@ -117,18 +116,19 @@ def pretrain(
         runner.trainer.fit(plan, loader)
     model.module.eval()
     model.to_device(runner.device)
-    standardise_latents(model.module.z_encoder, torch.from_numpy(latent_means(model, own, None)))
+    encoder = model.module.modalities.only.z_encoder
+    standardise_latents(encoder, torch.from_numpy(model._latent_means(own)))
     start_classifier(model, own)
     logged = getattr(runner.trainer.logger, "history", {})
     rank, uniformity = plan.latest["effective_rank"], plan.latest["uniformity"]
-    model.pretraining_ = replace(
-        model.pretraining_ or PretrainingRecord(),
+    model.fitted.pretraining = record = replace(
+        model.fitted.pretraining or PretrainingRecord(),
         method=method,
         settings=settings,
         history={k: v.iloc[:, 0].astype(float).tolist() for k, v in logged.items()},
         collapsed=is_collapsed(rank, uniformity),
     )
-    if model.pretraining_.collapsed:
+    if record.collapsed:
         warnings.warn(
             f"The pretrained embedding has collapsed: effective rank {rank:.1f} of "
             f"{model.module.n_latent}, uniformity {uniformity:.3f} (0 when all rows are alike). "
@@ -143,7 +143,7 @@ def pretraining_rows(
 ) -> list[PreparedAnnData]:
     """Return the model's own rows, and those of ``adata``; refuse what cannot be pretrained on."""
     own = model._validate_anndata()
-    if model.is_trained_ or model.n_reference_domains_ is not None:
+    if model.is_trained_ or model.fitted.n_reference_domains is not None:
         msg = (
             "The model is trained, or extends one that is. Call pretrain before train, on a "
             "new model."
@@ -165,15 +165,8 @@ def pretraining_rows(
 
 def start_classifier(model: Pretrainable, prepared: PreparedAnnData) -> None:
     """Start the classifier at a logistic regression on the latents of labelled rows."""
-    means = latent_means(model, prepared, None)
-    fit_classifier(model.module.classifier, means, model._labels(prepared))
-
-
-def latent_means(
-    model: Pretrainable, prepared: PreparedAnnData, rows: NDArray[np.int64] | None
-) -> NDArray[np.float32]:
-    """Latent means of rows as the encoder gives them."""
-    return model._forward(prepared, rows, None, wanted=()).mean
+    means, label = model._latent_means(prepared), model._labels(prepared)
+    fit_classifier(model.module.classifier, means, label)
 
 
 def pretrained_representation(
@@ -182,8 +175,8 @@ def pretrained_representation(
     indices: Sequence[int] | Sequence[bool] | None = None,
 ) -> NDArray[np.float32]:
     """Latent means; see :meth:`domainvi.DomainVI.get_pretrained_representation`."""
-    if model.pretraining_ is None or not model.is_scaled_:
+    if model.fitted.pretraining is None or not model.fitted.is_scaled:
         msg = "The model is not pretrained. Call pretrain first."
         raise InputError(msg)
     prepared = model._validate_anndata(adata)
-    return latent_means(model, prepared, model._row_numbers(prepared, indices))
+    return model._latent_means(prepared, model._row_numbers(prepared, indices))

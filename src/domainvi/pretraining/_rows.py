@@ -10,6 +10,7 @@ from scvi import REGISTRY_KEYS
 from torch.utils.data import DataLoader, Dataset
 
 from domainvi.data import TransferSampler, to_tensors
+from domainvi.module import EXPRESSION
 from domainvi.train import extend_statistics
 
 if TYPE_CHECKING:
@@ -60,10 +61,11 @@ def pooled_loader(
     -------
     The loader, and centre and scale, each ``(n_all_domains, n_genes)``.
     """
-    statistics = [(module.standardiser.loc, module.standardiser.scale)]
+    standardiser = module.modalities.only.standardiser
+    statistics = [(standardiser.loc, standardiser.scale)]
     for part in prepared[1:]:
         domain = np.asarray(part.manager.get_from_registry(REGISTRY_KEYS.BATCH_KEY)).ravel()
-        extended, _ = extend_statistics(module, part, domain.astype(np.int64))
+        extended, _ = extend_statistics(module, EXPRESSION, part, domain.astype(np.int64))
         statistics.append(extended.network)
     rows = PooledRows(prepared, [len(centre) for centre, _ in statistics])
     sampler = TransferSampler(np.arange(len(rows)), np.zeros(len(rows)), batch_size, seed)

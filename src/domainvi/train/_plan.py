@@ -39,7 +39,7 @@ class DomainTrainingPlan(pl.LightningModule):
     n_steps
         Planned steps, the length of all schedules.
     lr, weight_decay
-        Of AdamW.
+        Learning rate and weight decay of AdamW.
     reconstruction_weight
         Weight of the ELBO a gene.
     adversary_weight
@@ -145,7 +145,7 @@ class DomainTrainingPlan(pl.LightningModule):
         }
         for name, value in terms.items():
             self._add(f"{name}_{stage}", value)
-        # Held-out rows are judged by the autoencoder and the classifier, not by the adversary.
+        # The loss of held-out rows is that of autoencoder and classifier, without the adversary.
         game = 0.0 if stage == "train" else terms.get("adversary_loss", 0.0)
         self._add(f"{stage}_loss", output.loss - game)
 
@@ -194,7 +194,8 @@ class DomainTrainingPlan(pl.LightningModule):
         groups = parameter_groups(self.module, self.weight_decay)
         if self.encoder_lr_factor == 1.0:
             return groups
-        return own_rate(groups, self.module.z_encoder, self.lr * self.encoder_lr_factor)
+        encoders = nn.ModuleList(m.z_encoder for m in self.module.modalities.parts.values())
+        return own_rate(groups, encoders, self.lr * self.encoder_lr_factor)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip the gradient norms of the autoencoder and of the domain heads apart."""

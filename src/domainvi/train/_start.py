@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scvi import REGISTRY_KEYS
 
-from domainvi.data import dense_rows
+from domainvi.data import MODALITIES, PreparedAnnData, dense_rows
 from domainvi.linear import (
     MIN_SCALE,
     blocks,
@@ -20,14 +20,16 @@ from domainvi.linear import (
     standardise,
     subsample,
 )
-from domainvi.module import ScalingTables
+from domainvi.module import ScalingStatistics
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
-    from domainvi.data import PreparedAnnData
-    from domainvi.linear import LinearEnsembleFit, ScalingStatistics, TrainingRows
-    from domainvi.module import DomainVAE
+    from domainvi import linear
+    from domainvi.linear import LinearEnsembleFit, TrainingRows
+    from domainvi.module import DomainVAE, Modality
 
 # A new cohort with fewer rows than this is standardised by the training cohorts.
 MIN_OWN_ROWS = 20
@@ -42,7 +44,22 @@ def size_factors(prepared: PreparedAnnData, rows: NDArray[np.int64]) -> torch.Te
     return torch.from_numpy(factors.astype(np.float32).reshape(-1, 1))
 
 
-def set_library(module: DomainVAE, prepared: PreparedAnnData, rows: NDArray[np.int64]) -> None:
+def modalities_of(
+    module: DomainVAE, prepared: PreparedAnnData
+) -> Iterator[tuple[str, PreparedAnnData, NDArray[np.bool_]]]:
+    """Yield for each modality its name, the rows with its columns, and which rows have it."""
+    blocks = module.modalities.blocks()
+    if MODALITIES not in prepared.obsm:
+        yield blocks[0][0], prepared, np.ones(prepared.n_obs, dtype=bool)
+        return
+    has = np.asarray(prepared.obsm[MODALITIES]) > 0
+    for i, (name, _, block) in enumerate(blocks):
+        part = PreparedAnnData(X=prepared.X[:, block], obs=prepared.obs[[]])
+        part.manager, part.gene_mask = prepared.manager, prepared.gene_mask[block]
+        yield name, part, has[:, i]
+
+
+def set_library(modality: Modality, prepared: PreparedAnnData, rows: NDArray[np.int64]) -> None:
     """Set the scale of size factors and the library size that counts are brought to.
 
     Size factors may be in any unit (around 1 with DESeq2 and scanpy): their median is brought to
@@ -52,27 +69,27 @@ def set_library(module: DomainVAE, prepared: PreparedAnnData, rows: NDArray[np.i
     median = sums[sums > 0].median() if (sums > 0).any() else torch.ones(())
     factors = size_factors(prepared, rows)
     if factors is not None:
-        module.size_factor_scale.copy_(median / factors.median())
-    module.target_sum.copy_(median)
+        modality.input_scale.size_factor_scale.copy_(median / factors.median())
+    modality.input_scale.target_sum.copy_(median)
 
 
 def log_rows(
-    module: DomainVAE, prepared: PreparedAnnData, rows: NDArray[np.int64]
+    modality: Modality, prepared: PreparedAnnData, rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Read rows on the log scale on which the input scaling prepareds, dense float32."""
+    """Read rows of a modality on the log scale of input scaling, dense float32."""
     x = dense_rows(prepared.X, rows)
     factors = size_factors(prepared, rows)
     for some in blocks(len(rows)):
-        block = torch.from_numpy(x[some]).to(module.device)
-        factor = None if factors is None else factors[some].to(module.device)
-        x[some] = module.log_values(block, module.library_size(block, factor)).cpu().numpy()
+        block = torch.from_numpy(x[some]).to(modality.device)
+        factor = None if factors is None else factors[some].to(modality.device)
+        x[some] = modality.log_values(block, factor)[0].cpu().numpy()
     return x
 
 
 def initialise(
-    module: DomainVAE, rows: TrainingRows, scaling: str, *, keep_encoder: bool = False
+    modality: Modality, rows: TrainingRows, scaling: str, *, keep_encoder: bool = False
 ) -> LinearEnsembleFit | None:
-    """Set scaling, linear members, projection and mean profiles of a module.
+    """Set scaling, linear members, projection and mean profiles of a modality.
 
     Linear members and projection use the leading genes only; the network may learn to use others.
     Rows that the caller does not keep are freed before these are fitted.
@@ -80,9 +97,8 @@ def initialise(
     """
     genes = leading_genes(rows)
     statistics = source_statistics(rows) if scaling == "global" else domain_statistics(rows)
-    module.alignment.is_source.copy_(torch.from_numpy(rows.is_source))
-    if module.counts:
-        set_mean_profiles(module, rows)
+    if modality.counts:
+        set_mean_profiles(modality, rows)
     part = rows.with_genes(genes)
     del rows
     fit = None
@@ -90,12 +106,12 @@ def initialise(
         fit = fit_linear_ensemble(part)
         for whole, own in zip(statistics, fit.statistics, strict=True):
             whole[:, genes] = own
-        set_members(module, fit, genes)
-    module.standardiser.is_shared.fill_(scaling == "global")
-    module.standardiser.set_tables(*(as_float(values) for values in statistics))
+        set_members(modality, fit, genes)
+    modality.standardiser.is_shared.fill_(scaling == "global")
+    modality.standardiser.set_statistics(*(as_float(values) for values in statistics))
     if not keep_encoder:
-        set_projection(module, part, statistics, genes)
-    set_reference(module, part, genes)
+        set_projection(modality, part, statistics, genes)
+    set_reference(modality, part, genes)
     return fit
 
 
@@ -105,11 +121,11 @@ def as_float(values: NDArray[np.float64]) -> torch.Tensor:
 
 
 @torch.no_grad()
-def set_members(module: DomainVAE, fit: LinearEnsembleFit, genes: NDArray[np.int64]) -> None:
-    """Copy linear members and the baseline, on some genes, into a module on all."""
+def set_members(modality: Modality, fit: LinearEnsembleFit, genes: NDArray[np.int64]) -> None:
+    """Copy linear members and the baseline, on some genes, into a modality on all."""
     members = {**fit.members, "baseline": fit.baseline}
-    module.set_linear_members(len(members))
-    linear = module.linear
+    modality.set_linear_members(len(members))
+    linear = modality.linear
     # Other genes have no effect.
     linear.scale.fill_(torch.inf)
     for i, (name, member) in enumerate(members.items()):
@@ -123,21 +139,20 @@ def set_members(module: DomainVAE, fit: LinearEnsembleFit, genes: NDArray[np.int
     linear.weight /= linear.weight.sum()
     linear.sharpness.fill_(fit.sharpness)
     linear.baseline_share.fill_(fit.baseline_share)
-    module.class_prior.copy_(torch.as_tensor(fit.class_prior))
-    module.log_prior.copy_(torch.as_tensor(fit.log_prior))
+    modality.class_prior.copy_(torch.as_tensor(fit.class_prior))
 
 
 def set_projection(
-    module: DomainVAE,
+    modality: Modality,
     part: TrainingRows,
-    statistics: ScalingStatistics,
+    statistics: linear.ScalingStatistics,
     genes: NDArray[np.int64],
 ) -> None:
     """Start the encoder's projection at the principal components of the leading genes.
 
     Parameters
     ----------
-    module
+    modality
         What is written.
     part
         Rows with these genes alone.
@@ -146,27 +161,27 @@ def set_projection(
     genes
         The leading genes.
     """
-    projection = module.z_encoder.projection
+    projection = modality.z_encoder.projection
     s = standardise(part.x, part.domain, statistics.with_genes(genes), 1.0)
     _, basis, mean = components(s, projection.out_features)
     weight = np.zeros((basis.shape[1], projection.in_features), dtype=np.float32)
     weight[:, genes] = basis.T
     centre = np.zeros(projection.in_features, dtype=np.float32)
     centre[genes] = mean
-    module.z_encoder.set_projection(torch.from_numpy(weight), torch.from_numpy(centre))
+    modality.z_encoder.set_projection(torch.from_numpy(weight), torch.from_numpy(centre))
 
 
 @torch.no_grad()
-def set_reference(module: DomainVAE, part: TrainingRows, genes: NDArray[np.int64]) -> None:
+def set_reference(modality: Modality, part: TrainingRows, genes: NDArray[np.int64]) -> None:
     """Keep the principal components of rows that no alignment touched; ``part`` has the genes."""
     s = standardise(part.x, part.domain, domain_statistics(part), 1.0)
-    _, basis, mean = components(s, module.reference_basis.shape[1])
+    _, basis, mean = components(s, modality.reference_basis.shape[1])
     k = basis.shape[1]
-    module.reference_basis[torch.from_numpy(genes), :k] = as_float(basis)
-    module.reference_origin[:k] = as_float(mean @ basis)
+    modality.reference_basis[torch.from_numpy(genes), :k] = as_float(basis)
+    modality.reference_origin[:k] = as_float(mean @ basis)
 
 
-def set_mean_profiles(module: DomainVAE, rows: TrainingRows) -> None:
+def set_mean_profiles(modality: Modality, rows: TrainingRows) -> None:
     """Start the decoder at the mean profile of each domain."""
     for d in np.unique(rows.domain):
         inside = rows.domain == d
@@ -176,13 +191,13 @@ def set_mean_profiles(module: DomainVAE, rows: TrainingRows) -> None:
         ]
         profile = np.concatenate(means)
         share = as_float(profile / max(profile.sum(), 1e-8))
-        module.likelihood.start(int(d), share.to(module.device))
+        modality.likelihood.start(int(d), share.to(modality.device))
 
 
 def extend_statistics(
-    module: DomainVAE, prepared: PreparedAnnData, domain: NDArray[np.int64]
-) -> tuple[ScalingTables, list[str]]:
-    """Extend a module's statistics to domains it does not know, and mask missing genes.
+    module: DomainVAE, name: str, prepared: PreparedAnnData, domain: NDArray[np.int64]
+) -> tuple[ScalingStatistics, list[str]]:
+    """Extend a modality's statistics to domains it does not know, and mask missing genes.
 
     A new domain with at least 20 rows is standardised by its own mean and standard deviation, in
     rounds with the model's own predictions at the class prior of training where the members were
@@ -194,42 +209,51 @@ def extend_statistics(
     -------
     The statistics, and for each new domain what was done in words.
     """
-    n_old, n_new = module.n_domains[0], max(int(domain.max()) + 1, module.n_domains[0])
-    statistics = ScalingTables(
-        (_expand(module.standardiser.loc, n_new), _expand(module.standardiser.scale, n_new)),
-        (_expand(module.linear.centre, n_new, 1), _expand(module.linear.scale, n_new, 1)),
+    modality = module.modalities.parts[name]
+    n_old, n_new = modality.n_domains, max(int(domain.max()) + 1, modality.n_domains)
+    network, members = modality.standardiser, modality.linear
+    statistics = ScalingStatistics(
+        (_expand(network.loc, n_new), _expand(network.scale, n_new)),
+        (_expand(members.centre, n_new, 1), _expand(members.scale, n_new, 1)),
     )
     missing = torch.from_numpy(~prepared.gene_mask).to(statistics.network[1].device)
     mask_genes(statistics, missing)
     notes = []
     for d in range(n_old, n_new):
         rows = np.flatnonzero(domain == d)
-        if len(rows) < MIN_OWN_ROWS or bool(module.standardiser.is_shared):
+        if len(rows) < MIN_OWN_ROWS or bool(modality.standardiser.is_shared):
             notes.append(f"its {len(rows)} rows are standardised by the training cohorts")
             continue
         nothing = np.full(len(rows), -1)
         drawn = rows[subsample(nothing, nothing, 0)]
-        u = torch.from_numpy(log_rows(module, prepared, drawn))
-        standardise_alone(module, statistics, u.to(missing.device), d, missing)
+        u = torch.from_numpy(log_rows(modality, prepared, drawn))
+        standardise_alone(module, name, statistics, u.to(missing.device), d, missing)
         notes.append(f"standardised by its own {len(rows)} rows")
     return statistics, notes
 
 
 @torch.no_grad()
 def standardise_alone(
-    module: DomainVAE, statistics: ScalingTables, u: torch.Tensor, d: int, missing: torch.Tensor
+    module: DomainVAE,
+    name: str,
+    statistics: ScalingStatistics,
+    u: torch.Tensor,
+    d: int,
+    missing: torch.Tensor,
 ) -> None:
     """Fill in domain ``d`` from its own log values ``u``, at the class prior of training."""
+    modality = module.modalities.parts[name]
     weight = torch.ones(len(u), device=u.device)
-    own = ~module.linear.is_shared
-    unused = torch.isinf(module.linear.scale[:, 0])
+    own = ~modality.linear.is_shared
+    unused = torch.isinf(modality.linear.scale[:, 0])
     domain = torch.full((len(u),), d, device=u.device)
-    for i in range(N_ROUNDS if module.linear.n_members else 1):
+    for i in range(N_ROUNDS if modality.linear.n_members else 1):
         if i:
-            out = module.embed_log(u, domain, statistics)
-            p = torch.exp(module.ensemble(out.network, out.linear, domain))
-            ratio = (module.class_prior / p.mean(dim=0).clamp_min(1e-4)).clamp(0.2, 5.0)
-            weight = p @ torch.where(module.class_prior > 0, ratio, torch.ones_like(ratio))
+            out = modality.embed(u, domain, statistics)
+            network = torch.log_softmax(module.classifier(out.mean), dim=1)
+            p = torch.exp(module.ensemble(network, out.linear, domain))
+            ratio = (modality.class_prior / p.mean(dim=0).clamp_min(1e-4)).clamp(0.2, 5.0)
+            weight = p @ torch.where(modality.class_prior > 0, ratio, torch.ones_like(ratio))
         moments = weighted_moments(u, weight)
         for table, values in zip(statistics.network, moments, strict=True):
             table[d] = values
@@ -240,7 +264,7 @@ def standardise_alone(
         mask_genes(statistics, missing)
 
 
-def mask_genes(statistics: ScalingTables, missing: torch.Tensor) -> None:
+def mask_genes(statistics: ScalingStatistics, missing: torch.Tensor) -> None:
     """Give missing genes an infinite scale."""
     statistics.network[1][:, missing] = torch.inf
     statistics.linear[1][..., missing] = torch.inf
