@@ -30,8 +30,11 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 TOLERANCE = 1e-6
-# Keys that have other names since the outputs were stored: old to new.
-RENAMED: dict[str, str] = {"history.guard_twin_share": "history.baseline_share"}
+# Beginnings of keys that have other names since the outputs were stored: old to new.
+RENAMED = {
+    "history.guard_twin_share": "history.baseline_share",
+    "history.target_": "history.phenotype_",
+}
 QUIET = {"enable_progress_bar": False}
 KEYS = {"batch_key": "domain", "labels_key": "label"}
 GROUPS = {"biological": ["tissue", "state", "age"], "technical": ["platform", "study"]}
@@ -315,7 +318,9 @@ def compare(path: Path, wanted: str) -> int:
             for key in stored:
                 model, _, output = key.partition("/")
                 if model == name:
-                    new = RENAMED.get(output, output)
+                    new = output
+                    for start, other in RENAMED.items():
+                        new = new.replace(start, other)
                     before[new if new in out else output] = stored[key]
             gaps = {k: difference(old, as_stored(out[k])) for k, old in before.items() if k in out}
             gaps |= dict.fromkeys(set(before) ^ set(out), np.inf)
