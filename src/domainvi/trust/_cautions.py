@@ -1,4 +1,4 @@
-"""What speaks against predictions: cautions, in sentences with numbers."""
+"""Cautions: the reasons not to believe predictions, in sentences with numbers."""
 
 from __future__ import annotations
 
