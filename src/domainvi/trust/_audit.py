@@ -208,7 +208,6 @@ def audit_arrays(
 
     Examples
     --------
-    >>> from domainvi.trust import audit_arrays
     >>> audit = audit_arrays([0, 0, 1, 1] * 20, [0, 0, 1, 1] * 20, class_names=["normal", "tumor"])
     >>> audit.verdict, audit.cramers_v
     ('refused', 1.0)
@@ -253,7 +252,6 @@ def probe_components(features: FloatArray, domain: IntArray, label: IntArray) ->
 
     Examples
     --------
-    >>> from domainvi.trust import probe_components
     >>> domain, label = np.tile([0, 1], 20), np.repeat([0, 1], 20)
     >>> probe_components(np.c_[domain, label], domain, label).within_class
     1.0
