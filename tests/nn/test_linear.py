@@ -9,7 +9,7 @@ from domainvi.nn import LinearEnsemble
 
 
 def filled() -> LinearEnsemble:
-    """Two members and their twin on one gene and two classes, in double precision."""
+    """Two members and their baseline on one gene and two classes, in double precision."""
     ensemble = LinearEnsemble(3, 2, 1, 2).double()
     ensemble.centre.copy_(torch.tensor([[[1.0], [2.0]], [[0.0], [0.0]], [[0.0], [1.0]]]))
     ensemble.scale.copy_(torch.tensor([[[2.0], [1.0]], [[1.0], [1.0]], [[4.0], [4.0]]]))
@@ -40,14 +40,14 @@ def test_two_members_by_hand(power):
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("doubt", [0.0, 0.3, 1.0])
-def test_the_twin_speaks_by_its_share_and_is_not_sharpened(doubt):
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_baseline_counts_by_its_share_and_is_not_sharpened(share):
     ensemble = filled()
-    ensemble.baseline_share.fill_(doubt)
+    ensemble.baseline_share.fill_(share)
     ensemble.sharpness.fill_(2.0)
     found = ensemble(torch.tensor([[3.0]]).double(), torch.tensor([1])).exp()
-    twin = sigmoid(-2 * (3.0 - 1.0) / 4.0 - 0.3)
-    expected = (1 - doubt) * by_hand(3.0, 2.0, 1.0, 2.0)[0] + doubt * twin
+    baseline = sigmoid(-2 * (3.0 - 1.0) / 4.0 - 0.3)
+    expected = (1 - share) * by_hand(3.0, 2.0, 1.0, 2.0)[0] + share * baseline
     torch.testing.assert_close(found[0, 0], torch.tensor(expected, dtype=torch.float64))
 
 

@@ -255,10 +255,10 @@ def standardise_alone(
             ratio = (modality.class_prior / p.mean(dim=0).clamp_min(1e-4)).clamp(0.2, 5.0)
             weight = p @ torch.where(modality.class_prior > 0, ratio, torch.ones_like(ratio))
         moments = weighted_moments(u, weight)
-        for table, values in zip(statistics.network, moments, strict=True):
-            table[d] = values
-        for table, values in zip(statistics.linear, moments, strict=True):
-            table[own, d] = values
+        for old, values in zip(statistics.network, moments, strict=True):
+            old[d] = values
+        for old, values in zip(statistics.linear, moments, strict=True):
+            old[own, d] = values
         own[-1:] = False  # The baseline is un-adapted: it keeps the plain statistics.
         statistics.linear[1][:, d][unused] = torch.inf
         mask_genes(statistics, missing)
