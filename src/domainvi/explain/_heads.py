@@ -62,7 +62,8 @@ class Explainable(Protocol):
     training_: dict[str, Any]
 
     @property
-    def genes(self) -> list[str]: ...
+    def genes(self) -> list[str]:
+        """Genes of the model, in its order."""
 
     def _check_trained(self) -> None: ...
 

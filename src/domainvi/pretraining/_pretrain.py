@@ -47,10 +47,12 @@ class Pretrainable(Protocol):
     pretraining_: PretrainingRecord | None
 
     @property
-    def genes(self) -> list[str]: ...
+    def genes(self) -> list[str]:
+        """Genes of the model, in its order."""
 
     @property
-    def domains(self) -> list[str]: ...
+    def domains(self) -> list[str]:
+        """Levels of the main domain column, in the order of the codes."""
 
     def _validate_anndata(self, adata: AnnData | None = None) -> PreparedAnnData: ...
 
@@ -69,16 +71,11 @@ class Pretrainable(Protocol):
     def _fit_scaling(self, work: PreparedAnnData, is_source: NDArray[np.bool_], /) -> None: ...
 
     def _forward(
-        self,
-        work: PreparedAnnData,
-        rows: NDArray[np.int64] | None,
-        batch_size: int | None,
-        /,
-        *,
-        wanted: tuple[str, ...] = ...,
+        self, work: PreparedAnnData, rows: NDArray | None, size: None, /, *, wanted: tuple[str, ...]
     ) -> Any: ...
 
-    def to_device(self, device: Any) -> None: ...
+    def to_device(self, device: Any) -> None:
+        """Move the model."""
 
 
 def pretrain(
