@@ -19,7 +19,10 @@ ROOMS = [
     *sorted(f"domainvi.{m.name}" for m in pkgutil.iter_modules(dv.__path__) if m.name[0] != "_"),
 ]
 # Rooms that only somebody who builds a model of their own opens; and what data holds for these.
-FOR_DEVELOPERS = {f"domainvi.{room}" for room in ("linear", "model", "module", "nn", "train")}
+FOR_DEVELOPERS = {
+    f"domainvi.{room}"
+    for room in ("explain", "linear", "model", "module", "nn", "pretraining", "train")
+}
 PARTS_OF_SETUP = {
     "Columns",
     "DiskMatrix",
