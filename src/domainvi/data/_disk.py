@@ -176,20 +176,7 @@ class PooledBatches(IterableDataset):
     rows of the pool and from up to 4,096 others that are kept in memory. So memory does not depend
     on the number of rows.
 
-    Parameters
-    ----------
-    dataset
-        Every row of the prepared object.
-    rows
-        Numbers of the training rows.
-    weigh
-        Function from row numbers to their weights in the labelled half.
-    n_labelled, n_any
-        Rows of the two halves of a batch.
-    n_steps
-        Batches of an epoch.
-    seed
-        Random seed for the order of rows and the labelled half.
+    ``rows`` are the numbers of the training rows; ``weigh`` gives weights in the labelled half.
     """
 
     def __init__(
