@@ -22,7 +22,7 @@ from ._base import CohortModel
 from ._decode import normalized_expression, predictive_draws, refuse_undecodable
 from ._diagnosis import diagnose
 from ._fitted import Fitted
-from ._heads import head_of, retrained
+from ._heads import check_repeatable, head_of, retrained
 from ._inference import forward, labels_of, outputs, probabilities
 from ._phenotypes import predict_phenotype
 from ._query import all_row_ids, freeze, genes_of, map_query, with_genes
@@ -912,6 +912,7 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         >>> adata.var.loc[genes["class_0"].idxmax(), "marker_of"]
         'class_0'
         """
+        check_repeatable(self, stability)
         return explain(
             self,
             head_of,
