@@ -31,7 +31,13 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-6
 # Keys that have other names since the outputs were stored: old to new.
-RENAMED: dict[str, str] = {"history.guard_twin_share": "history.baseline_share"}
+RENAMED: dict[str, str] = {
+    "history.guard_twin_share": "history.baseline_share",
+    # In models that have no adversary_loss: a name counts only where the new one is found.
+    "history.adversary_loss_train": "history.independence_loss_train",
+    "history.adversary_loss_validation": "history.independence_loss_validation",
+    "history.adversary_weight": "history.penalty_weight",
+}
 QUIET = {"enable_progress_bar": False}
 KEYS = {"batch_key": "domain", "labels_key": "label"}
 GROUPS = {"biological": ["tissue", "state", "age"], "technical": ["platform", "study"]}

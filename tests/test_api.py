@@ -19,27 +19,28 @@ ROOMS = [
     *sorted(f"domainvi.{m.name}" for m in pkgutil.iter_modules(dv.__path__) if m.name[0] != "_"),
 ]
 # Rooms that only somebody who builds a model of their own opens; and what data holds for these.
-FOR_DEVELOPERS = {f"domainvi.{room}" for room in ("model", "module", "nn", "train")}
+FOR_DEVELOPERS = {f"domainvi.{room}" for room in ("disentangled", "model", "module", "nn", "train")}
 PARTS_OF_SETUP = {
     "Columns",
     "DiskMatrix",
-    "Factor",
     "PreparedAnnData",
     "PreparedManager",
     "PreparedRows",
     "Target",
     "TransferDataModule",
     "TransferSampler",
+    "check_names",
+    "check_numbers",
+    "check_spread",
     "check_unchanged",
-    "confounded_pairs",
+    "column_levels",
     "dense_rows",
-    "factor_values",
     "flatten",
+    "is_number_column",
     "labelled_weights",
     "n_bytes",
     "prepare",
     "process_number",
-    "read_factors",
     "reference_order",
     "row_loader",
     "select_matrix",

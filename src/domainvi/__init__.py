@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import data, errors, metrics, pl, tl
-    from .model import DisentangledVI, DomainVI
+    from .disentangled import DisentangledVI
+    from .model import DomainVI
 
     __version__: str
 
-_MODELS = frozenset({"DisentangledVI", "DomainVI"})
+_MODELS = {"DisentangledVI": "disentangled", "DomainVI": "model"}
 _ROOMS = frozenset({"data", "errors", "metrics", "pl", "tl"})
 
 __all__ = ["DisentangledVI", "DomainVI", "data", "errors", "metrics", "pl", "tl"]
@@ -24,7 +25,7 @@ def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         value: Any = import_module(f"{__name__}.{name}")
     elif name in _MODELS:
-        value = getattr(import_module(f"{__name__}.model"), name)
+        value = getattr(import_module(f"{__name__}.{_MODELS[name]}"), name)
     elif name == "__version__":
         value = import_module("importlib.metadata").version(__name__)
     else:

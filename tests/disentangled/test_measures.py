@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from domainvi.nn import (
+from domainvi.disentangled._measures import (
     JointDiscriminator,
     cross_covariance,
     hsic,

@@ -2,8 +2,8 @@
 
 from ._audit import Audit, audit_arrays
 from ._cohorts import cohorts
+from ._columns import check_names, check_numbers, check_spread, column_levels, is_number_column
 from ._disk import DiskMatrix, n_bytes
-from ._factors import FACTORS_KEY, RESIDUAL, Factor, confounded_pairs, factor_values, read_factors
 from ._genes import GeneAlignment, align_genes
 from ._loaders import (
     ROWS_KEY,
@@ -46,16 +46,13 @@ from ._validate import check_setup
 from ._values import LARGEST_LOG_VALUE, check_likelihood
 
 __all__ = [
-    "FACTORS_KEY",
     "LARGEST_LOG_VALUE",
     "MODALITIES",
-    "RESIDUAL",
     "ROWS_KEY",
     "TEACHER_KEY",
     "Audit",
     "Columns",
     "DiskMatrix",
-    "Factor",
     "GeneAlignment",
     "MatrixKind",
     "MatrixSummary",
@@ -68,24 +65,26 @@ __all__ = [
     "align_genes",
     "audit_arrays",
     "check_likelihood",
+    "check_names",
+    "check_numbers",
     "check_setup",
+    "check_spread",
     "check_unchanged",
     "choose_modalities",
     "cohorts",
-    "confounded_pairs",
+    "column_levels",
     "count_empty_rows",
     "dense_rows",
     "describe_matrix",
-    "factor_values",
     "flatten",
     "genes_by_modality",
+    "is_number_column",
     "iter_row_chunks",
     "labelled_weights",
     "matrix_kind",
     "n_bytes",
     "prepare",
     "process_number",
-    "read_factors",
     "reference_order",
     "row_blocks",
     "row_loader",

@@ -1,4 +1,4 @@
-"""Independence of subspaces: from each other, and from the factors of other groups."""
+"""The independence term: subspaces that know neither each other nor the factors of others."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from domainvi.errors import InputError
-from domainvi.nn import (
-    DomainAdversary,
+from domainvi.nn import DomainAdversary, balanced_cross_entropy, one_hot, shared_class_weight
+
+from ._measures import (
     JointDiscriminator,
-    balanced_domain_loss,
     cross_covariance,
     hsic,
-    one_hot,
-    shared_class_weight,
     shuffle_blocks,
     standardise_columns,
 )
@@ -75,10 +72,10 @@ class IndependenceTerms(nn.Module):
 
     For subspaces :math:`z_g` and factors :math:`m_k` of other groups,
 
-    * ``"covariance"`` and ``"hsic"``: the mean of :func:`~domainvi.nn.cross_covariance` or
-      :func:`~domainvi.nn.hsic` over all pairs :math:`(z_g, z_h)`, plus its mean over all pairs
+    * ``"covariance"`` and ``"hsic"``: the mean of ``cross_covariance`` or
+      ``hsic`` over all pairs :math:`(z_g, z_h)`, plus its mean over all pairs
       :math:`(z_g, m_k)`;
-    * ``"adversarial"``: a :class:`~domainvi.nn.JointDiscriminator` of rows against rows with
+    * ``"adversarial"``: a ``JointDiscriminator`` of rows against rows with
       shuffled subspaces, plus one :class:`~domainvi.nn.DomainAdversary` for each pair
       :math:`(z_g, m_k)`. With one technical column and no other group the latter is the domain
       adversary of :class:`~domainvi.module.DomainAlignment`, marginal or conditional.
@@ -99,9 +96,6 @@ class IndependenceTerms(nn.Module):
 
     def __init__(self, kind: str, blocks: Blocks) -> None:
         super().__init__()
-        if kind not in INDEPENDENCE:
-            msg = f"independence={kind!r} is not known. Use one of {', '.join(INDEPENDENCE)}."
-            raise InputError(msg)
         self.kind = kind
         self.blocks = blocks
         # A generator of its own: shuffles must not move the noise of the encoder.
@@ -149,7 +143,7 @@ class IndependenceTerms(nn.Module):
                 self._hide(blocks[name], name, k, codes, weight) for name, k in self.foreign()
             ]
             loss = joint + torch.stack(hidden).sum()
-            return loss, {"adversary_loss": loss, "joint_loss": joint}
+            return loss, {"independence_loss": loss, "joint_loss": joint}
         between = [
             self._measure(blocks[a], blocks[b], self.blocks.shared(a, b), codes)
             for a, b in combinations(blocks, 2)
@@ -157,7 +151,7 @@ class IndependenceTerms(nn.Module):
         factors = [self._from_factor(blocks[name], name, k, codes) for name, k in self.foreign()]
         value = torch.stack(between).mean() + torch.stack(factors).mean()
         loss = weight * value
-        return loss, {"adversary_loss": loss, "dependence": value}
+        return loss, {"independence_loss": loss, "dependence": value}
 
     def _hide(
         self,
@@ -240,4 +234,4 @@ def hide_factor(
     else:
         support = one_hot(code, head.n_domains).T @ strata > 0
         row_weight = row_weight * shared_class_weight(strata, support)
-    return balanced_domain_loss(head(z, strata, weight), code.clamp_min(0), row_weight)
+    return balanced_cross_entropy(head(z, strata, weight), code.clamp_min(0), row_weight)

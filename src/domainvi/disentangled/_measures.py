@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ._gradient_reversal import reverse_gradient
+from domainvi.nn import reverse_gradient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 EPSILON = 1e-6
+# Width of the two hidden layers of the discriminator.
+N_HIDDEN = 64
 
 
 def strata_of(stratum: torch.Tensor | None, n_rows: int, device: torch.device) -> Iterator:
@@ -149,18 +151,16 @@ class JointDiscriminator(nn.Module):
     ----------
     n_latent
         Total width of the blocks.
-    n_hidden
-        Width of the two hidden layers.
     """
 
-    def __init__(self, n_latent: int, n_hidden: int = 64) -> None:
+    def __init__(self, n_latent: int) -> None:
         super().__init__()
         self.network = nn.Sequential(
-            nn.Linear(n_latent, n_hidden),
+            nn.Linear(n_latent, N_HIDDEN),
             nn.LeakyReLU(0.2),
-            nn.Linear(n_hidden, n_hidden),
+            nn.Linear(N_HIDDEN, N_HIDDEN),
             nn.LeakyReLU(0.2),
-            nn.Linear(n_hidden, 1),
+            nn.Linear(N_HIDDEN, 1),
         )
 
     def forward(

@@ -1,6 +1,5 @@
-"""The models that a user meets."""
+"""The model that a user meets."""
 
-from ._disentangledvi import DisentangledVI
 from ._domainvi import DomainVI
 
-__all__ = ["DisentangledVI", "DomainVI"]
+__all__ = ["DomainVI"]

@@ -1,26 +1,22 @@
 """The torch modules: inference, generative model and loss."""
 
 from ._alignment import DomainAlignment
-from ._disentangled_vae import DisentangledVAE
 from ._domain_vae import EXTRA_DOMAINS_KEY, DomainVAE
 from ._ensemble import OPTIONAL_PARTS, Embedding, ScalingTables
-from ._independence import INDEPENDENCE, Blocks, IndependenceTerms
-from ._likelihood import CountLikelihood, Likelihood, NormalLikelihood
+from ._likelihood import CountLikelihood, Likelihood, NormalLikelihood, build_likelihood
 from ._multimodal_vae import MultimodalVAE
 from ._reader import RowReader
+from ._scaled import ExpressionModule
 from ._target_heads import TargetHeads, TargetScores
 
 __all__ = [
     "EXTRA_DOMAINS_KEY",
-    "INDEPENDENCE",
     "OPTIONAL_PARTS",
-    "Blocks",
     "CountLikelihood",
-    "DisentangledVAE",
     "DomainAlignment",
     "DomainVAE",
     "Embedding",
-    "IndependenceTerms",
+    "ExpressionModule",
     "Likelihood",
     "MultimodalVAE",
     "NormalLikelihood",
@@ -28,4 +24,5 @@ __all__ = [
     "ScalingTables",
     "TargetHeads",
     "TargetScores",
+    "build_likelihood",
 ]

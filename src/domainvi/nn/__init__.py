@@ -1,21 +1,13 @@
 """Tensors in, tensors out: the networks and the losses on them."""
 
-from ._adversary import DomainAdversary, balanced_domain_loss, shared_class_weight
+from ._adversary import DomainAdversary, balanced_cross_entropy, shared_class_weight
 from ._contrastive import byol_loss, follow, info_nce, vime_loss
 from ._corruption import draw_donors, draw_mask, swap_counts, swap_values, uniform_values
 from ._deeplift import Paired
 from ._experts import product_of_experts
 from ._folded import FoldedMaps, InputMap
 from ._gradient_reversal import reverse_gradient
-from ._independence import (
-    JointDiscriminator,
-    cross_covariance,
-    hsic,
-    shuffle_blocks,
-    standardise_columns,
-)
 from ._linear import LinearEnsemble, class_log_softmax
-from ._loadings import ModulatedLoadings
 from ._named import NamedModules, inner_name
 from ._networks import NO_DECAY, Classifier, Decoder, GaussianEncoder, one_hot
 from ._representation import alignment, effective_rank, uniformity
@@ -31,25 +23,21 @@ __all__ = [
     "FoldedMaps",
     "GaussianEncoder",
     "InputMap",
-    "JointDiscriminator",
     "LinearEnsemble",
-    "ModulatedLoadings",
     "NamedModules",
     "Paired",
     "Standardiser",
     "alignment",
-    "balanced_domain_loss",
+    "balanced_cross_entropy",
     "byol_loss",
     "class_log_softmax",
     "critic_loss",
-    "cross_covariance",
     "draw_donors",
     "draw_mask",
     "effective_rank",
     "encoder_loss",
     "follow",
     "gradient_penalty",
-    "hsic",
     "info_nce",
     "inner_name",
     "log_normalise",
@@ -57,8 +45,6 @@ __all__ = [
     "product_of_experts",
     "reverse_gradient",
     "shared_class_weight",
-    "shuffle_blocks",
-    "standardise_columns",
     "swap_counts",
     "swap_values",
     "uniform_values",

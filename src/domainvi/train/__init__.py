@@ -3,22 +3,22 @@
 from ._anchor import Anchor, fit_anchor
 from ._centring import Centring, fit_centring
 from ._checkpoint import CheckpointFiles, has_checkpoint, read_checkpoint
-from ._disentangled import DisentangledTrainingPlan, start_disentangled
-from ._erasure import Concept, erasure_map
 from ._extend import extended_tables
 from ._initialise import (
     class_support,
     initialise,
     leading_genes,
     log_rows,
+    set_baseline,
     set_library,
+    set_projection,
     size_factors,
     source_domains,
     subsample,
 )
 from ._interrupt import interruptible
 from ._keeper import Keeper
-from ._plan import DomainTrainingPlan
+from ._plan import DomainTrainingPlan, own_rate, parameter_groups
 from ._pretrained import adopt_encoder, settle_latents, start_classifier
 from ._pretraining_plan import PretrainingPlan, is_collapsed
 from ._pretraining_rows import pooled_loader
@@ -26,15 +26,13 @@ from ._pretraining_settings import PretrainingSettings, pretraining_settings
 from ._processes import is_distributed, is_main_process, trainer_arguments
 from ._randomness import seeded
 from ._schedule import cosine, ramp
-from ._tables import TrainingRows
+from ._tables import TrainingRows, domain_table
 from ._targets import LinearTarget, fit_classes, fit_numbers
 
 __all__ = [
     "Anchor",
     "Centring",
     "CheckpointFiles",
-    "Concept",
-    "DisentangledTrainingPlan",
     "DomainTrainingPlan",
     "Keeper",
     "LinearTarget",
@@ -44,7 +42,7 @@ __all__ = [
     "adopt_encoder",
     "class_support",
     "cosine",
-    "erasure_map",
+    "domain_table",
     "extended_tables",
     "fit_anchor",
     "fit_centring",
@@ -58,17 +56,20 @@ __all__ = [
     "is_main_process",
     "leading_genes",
     "log_rows",
+    "own_rate",
+    "parameter_groups",
     "pooled_loader",
     "pretraining_settings",
     "ramp",
     "read_checkpoint",
     "seeded",
+    "set_baseline",
     "set_library",
+    "set_projection",
     "settle_latents",
     "size_factors",
     "source_domains",
     "start_classifier",
-    "start_disentangled",
     "subsample",
     "trainer_arguments",
 ]
