@@ -1,4 +1,4 @@
-"""Encode rows by expression alone, and read each factor from its own subspace."""
+"""Rows by expression alone: latents, answers to each factor, and heads to be explained."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from domainvi.data import row_loader
 from domainvi.errors import InputError
+from domainvi.model._readout import LATENTS, Readout
 from domainvi.trust import Calibrator
 
 if TYPE_CHECKING:
@@ -115,3 +117,26 @@ def soft_answers(
     plain = Calibrator.identity(factor.n_levels)
     calibrator = fitted.calibrations[factor.name] if calibrated else plain
     return calibrator.apply(score) if len(score) else score.astype(np.float64)
+
+
+def readout(module: DisentangledVAE, prepared: PreparedAnnData, target: str) -> Readout:
+    """Return the head of a factor, or the latents. All rows are of one domain to the encoder."""
+    mask = torch.from_numpy(prepared.gene_mask).to(module.device)
+
+    def latents(u: torch.Tensor, domain: torch.Tensor) -> torch.Tensor:
+        return module.encode_log(u, mask)[0]
+
+    if target == LATENTS:
+        names = [f"{LATENTS}_{i}" for i in range(module.n_latent)]
+        return Readout(LATENTS, names, latents, False, 1, names)
+    k = position_of(module, target)
+    factor = module.factors[k]
+
+    def scores(u: torch.Tensor, domain: torch.Tensor) -> torch.Tensor:
+        score = module.factor_scores(latents(u, domain))[k]
+        if factor.is_numeric:
+            return score * factor.scale + factor.centre
+        return functional.log_softmax(score, dim=1)
+
+    names = list(factor.levels) or [factor.name]
+    return Readout(factor.name, names, scores, not factor.is_numeric, 1, names)

@@ -94,19 +94,9 @@ def erasure_map(
     lack an own factor are left out where half of each foreign level stays; else it explains nothing
     of them.
 
-    Parameters
-    ----------
-    z
-        Latents of the subspace, shape ``(n_rows, n_units)``.
-    concepts
-        Factors of other groups.
-    own
-        Factors of the subspace itself.
-
     Returns
     -------
-    The matrix to multiply rows with from the right, ``(n_units, n_units)``, and the mean,
-    ``(n_units,)``.
+    The matrix to multiply rows with from the right, ``(n_units, n_units)``, and the mean.
     """
     z = z.astype(np.float64)
     mean = z.mean(axis=0)

@@ -199,14 +199,8 @@ def prepare_factors(
 ) -> PreparedAnnData:
     """Gather matrix, size factors and factor values from an AnnData object, without touching it.
 
-    Parameters
-    ----------
-    adata
-        The user's object. Columns of factors may be missing: their values then are.
-    setup
-        Arguments of ``setup_anndata``.
-    genes
-        Genes of a trained model, matched by name.
+    Columns of factors may be missing: their values then are. ``genes`` are those of a trained
+    model, matched by name.
     """
     columns = Columns((), NO_LABELS, layer=setup["layer"], size_factor_key=setup["size_factor_key"])
     prepared = prepare(adata, columns, reference_genes=genes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -94,16 +95,5 @@ def leakage_row(
     subspace: str, factor: str, own: bool, metric: str, found: FactorProbe, folds: str
 ) -> dict[str, Any]:
     """One row of the table."""
-    return {
-        "subspace": subspace,
-        "factor": factor,
-        "own": own,
-        "metric": metric,
-        "score": found.score,
-        "chance": found.chance,
-        "p_value": found.p_value,
-        "low": found.low,
-        "high": found.high,
-        "n_rows": found.n_rows,
-        "folds": folds,
-    }
+    what = {"subspace": subspace, "factor": factor, "own": own, "metric": metric}
+    return {**what, **asdict(found), "folds": folds}

@@ -37,14 +37,8 @@ def expected_metadata(
 ) -> dict[str, torch.Tensor]:
     """Metadata of each group: what is known, and the heads' expectation of what is not.
 
-    Parameters
-    ----------
-    factors
-        The factors, group by group.
-    values
-        Codes and numbers of the factors, NaN where missing, ``(n_rows, n_factors)``.
-    scores
-        Logits of the levels of each factor, or its number; constants here.
+    ``values`` are codes and numbers, NaN where missing, ``(n_rows, n_factors)``. ``scores``, of
+    each factor its logits or its number, are constants here.
     """
     out: dict[str, list[torch.Tensor]] = {f.group: [] for f in factors}
     for k, factor in enumerate(factors):
@@ -147,17 +141,6 @@ class ModulatedLoadings(nn.Module):
     def forward(
         self, z: torch.Tensor, metadata: torch.Tensor, genes: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Return the contribution to all genes, ``(n_rows, n_output)``, or to the ``genes`` named.
-
-        Parameters
-        ----------
-        z
-            Latents of the subspace, shape ``(n_rows, n_units)``.
-        metadata
-            Metadata of its group, shape ``(n_rows, n_metadata)``: one-hot levels or probabilities
-            of them, and standardised numbers.
-        genes
-            Gene numbers; all if ``None``.
-        """
+        """Return the contribution to all genes, or to those numbered, ``(n_rows, n_genes)``."""
         weight = self.weight if genes is None else self.weight[genes]
         return functional.linear(z * self.gain(metadata), weight)

@@ -26,7 +26,7 @@ from ._decompose import (
     swapped_expression,
     variance_shares,
 )
-from ._encode import encode, hard_answers, position_of, soft_answers, units_of
+from ._encode import encode, hard_answers, position_of, readout, soft_answers, units_of
 from ._factors import (
     RESIDUAL,
     Factor,
@@ -43,7 +43,6 @@ from ._fit import DisentangledFit, TrainingArguments
 from ._independence import INDEPENDENCE, Blocks
 from ._leakage import leakage
 from ._module import DisentangledVAE
-from ._readout import readout
 from ._training import train
 
 if TYPE_CHECKING:
@@ -104,6 +103,11 @@ class DisentangledVI(LogRowsMixin, ExplanationMixin, RunMixin, VAEMixin, BaseMod
         (:func:`~domainvi.disentangled.fit_erasure`).
     seed
         Random seed for initial weights, split, batches and training noise.
+
+    Notes
+    -----
+    Methods that need a trained model raise :class:`~domainvi.errors.NotTrainedError` before
+    :meth:`train`.
 
     Examples
     --------
@@ -369,8 +373,6 @@ class DisentangledVI(LogRowsMixin, ExplanationMixin, RunMixin, VAEMixin, BaseMod
 
         Raises
         ------
-        NotTrainedError
-            Before :meth:`train`.
         InputError
             If there is no such subspace.
         GeneMatchError
@@ -426,8 +428,6 @@ class DisentangledVI(LogRowsMixin, ExplanationMixin, RunMixin, VAEMixin, BaseMod
 
         Raises
         ------
-        NotTrainedError
-            Before :meth:`train`.
         InputError
             If there is no such factor.
 
@@ -460,11 +460,6 @@ class DisentangledVI(LogRowsMixin, ExplanationMixin, RunMixin, VAEMixin, BaseMod
         for each; for each factor ``obs["<factor>_pred"]`` and ``obs["<factor>_conf"]``: the level
         and its probability, or the number and its standard error; and ``uns["domainvi"]``.
 
-        Raises
-        ------
-        NotTrainedError
-            Before :meth:`train`.
-
         Examples
         --------
         >>> model.annotate(adata)
@@ -494,11 +489,6 @@ class DisentangledVI(LogRowsMixin, ExplanationMixin, RunMixin, VAEMixin, BaseMod
         Returns
         -------
         Genes x subspaces, rows summing to 1; NaN for a gene that does not vary.
-
-        Raises
-        ------
-        NotTrainedError
-            Before :meth:`train`.
 
         Examples
         --------
@@ -540,8 +530,6 @@ class DisentangledVI(LogRowsMixin, ExplanationMixin, RunMixin, VAEMixin, BaseMod
 
         Raises
         ------
-        NotTrainedError
-            Before :meth:`train`.
         InputError
             If there is no such group or level.
 
@@ -582,8 +570,6 @@ class DisentangledVI(LogRowsMixin, ExplanationMixin, RunMixin, VAEMixin, BaseMod
 
         Raises
         ------
-        NotTrainedError
-            Before :meth:`train`.
         InputError
             If there is no such subspace, or not one partner for each row.
 
@@ -621,8 +607,6 @@ class DisentangledVI(LogRowsMixin, ExplanationMixin, RunMixin, VAEMixin, BaseMod
 
         Raises
         ------
-        NotTrainedError
-            Before :meth:`train`.
         InputError
             If a factor is not known or a number, or both are of one group.
 
@@ -669,11 +653,6 @@ class DisentangledVI(LogRowsMixin, ExplanationMixin, RunMixin, VAEMixin, BaseMod
         (``"balanced accuracy"``, ``"r2"`` or ``"auc"``), ``score``, ``chance``, ``p_value``,
         ``low`` and ``high`` (95 %), ``n_rows``, ``folds`` (``"stratified"`` or the factor whose
         levels were held out). A factor of which the rows have a single level has NaN and 0 rows.
-
-        Raises
-        ------
-        NotTrainedError
-            Before :meth:`train`.
 
         Examples
         --------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from scvi import REGISTRY_KEYS
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from ._factors import Factor
     from ._independence import Blocks
 
-Independence = Literal["adversarial", "covariance", "hsic", "none"]
 # Probability that a known value is hidden from the loadings and the prior in training.
 METADATA_DROPOUT = 0.2
 
@@ -97,7 +96,7 @@ class DisentangledVAE(ExpressionModule):
         n_components: int = 100,
         dropout_rate: float = 0.1,
         likelihood: str = "normal",
-        independence: Independence = "adversarial",
+        independence: str = "adversarial",
     ) -> None:
         super().__init__()
         self.n_input = n_input
@@ -189,15 +188,7 @@ class DisentangledVAE(ExpressionModule):
     def metadata(
         self, values: torch.Tensor, scores: Sequence[torch.Tensor]
     ) -> dict[str, torch.Tensor]:
-        """Metadata of each group: what is known, and the heads' expectation of what is not.
-
-        Parameters
-        ----------
-        values
-            Codes and numbers of the factors, NaN where missing, ``(n_rows, n_factors)``.
-        scores
-            Scores from :meth:`factor_scores`; constants here.
-        """
+        """Metadata of each group, some of it hidden in training; see ``expected_metadata``."""
         if self.training:
             hidden = torch.rand_like(values) < METADATA_DROPOUT
             values = values.masked_fill(hidden, torch.nan)
