@@ -15,8 +15,8 @@ from sklearn.preprocessing import StandardScaler
 from domainvi.errors import InputError
 from domainvi.train import log_rows
 
-from ._encode import encoded_batches, position_of
-from ._factors import FACTORS_KEY, registered_values
+from ._encode import encoded_batches, position_of, registered_values
+from ._factors import FACTORS_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

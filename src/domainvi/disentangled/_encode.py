@@ -14,6 +14,8 @@ from domainvi.errors import InputError
 from domainvi.model._readout import LATENTS, Readout
 from domainvi.trust import Calibrator
 
+from ._factors import FACTORS_KEY
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from ._factors import Factor
     from ._fit import DisentangledFit
+    from ._model import DisentangledVI
     from ._module import DisentangledVAE
 
 INFERENCE_BATCH = 2048
@@ -43,6 +46,11 @@ class Encoded:
     mean: NDArray[np.float32]
     variance: NDArray[np.float32]
     scores: list[NDArray[np.float32]]
+
+
+def registered_values(prepared: PreparedAnnData) -> NDArray[np.float32]:
+    """Codes and standardised numbers of the factors of prepared rows, ``(n_rows, n_factors)``."""
+    return np.array(prepared.manager.get_from_registry(FACTORS_KEY), dtype=np.float32)
 
 
 def position_of(module: DisentangledVAE, factor: str) -> int:
@@ -119,8 +127,12 @@ def soft_answers(
     return calibrator.apply(score) if len(score) else score.astype(np.float64)
 
 
-def readout(module: DisentangledVAE, prepared: PreparedAnnData, target: str) -> Readout:
-    """Return the head of a factor, or the latents. All rows are of one domain to the encoder."""
+def factor_head(model: DisentangledVI, prepared: PreparedAnnData, target: str | None) -> Readout:
+    """Return the head of a factor, the main one if ``None``, or the latents.
+
+    To the encoder, all rows are of one domain.
+    """
+    module = model.module
     mask = torch.from_numpy(prepared.gene_mask).to(module.device)
 
     def latents(u: torch.Tensor, domain: torch.Tensor) -> torch.Tensor:
@@ -129,7 +141,7 @@ def readout(module: DisentangledVAE, prepared: PreparedAnnData, target: str) -> 
     if target == LATENTS:
         names = [f"{LATENTS}_{i}" for i in range(module.n_latent)]
         return Readout(LATENTS, names, latents, False, 1, names)
-    k = position_of(module, target)
+    k = position_of(module, target or model.main_factor)
     factor = module.factors[k]
 
     def scores(u: torch.Tensor, domain: torch.Tensor) -> torch.Tensor:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from ._encode import encode, units_of
-from ._factors import registered_values
+from ._encode import encode, registered_values, units_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -241,11 +241,6 @@ def prepare_query(
     return prepared
 
 
-def registered_values(prepared: PreparedAnnData) -> NDArray[np.float32]:
-    """Codes and standardised numbers of the factors of prepared rows, ``(n_rows, n_factors)``."""
-    return np.array(prepared.manager.get_from_registry(FACTORS_KEY), dtype=np.float32)
-
-
 def _check_groups(obs: pd.DataFrame, factor_groups: Mapping[str, Sequence[str]]) -> None:
     if len(factor_groups) < 2:
         msg = (

@@ -9,8 +9,7 @@ import pandas as pd
 
 from domainvi.metrics import FactorProbe, factor_probe, joint_probe, rows_to_probe
 
-from ._encode import encode, units_of
-from ._factors import registered_values
+from ._encode import encode, registered_values, units_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -26,7 +26,7 @@ from ._decompose import (
     swapped_expression,
     variance_shares,
 )
-from ._encode import encode, hard_answers, position_of, readout, soft_answers, units_of
+from ._encode import encode, factor_head, hard_answers, position_of, soft_answers, units_of
 from ._factors import (
     RESIDUAL,
     Factor,
@@ -265,6 +265,11 @@ class DisentangledVI(LogRowsMixin, ExplanationMixin, RunMixin, VAEMixin, BaseMod
         """Names of the subspaces: the groups, and the residual one where it has units."""
         return list(self.module.sizes)
 
+    @property
+    def main_factor(self) -> str:
+        """Factor that is predicted and explained by default: ``labels_key``, or the first one."""
+        return self._setup["labels_key"] or self.module.factors[0].name
+
     def train(
         self,
         max_epochs: int | None = None,
@@ -436,7 +441,7 @@ class DisentangledVI(LogRowsMixin, ExplanationMixin, RunMixin, VAEMixin, BaseMod
         >>> len(model.predict(factor="tissue"))
         300
         """
-        k = position_of(self.module, factor or self._main_factor())
+        k = position_of(self.module, factor or self.main_factor)
         described = self.module.factors[k]
         prepared, rows = self._rows(adata, indices)
         score = encode(self.module, prepared, rows, batch_size).scores[k]
@@ -673,10 +678,6 @@ class DisentangledVI(LogRowsMixin, ExplanationMixin, RunMixin, VAEMixin, BaseMod
         """Arguments of :meth:`setup_anndata`."""
         return self.registry_[SETUP_ARGS_KEY]
 
-    def _main_factor(self) -> str:
-        """Name of the main phenotype, or of the first factor."""
-        return self._setup["labels_key"] or self.module.factors[0].name
-
     def _rows(
         self, adata: AnnData | None, indices: Any = None, *, decode: bool = False
     ) -> tuple[PreparedAnnData, NDArray[np.int64]]:
@@ -703,7 +704,7 @@ class DisentangledVI(LogRowsMixin, ExplanationMixin, RunMixin, VAEMixin, BaseMod
 
     def _readout(self, prepared: PreparedAnnData, target: str | None) -> Readout:
         """Return the head that an explanation is of; the main factor if ``None``."""
-        return readout(self.module, prepared, target or self._main_factor())
+        return factor_head(self, prepared, target)
 
     def _more_metadata(self) -> dict[str, Any]:
         """Return what is saved beside weights, registry and history."""

@@ -14,9 +14,8 @@ from domainvi.model._running import check_checkpoint_arguments
 from domainvi.model._training import check_training_arguments
 from domainvi.train import Keeper, log_rows, set_library, subsample
 
-from ._encode import encode
+from ._encode import encode, registered_values
 from ._erasure import fit_erasure, reset_erasure
-from ._factors import registered_values
 from ._plan import DisentangledTrainingPlan, start_module
 
 if TYPE_CHECKING:
