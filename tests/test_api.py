@@ -21,28 +21,38 @@ ROOMS = [
 # Rooms that only somebody who builds a model of their own opens; and what data holds for these.
 FOR_DEVELOPERS = {
     f"domainvi.{room}"
-    for room in ("explain", "linear", "model", "module", "nn", "pretraining", "train")
+    for room in (
+        "disentangled",
+        "explain",
+        "linear",
+        "model",
+        "module",
+        "nn",
+        "pretraining",
+        "train",
+    )
 }
 PARTS_OF_SETUP = {
     "Columns",
     "DiskMatrix",
-    "Factor",
     "PreparedAnnData",
     "PreparedManager",
     "PreparedRows",
     "Target",
     "TransferDataModule",
     "TransferSampler",
+    "check_names",
+    "check_numbers",
+    "check_spread",
     "check_unchanged",
-    "confounded_pairs",
+    "column_levels",
     "dense_rows",
-    "factor_values",
     "flatten",
+    "is_number_column",
     "labelled_weights",
     "n_bytes",
     "prepare",
     "process_number",
-    "read_factors",
     "reference_order",
     "row_loader",
     "select_matrix",

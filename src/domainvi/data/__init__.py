@@ -16,7 +16,6 @@ from ._columns import (
     is_number_column,
 )
 from ._disk import DiskMatrix, n_bytes
-from ._factors import FACTORS_KEY, RESIDUAL, Factor, confounded_pairs, factor_values, read_factors
 from ._fingerprints import array_digest, checksum, matrix_digest, row_ids, validate_row_ids
 from ._genes import GeneAlignment, align_genes
 from ._loaders import (

@@ -80,7 +80,7 @@ class DomainAdversary(nn.Module):
         return self.network(self._join(reverse_gradient(z, reversal), p.detach()))
 
 
-def balanced_domain_loss(
+def balanced_cross_entropy(
     logits: torch.Tensor, domain: torch.Tensor, weight: torch.Tensor | None = None
 ) -> torch.Tensor:
     """Cross-entropy in which each domain that is present carries the same total weight.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from domainvi.train import Concept, erasure_map
+from domainvi.disentangled._erasure import Concept, erasure_map
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 import domainvi as dv
-from domainvi.train import DisentangledTrainingPlan
+from domainvi.disentangled import DisentangledTrainingPlan
 
 
 @pytest.fixture(scope="module")
@@ -16,10 +16,10 @@ def module():
 @pytest.mark.parametrize(
     ("weight", "beta", "rate"), [(None, 0.0, 3.0), (0.0, 0.9, 1.0)], ids=["on", "off"]
 )
-def test_no_momentum_against_adversaries_that_have_a_say(module, weight, beta, rate):
+def test_no_momentum_against_adversaries_that_have_a_weight(module, weight, beta, rate):
     plan = DisentangledTrainingPlan(module, n_steps=10, lr=1e-3, independence_weight=weight)
     groups = plan.configure_optimizers()["optimizer"].param_groups
-    heads = {id(p) for p in module.alignment.parameters()}
+    heads = {id(p) for p in module.independence.parameters()}
     assert heads
     seen = 0
     for group in groups:

@@ -190,7 +190,7 @@ def test_probabilities_are_calibrated_on_rows_that_were_held_out(tmp_path):
     dv.DisentangledVI.setup_anndata(adata, factor_groups=GROUPS)
     model = dv.DisentangledVI(adata, independence="none")
     model.train(max_epochs=20, train_size=0.7, **QUIET)
-    assert set(model.calibrations_) == {"tissue", "state", "platform", "study"}
+    assert set(model.fitted.calibrations) == {"tissue", "state", "platform", "study"}
     code = fresh.obs["platform"].cat.codes.to_numpy()
     known = np.flatnonzero(code >= 0)
 
@@ -198,14 +198,14 @@ def test_probabilities_are_calibrated_on_rows_that_were_held_out(tmp_path):
         p = model.predict(fresh, factor="platform", soft=True, calibrated=calibrated)
         return -np.log(p.to_numpy()[known, code[known]]).mean()
 
-    assert model.calibrations_["platform"]["temperature"] > 1.1
+    assert model.fitted.calibrations["platform"].temperature > 1.1
     assert loss(True) < loss(False) - 0.02
     model.save(tmp_path / "m")
     again = dv.DisentangledVI.load(tmp_path / "m").predict(fresh, factor="platform", soft=True)
     pd.testing.assert_frame_equal(again, model.predict(fresh, factor="platform", soft=True))
     # Nothing held out, nothing to calibrate by.
     model.train(max_epochs=1, train_size=1.0, **QUIET)
-    assert model.calibrations_["platform"] == {"temperature": 1.0}
+    assert model.fitted.calibrations["platform"].temperature == 1.0
 
 
 def test_saved_and_loaded(adata, model, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from domainvi.nn import (
+from domainvi.disentangled._independence import (
     JointDiscriminator,
     cross_covariance,
     hsic,

@@ -1,15 +1,22 @@
-"""What the independence term leaves of foreign factors in a subspace, projected out."""
+"""Erasure: project out of each subspace what is left of the factors of other groups."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import torch
+
+from ._encode import encode, registered_values, units_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from domainvi.data import PreparedAnnData
+
+    from ._module import DisentangledVAE
 
 RIDGE = 1e-6
 
@@ -30,6 +37,33 @@ class Concept(NamedTuple):
     code: NDArray[np.int64]
     n_levels: int
     stratum: NDArray[np.int64] | None = None
+
+
+@torch.no_grad()
+def reset_erasure(module: DisentangledVAE) -> None:
+    """Leave the latents as the encoder makes them."""
+    module.erasure.copy_(torch.eye(module.n_latent))
+    module.erasure_centre.zero_()
+
+
+@torch.inference_mode()
+def fit_erasure(module: DisentangledVAE, prepared: PreparedAnnData) -> None:
+    """Project out of each subspace what linear probes find of the factors of other groups."""
+    values, mean = registered_values(prepared), encode(module, prepared).mean
+    codes = [f.codes(values[:, k]) for k, f in enumerate(module.factors)]
+    for name in module.sizes:
+        at = units_of(module, name)
+        own, foreign = [], []
+        for k, factor in enumerate(module.factors):
+            if factor.group == name:
+                own.append(Concept(codes[k], factor.n_levels))
+                continue
+            shared = module.independence.blocks.condition(name, k)
+            stratum = None if shared is None else codes[shared]
+            foreign.append(Concept(codes[k], factor.n_levels, stratum))
+        matrix, centre = erasure_map(mean[:, at], foreign, own)
+        module.erasure[at, at] = torch.from_numpy(matrix).float()
+        module.erasure_centre[at] = torch.from_numpy(centre).float()
 
 
 def erasure_map(
@@ -59,19 +93,9 @@ def erasure_map(
     lack an own factor are left out where half of each foreign level stays; else it explains nothing
     of them.
 
-    Parameters
-    ----------
-    z
-        Latents of the subspace, shape ``(n_rows, n_units)``.
-    concepts
-        Factors of other groups.
-    own
-        Factors of the subspace itself.
-
     Returns
     -------
-    The matrix to multiply rows with from the right, ``(n_units, n_units)``, and the mean,
-    ``(n_units,)``.
+    The matrix to multiply rows with from the right, ``(n_units, n_units)``, and the mean.
     """
     z = z.astype(np.float64)
     mean = z.mean(axis=0)

@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import ttest_1samp
 
 import domainvi as dv
+from domainvi.disentangled import reset_erasure
 from domainvi.metrics import factor_probe
 
 LEAKAGE = 0.05
@@ -61,6 +62,6 @@ def test_subspaces_know_their_own_factors_and_no_others(rows, without, independe
     assert ttest_1samp(gain, 0, alternative="greater").pvalue < 0.05
     assert np.mean(gain) > 0.1
     # The term does part of this on its own, without the projection after training.
-    model._reset_erasure()
+    reset_erasure(model.module)
     alone = probes(model, fresh)[1]
     assert np.mean([without[key] - alone[key] for key in between]) > 0

@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from domainvi.data import (
+from domainvi.data import synthetic_factors
+from domainvi.disentangled._factors import (
     Factor,
     confounded_pairs,
     factor_values,
     read_factors,
-    synthetic_factors,
 )
 from domainvi.errors import InputError
 
@@ -34,7 +34,7 @@ def obs():
 def test_levels_numbers_and_missing_values(obs):
     obs.loc[3, "age"] = np.nan
     obs.loc[4, "platform"] = None
-    factors = read_factors(obs, GROUPS)
+    factors = read_factors(obs, GROUPS, "Unknown")
     assert [f.name for f in factors] == ["tissue", "age", "platform"]
     assert factors[0].levels == ("liver", "lung")
     assert factors[1].is_numeric
@@ -49,12 +49,12 @@ def test_levels_numbers_and_missing_values(obs):
 
 
 def test_a_column_that_is_not_there_is_missing_everywhere(obs):
-    factors = read_factors(obs, GROUPS)
+    factors = read_factors(obs, GROUPS, "Unknown")
     assert np.isnan(factor_values(obs[["age"]], factors, "Unknown")[:, [0, 2]]).all()
 
 
 def test_round_trip_through_plain_values(obs):
-    for factor in read_factors(obs, GROUPS):
+    for factor in read_factors(obs, GROUPS, "Unknown"):
         assert Factor.from_dict(factor.to_dict()) == factor
 
 
@@ -78,17 +78,17 @@ def test_round_trip_through_plain_values(obs):
 )
 def test_refused_with_the_reason(obs, groups, words):
     with pytest.raises(InputError, match=words):
-        read_factors(obs, groups)
+        read_factors(obs, groups, "Unknown")
 
 
 def test_a_nested_factor_in_the_same_group_is_welcome(obs):
-    factors = read_factors(obs, {"a": ["tissue"], "b": ["platform", "study"]})
+    factors = read_factors(obs, {"a": ["tissue"], "b": ["platform", "study"]}, "Unknown")
     assert len(factors) == 3
 
 
 def test_labels_in_one_domain_only_are_no_nesting(obs):
     obs.loc[obs["platform"] == "array", "tissue"] = "Unknown"
-    assert len(read_factors(obs, GROUPS)) == 3
+    assert len(read_factors(obs, GROUPS, "Unknown")) == 3
 
 
 def test_confounded_pairs_are_named_the_strongest_first():
@@ -96,7 +96,7 @@ def test_confounded_pairs_are_named_the_strongest_first():
     tied = synthetic_factors(400, 5, confounding=0.8, seed=1)
     found = []
     for adata in (free, tied):
-        factors = read_factors(adata.obs, adata.uns["factor_groups"])
+        factors = read_factors(adata.obs, adata.uns["factor_groups"], "Unknown")
         values = factor_values(adata.obs, factors, "Unknown")
         pairs = confounded_pairs(factors, values)
         found.append([[factors[i].name for i in pair] for pair in pairs])

@@ -1,28 +1,51 @@
-"""Factors: the obs columns that a disentangled model is told, in groups, checked and coded."""
+"""Factors, the obs columns of the groups: checked, read as codes or numbers, and registered."""
 
 from __future__ import annotations
 
 import difflib
+import logging
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scvi import REGISTRY_KEYS
+from scvi.data.fields import LayerField, NumericalJointObsField, NumericalObsField
 from torch import nn
 
+from domainvi._compat import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY
+from domainvi.data import (
+    Columns,
+    PreparedManager,
+    check_likelihood,
+    check_names,
+    check_numbers,
+    check_setup,
+    check_spread,
+    column_levels,
+    describe_matrix,
+    is_number_column,
+    prepare,
+    select_matrix,
+)
 from domainvi.errors import InputError
 from domainvi.trust import audit_arrays
-
-from ._columns import check_names, check_numbers, check_spread, column_levels, is_number_column
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from anndata import AnnData
     from numpy.typing import NDArray
+
+    from domainvi.data import PreparedAnnData
+
+logger = logging.getLogger(__name__)
 
 FACTORS_KEY = "factors"
 RESIDUAL = "residual"
+# Name of a label column that no user has: factors are registered beside it.
+NO_LABELS = "_no_labels"
 N_BINS = 4
 _MAX_TABLE = 12
 
@@ -101,30 +124,9 @@ class Factor:
 def read_factors(
     obs: pd.DataFrame,
     factor_groups: Mapping[str, Sequence[str]],
-    unlabeled_category: str = "Unknown",
+    unlabeled_category: str,
 ) -> list[Factor]:
-    """Check groups of columns and describe each column.
-
-    Parameters
-    ----------
-    obs
-        Observations; not changed.
-    factor_groups
-        Columns of each group. Text, categories and booleans are levels, numbers are quantities;
-        values may be missing.
-    unlabeled_category
-        Level that means missing.
-
-    Returns
-    -------
-    The factors, group by group.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than two groups, a column is in two, is missing, has nothing to learn or
-        a level for every row, or a factor is nested in one of another group.
-    """
+    """Check groups of columns and describe each column, group by group."""
     _check_groups(obs, factor_groups)
     factors = [
         _factor(obs, name, group, unlabeled_category)
@@ -147,17 +149,8 @@ def factor_values(
 def confounded_pairs(factors: Sequence[Factor], values: NDArray[np.floating]) -> list[list[int]]:
     """Find the pairs of factors of different groups that the audit does not call free.
 
-    Parameters
-    ----------
-    factors
-        The factors.
-    values
-        Their values, shape ``(n_rows, n_factors)``.
-
-    Returns
-    -------
-    Pairs of positions, the factor of the group named first before the other, the most strongly
-    associated pair first.
+    In each pair of positions the factor of the group named first comes first, and the most
+    strongly associated pair is the first.
     """
     code = [f.codes(values[:, i]) for i, f in enumerate(factors)]
     found = []
@@ -170,6 +163,82 @@ def confounded_pairs(factors: Sequence[Factor], values: NDArray[np.floating]) ->
         if audit.verdict != "alignment allowed":
             found.append((-audit.cramers_v, [i, j]))
     return [pair for _, pair in sorted(found)]
+
+
+def warn_of_confounding(factors: Sequence[Factor], pairs: Sequence[Sequence[int]]) -> None:
+    """Name each associated pair in the log."""
+    for a, b in pairs:
+        logger.warning(
+            "%r and %r are associated: full independence would erase what they share, so "
+            "their groups are made independent within the levels of one of them.",
+            factors[a].name,
+            factors[b].name,
+        )
+
+
+def check_rows(adata: AnnData, layer: str | None, size_factor_key: str | None) -> None:
+    """Check expression values and size factors; columns of factors may be missing."""
+    check_setup(
+        adata,
+        batch_keys=[],
+        labels_key=None,
+        layer=layer,
+        size_factor_key=size_factor_key,
+        require_labels=False,
+        require_domains=False,
+    )
+
+
+def column_of(factor: str) -> str:
+    """Column of the prepared object with the values of a factor; size factors may be its name."""
+    return f"_factor_{factor}"
+
+
+def prepare_factors(
+    adata: AnnData, setup: dict[str, Any], genes: Sequence[str] | None = None
+) -> PreparedAnnData:
+    """Gather matrix, size factors and factor values from an AnnData object, without touching it.
+
+    Columns of factors may be missing: their values then are. ``genes`` are those of a trained
+    model, matched by name.
+    """
+    columns = Columns((), NO_LABELS, layer=setup["layer"], size_factor_key=setup["size_factor_key"])
+    prepared = prepare(adata, columns, reference_genes=genes)
+    factors = [Factor.from_dict(f) for f in setup["factors"]]
+    values = factor_values(adata.obs, factors, setup["unlabeled_category"])
+    for factor, column in zip(factors, values.T, strict=True):
+        prepared.obs[column_of(factor.name)] = column
+    return prepared
+
+
+def register_factors(
+    prepared: PreparedAnnData,
+    setup_method_args: dict[str, Any],
+    source: dict[str, Any] | None = None,
+) -> None:
+    """Register a prepared object with scvi-tools and remember the manager on it."""
+    setup = setup_method_args[SETUP_ARGS_KEY]
+    fields = [
+        LayerField(REGISTRY_KEYS.X_KEY, None, is_count_data=False),
+        NumericalObsField(REGISTRY_KEYS.SIZE_FACTOR_KEY, setup["size_factor_key"], required=False),
+        NumericalJointObsField(FACTORS_KEY, [column_of(f["name"]) for f in setup["factors"]]),
+    ]
+    manager = PreparedManager(fields=fields, setup_method_args=setup_method_args)
+    manager.register_fields(prepared, source)
+    prepared.manager = manager
+
+
+def prepare_query(
+    adata: AnnData, registry: dict[str, Any], genes: Sequence[str], likelihood: str
+) -> PreparedAnnData:
+    """Prepare rows that a model was not set up with; they need no metadata."""
+    setup = registry[SETUP_ARGS_KEY]
+    check_rows(adata, setup["layer"], setup["size_factor_key"])
+    check_likelihood(describe_matrix(select_matrix(adata, setup["layer"])), likelihood)
+    prepared = prepare_factors(adata, setup, genes)
+    arguments = {k: v for k, v in registry.items() if k != FIELD_REGISTRIES_KEY}
+    register_factors(prepared, arguments, registry)
+    return prepared
 
 
 def _check_groups(obs: pd.DataFrame, factor_groups: Mapping[str, Sequence[str]]) -> None:

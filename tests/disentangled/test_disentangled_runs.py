@@ -144,4 +144,4 @@ def test_errors_of_a_number_that_no_held_out_row_has():
         dv.DisentangledVI.setup_anndata(adata, factor_groups=groups)
         model = dv.DisentangledVI(adata, n_hidden=8, n_components=8, seed=seed)
         model.train(**{**FIT, "max_epochs": 1})
-        assert np.isfinite(model.errors_["age"])
+        assert np.isfinite(model.fitted.errors["age"])

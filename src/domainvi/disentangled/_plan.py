@@ -1,4 +1,4 @@
-"""Training of a disentangled module: starting values and plan."""
+"""Training plan of DisentangledVI, and the starting values of its module."""
 
 from __future__ import annotations
 
@@ -8,14 +8,20 @@ import numpy as np
 import torch
 
 from domainvi.linear import TrainingRows, domain_statistics, leading_genes
-
-from ._plan import DomainTrainingPlan, own_rate
-from ._start import set_mean_profiles, set_projection
+from domainvi.train import (
+    DomainTrainingPlan,
+    own_rate,
+    parameter_groups,
+    ramp,
+    set_mean_profiles,
+    set_projection,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import nn
 
-    from domainvi.module import DisentangledVAE
+    from ._module import DisentangledVAE
 
 # Where the loss of a factor is of the order of 1.
 DEFAULT_WEIGHT = {"adversarial": 0.2, "covariance": 10.0, "hsic": 5.0, "none": 0.0}
@@ -26,7 +32,7 @@ ADVERSARIAL_RATE = 3.0
 
 
 class DisentangledTrainingPlan(DomainTrainingPlan):
-    r"""Minimise the loss of :class:`~domainvi.module.DisentangledVAE`.
+    r"""Minimise the loss of :class:`~domainvi.disentangled.DisentangledVAE`.
 
     Optimiser, schedules, clipping and logging are those of
     :class:`~domainvi.train.DomainTrainingPlan`; what rises along the ramp is the weight of the
@@ -40,11 +46,14 @@ class DisentangledTrainingPlan(DomainTrainingPlan):
     n_steps
         Planned steps.
     lr, weight_decay, reconstruction_weight, genes_per_step
-        As there.
+        Passed on to :class:`~domainvi.train.DomainTrainingPlan`.
     independence_weight
         Final weight of the independence term; by default 0.2 for the adversaries, which are sums
         over heads, 10 for covariance and 5 for HSIC, which lie between 0 and 1.
     """
+
+    penalty_loss, penalty_name = "independence_loss", "penalty_weight"
+    module: DisentangledVAE
 
     def __init__(
         self,
@@ -63,25 +72,21 @@ class DisentangledTrainingPlan(DomainTrainingPlan):
             lr=lr,
             weight_decay=weight_decay,
             reconstruction_weight=reconstruction_weight,
-            adversary_weight=DEFAULT_WEIGHT[module.alignment.kind]
-            if independence_weight is None
-            else independence_weight,
-            teaching_weight=0.0,
             genes_per_step=genes_per_step,
         )
+        default = DEFAULT_WEIGHT[module.independence.kind]
+        self.penalty_weight = default if independence_weight is None else independence_weight
 
-    def _groups(self) -> list[dict[str, Any]]:
-        groups, alignment = super()._groups(), self.module.alignment
-        if alignment.kind != "adversarial" or not self.adversary_weight:
-            return groups
-        split = own_rate(groups, alignment, self.lr * ADVERSARIAL_RATE)
-        return [{**group, "betas": ADVERSARIAL_BETAS} for group in split]
+    def penalty(self) -> nn.Module:
+        """Part of the module that is trained against the encoder."""
+        return self.module.independence
 
     def loss_weights(self) -> dict[str, float]:
         """Weights of the terms at this step."""
-        weights = super().loss_weights()
-        weights.pop("teaching_weight")
-        return weights
+        return {
+            "reconstruction_weight": self.reconstruction_weight,
+            "penalty_weight": self.penalty_weight * ramp(self.progress),
+        }
 
     def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
         """Gather the loss of held-out rows, without the independence term."""
@@ -90,8 +95,16 @@ class DisentangledTrainingPlan(DomainTrainingPlan):
         )
         self._gather(output, "validation")
 
+    def _groups(self) -> list[dict[str, Any]]:
+        """Parameters with the settings that are their own."""
+        groups = parameter_groups(self.module, self.weight_decay)
+        if self.module.independence.kind != "adversarial" or not self.penalty_weight:
+            return groups
+        split = own_rate(groups, self.module.independence, self.lr * ADVERSARIAL_RATE)
+        return [{**group, "betas": ADVERSARIAL_BETAS} for group in split]
 
-def start_disentangled(module: DisentangledVAE, x: NDArray[np.float32]) -> None:
+
+def start_module(module: DisentangledVAE, x: NDArray[np.float32]) -> None:
     """Set scaling, projection and baseline of a module from log values of the training rows.
 
     All rows are standardised alike, so that a new row needs no metadata.
@@ -100,7 +113,7 @@ def start_disentangled(module: DisentangledVAE, x: NDArray[np.float32]) -> None:
     rows = TrainingRows(x, same, same, np.ones(1, dtype=bool), 1)
     statistics = domain_statistics(rows)
     module.standardiser.is_shared.fill_(True)
-    module.standardiser.set_tables(*(torch.as_tensor(t, dtype=torch.float32) for t in statistics))
+    module.standardiser.set_statistics(*(torch.as_tensor(s, dtype=torch.float32) for s in statistics))
     genes = leading_genes(rows)
     set_projection(module, rows.with_genes(genes), statistics, genes)
     if module.counts:

@@ -1,8 +1,8 @@
-"""The module of DisentangledVI: inference, generative model and loss."""
+"""The network of DisentangledVI: inference, generative model and loss."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from scvi import REGISTRY_KEYS
@@ -11,23 +11,27 @@ from torch import nn
 from torch.distributions import Distribution, Normal
 
 from domainvi._compat import MODULE_KEYS
-from domainvi.data import FACTORS_KEY, Factor
-from domainvi.nn import (
-    Classifier,
-    GaussianEncoder,
-    ModulatedLoadings,
-    Standardiser,
-)
+from domainvi.module import ExpressionModule, Likelihood, build_likelihood
+from domainvi.nn import Classifier, GaussianEncoder, Standardiser
 
-from ._factors import direct_columns, expected_metadata, factor_codes, factor_losses
-from ._independence import Blocks, IndependenceTerms
-from ._likelihood import Likelihood, build_likelihood
-from ._scaled import ExpressionModule
+from ._factors import FACTORS_KEY
+from ._independence import IndependenceTerms
+from ._metadata import (
+    ModulatedLoadings,
+    direct_columns,
+    expected_metadata,
+    factor_codes,
+    factor_losses,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-Independence = Literal["adversarial", "covariance", "hsic", "none"]
+    from ._factors import Factor
+    from ._independence import Blocks
+
+# Probability that a known value is hidden from the loadings and the prior in training.
+METADATA_DROPOUT = 0.2
 
 
 class DisentangledVAE(ExpressionModule):
@@ -45,7 +49,7 @@ class DisentangledVAE(ExpressionModule):
 
     so that the log-rate (or, on log values, the mean) is a sum of one part a group. The loadings
     :math:`U_g\,\mathrm{diag}(\gamma_g)` depend on the metadata
-    (:class:`~domainvi.nn.ModulatedLoadings`). The encoder :math:`q(z \mid x)` sees expression only.
+    (``ModulatedLoadings``). The encoder :math:`q(z \mid x)` sees expression only.
     Factors are read from their own subspace, :math:`q(m_k \mid z_g)`, by linear heads, and
     where a value is missing, in the data or by the dropout of metadata in training, the head's
     probabilities stand in for it: nothing but expression is needed for a new row.
@@ -57,7 +61,7 @@ class DisentangledVAE(ExpressionModule):
 
     with the cross-entropy :math:`L_k` of known levels, every level counting the same (half the
     squared error for numbers), which anchors a subspace to its factors, and the independence term
-    (:class:`~domainvi.module.IndependenceTerms`), which works on the posterior means.
+    (:class:`~domainvi.disentangled.IndependenceTerms`), which works on the posterior means.
 
     Parameters
     ----------
@@ -74,9 +78,7 @@ class DisentangledVAE(ExpressionModule):
     likelihood
         ``"normal"``, ``"nb"``, ``"zinb"`` or ``"poisson"``.
     independence
-        Kind of the independence term.
-    metadata_dropout
-        Probability that a known value is hidden from the loadings and the prior in training.
+        Kind of the independence term, one of the four names of ``IndependenceTerms``.
     """
 
     erasure: torch.Tensor
@@ -94,15 +96,13 @@ class DisentangledVAE(ExpressionModule):
         n_components: int = 100,
         dropout_rate: float = 0.1,
         likelihood: str = "normal",
-        independence: Independence = "adversarial",
-        metadata_dropout: float = 0.2,
+        independence: str = "adversarial",
     ) -> None:
         super().__init__()
         self.n_input = n_input
         self.factors = list(factors)
         self.sizes = dict(blocks.sizes)
         self.n_latent = sum(self.sizes.values())
-        self.metadata_dropout = metadata_dropout
         self.counts = likelihood != "normal"
         self.register_buffer("target_sum", torch.tensor(1e4))
         self.register_buffer("size_factor_scale", torch.ones(()))
@@ -130,7 +130,7 @@ class DisentangledVAE(ExpressionModule):
         # Mean of the metadata over the training rows, what a group is set to by default.
         self.register_buffer("factor_mean", torch.zeros(sum(f.width for f in self.factors)))
         # Last, so that the weights of everything else do not depend on the kind.
-        self.alignment = IndependenceTerms(independence, blocks)
+        self.independence = IndependenceTerms(independence, blocks)
 
     def _get_inference_input(self, tensors: dict[str, torch.Tensor]) -> dict:
         return {
@@ -146,6 +146,11 @@ class DisentangledVAE(ExpressionModule):
             "library": inference_outputs["library"],
             "values": tensors[FACTORS_KEY],
         }
+
+    @property
+    def groups(self) -> list[str]:
+        """Groups of factors, in the order in which they were given."""
+        return list(dict.fromkeys(f.group for f in self.factors))
 
     def split(self, z: torch.Tensor) -> dict[str, torch.Tensor]:
         """Latents of each subspace, by its name."""
@@ -183,17 +188,9 @@ class DisentangledVAE(ExpressionModule):
     def metadata(
         self, values: torch.Tensor, scores: Sequence[torch.Tensor]
     ) -> dict[str, torch.Tensor]:
-        """Metadata of each group: what is known, and the heads' expectation of what is not.
-
-        Parameters
-        ----------
-        values
-            Codes and numbers of the factors, NaN where missing, ``(n_rows, n_factors)``.
-        scores
-            Of :meth:`factor_scores`; constants here.
-        """
-        if self.training and self.metadata_dropout:
-            hidden = torch.rand_like(values) < self.metadata_dropout
+        """Metadata of each group, some of it hidden in training; see ``expected_metadata``."""
+        if self.training:
+            hidden = torch.rand_like(values) < METADATA_DROPOUT
             values = values.masked_fill(hidden, torch.nan)
         return expected_metadata(self.factors, values, scores)
 
@@ -255,8 +252,7 @@ class DisentangledVAE(ExpressionModule):
         inference_outputs: dict,
         generative_outputs: dict,
         reconstruction_weight: float = 10.0,
-        adversary_weight: float = 0.0,
-        kl_weight: float = 1.0,
+        penalty_weight: float = 0.0,
         genes: torch.Tensor | None = None,
     ) -> LossOutput:
         """Combine the terms of the class docstring; the weights are those of this step."""
@@ -268,10 +264,10 @@ class DisentangledVAE(ExpressionModule):
         anchoring = torch.stack(
             factor_losses(self.factors, generative_outputs["factor_scores"], values)
         ).sum()
-        independence, metrics = self.alignment(
-            self.split(qz.loc), factor_codes(self.factors, values), adversary_weight
+        independence, metrics = self.independence(
+            self.split(qz.loc), factor_codes(self.factors, values), penalty_weight
         )
-        elbo = (reconstruction + kl_weight * kl).mean() / self.n_input
+        elbo = (reconstruction + kl).mean() / self.n_input
         loss = anchoring + reconstruction_weight * elbo + independence
         return LossOutput(
             loss=loss,

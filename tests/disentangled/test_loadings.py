@@ -2,7 +2,7 @@
 
 import torch
 
-from domainvi.nn import ModulatedLoadings
+from domainvi.disentangled._metadata import ModulatedLoadings
 
 
 def test_direct_units_count_only_in_rows_of_their_level():
