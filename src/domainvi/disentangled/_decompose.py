@@ -42,7 +42,7 @@ def parts_of(
 def expected(module: DisentangledVAE, parts: dict[str, torch.Tensor]) -> NDArray[np.float32]:
     """Mean of the expression values whose scores have these parts."""
     n = len(next(iter(parts.values())))
-    return module.distribution(parts, module.target_sum.expand(n, 1)).mean.cpu().numpy()
+    return module.distribution(parts, module.input_scale.target_sum.expand(n, 1)).mean.cpu().numpy()
 
 
 @torch.inference_mode()

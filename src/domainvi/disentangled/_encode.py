@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from domainvi.data import row_loader
 from domainvi.errors import InputError
-from domainvi.model._readout import LATENTS, Readout
+from domainvi.explain import LATENTS, Head
 from domainvi.trust import Calibrator
 
 from ._factors import FACTORS_KEY
@@ -122,12 +122,12 @@ def soft_answers(
     if factor.is_numeric:
         value = hard_answers(factor, score)
         return np.stack([value, np.full(len(value), fitted.errors[factor.name])], axis=1)
-    plain = Calibrator.identity(factor.n_levels)
+    plain = Calibrator()
     calibrator = fitted.calibrations[factor.name] if calibrated else plain
     return calibrator.apply(score) if len(score) else score.astype(np.float64)
 
 
-def factor_head(model: DisentangledVI, prepared: PreparedAnnData, target: str | None) -> Readout:
+def factor_head(model: DisentangledVI, prepared: PreparedAnnData, target: str | None) -> Head:
     """Return the head of a factor, the main one if ``None``, or the latents.
 
     To the encoder, all rows are of one domain.
@@ -140,7 +140,7 @@ def factor_head(model: DisentangledVI, prepared: PreparedAnnData, target: str | 
 
     if target == LATENTS:
         names = [f"{LATENTS}_{i}" for i in range(module.n_latent)]
-        return Readout(LATENTS, names, latents, False, 1, names)
+        return Head(LATENTS, names, latents, False, 1, names)
     k = position_of(module, target or model.main_factor)
     factor = module.factors[k]
 
@@ -151,4 +151,4 @@ def factor_head(model: DisentangledVI, prepared: PreparedAnnData, target: str | 
         return functional.log_softmax(score, dim=1)
 
     names = list(factor.levels) or [factor.name]
-    return Readout(factor.name, names, scores, not factor.is_numeric, 1, names)
+    return Head(factor.name, names, scores, not factor.is_numeric, 1, names)

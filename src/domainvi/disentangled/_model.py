@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-from scvi.model.base import BaseModelClass, VAEMixin
+from scvi.model.base import VAEMixin
 
+from domainvi._checks import check_choice, check_dropout_rate, check_seed, check_sizes
 from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import check_likelihood, describe_matrix, to_tensors
 from domainvi.errors import InputError
-from domainvi.model._domainvi import check_choice, check_numbers, check_sizes
-from domainvi.model._explanation import ExplanationMixin
-from domainvi.model._readout import LogRowsMixin, Readout
-from domainvi.model._running import RunMixin
+from domainvi.explain import explain
+from domainvi.model import CohortModel
 from domainvi.train import seeded
 
 from ._annotate import annotate
@@ -54,11 +53,12 @@ if TYPE_CHECKING:
     from scvi.dataloaders import AnnDataLoader
 
     from domainvi.data import PreparedAnnData
+    from domainvi.explain import Method
 
 DEFAULT_EPOCHS = 40
 
 
-class DisentangledVI(LogRowsMixin, ExplanationMixin, RunMixin, VAEMixin, BaseModelClass):
+class DisentangledVI(VAEMixin, CohortModel):
     r"""Split expression into the parts that groups of metadata explain.
 
     A variational autoencoder whose latents are one subspace a group of obs columns (biological and
@@ -69,7 +69,7 @@ class DisentangledVI(LogRowsMixin, ExplanationMixin, RunMixin, VAEMixin, BaseMod
     form of metadata-guided feature disentanglement (Rakowski et al., Bioinformatics 2024).
 
     Where factors of two groups are associated, full independence would erase what they share: the
-    audit of :func:`domainvi.data.audit_arrays` finds such pairs at setup, they are named in the
+    audit of :func:`domainvi.trust.audit_arrays` finds such pairs at setup, they are named in the
     log and in ``uns["domainvi"]["confounded"]``, and independence is asked for within the levels
     of one of them.
 
@@ -125,7 +125,6 @@ class DisentangledVI(LogRowsMixin, ExplanationMixin, RunMixin, VAEMixin, BaseMod
     """
 
     module: DisentangledVAE
-    plain_state: ClassVar[tuple[str, ...]] = ("is_trained_",)
 
     def __init__(
         self,
@@ -146,7 +145,8 @@ class DisentangledVI(LogRowsMixin, ExplanationMixin, RunMixin, VAEMixin, BaseMod
             n_latent=n_latent, n_hidden=n_hidden, n_layers=n_layers, n_components=n_components
         )
         check_choice("independence", independence, INDEPENDENCE)
-        check_numbers(seed, dropout_rate)
+        check_seed(seed)
+        check_dropout_rate(dropout_rate)
         super().__init__(adata, registry)
         if adata is not None:
             likelihood = check_likelihood(describe_matrix(self._validate_anndata().X), likelihood)
@@ -668,10 +668,73 @@ class DisentangledVI(LogRowsMixin, ExplanationMixin, RunMixin, VAEMixin, BaseMod
         prepared, _ = self._rows(adata)
         return leakage(self.module, prepared, probe, n_permutations, seed)
 
-    @property
-    def training_(self) -> dict[str, Any]:  # type: ignore[override]
-        """Arguments of the last training, for those that repeat it."""
-        return {} if self.fitted.training is None else asdict(self.fitted.training)
+    def explain(
+        self,
+        adata: AnnData | None = None,
+        *,
+        method: Method = "deeplift",
+        indices: Sequence[int] | Sequence[bool] | None = None,
+        classes: Sequence[str] | None = None,
+        groupby: str | None = None,
+        target: str | None = None,
+        baseline: Literal["domain", "global", "zero"] | ArrayLike = "domain",
+        stability: int = 0,
+        n_steps: int = 64,
+        batch_size: int | None = None,
+        write_varm: bool | str = False,
+    ) -> pd.DataFrame:
+        """Attribute the answer to a factor to genes; see :meth:`domainvi.DomainVI.explain`.
+
+        To the encoder all rows are of one domain, so ``baseline="domain"`` is the mean of the class
+        means of all rows.
+
+        Parameters
+        ----------
+        adata, method, indices, classes, groupby, baseline, stability, n_steps, batch_size
+            Rows, method and settings, as :meth:`domainvi.DomainVI.explain` takes them.
+        target
+            Name of a factor, the main one if ``None``; or ``"latent"`` for the posterior means.
+        write_varm
+            Write the result to ``varm`` of the data, under this name or, if ``True``, under
+            ``"<factor>_attribution"``.
+
+        Returns
+        -------
+        Genes x levels (or groups, or latents), with ``.attrs`` as described there.
+
+        Raises
+        ------
+        InputError
+            If an argument cannot be used, or captum is not installed.
+
+        Examples
+        --------
+        >>> model.explain(adata).shape
+        (60, 4)
+        """
+        return explain(
+            self,
+            factor_head,
+            adata,
+            method=method,
+            indices=indices,
+            classes=classes,
+            groupby=groupby,
+            target=target,
+            baseline=baseline,
+            stability=stability,
+            n_steps=n_steps,
+            batch_size=batch_size,
+            write_varm=write_varm,
+        )
+
+    def _retrained(self, seed: int) -> DisentangledVI:
+        """Train a model with the same arguments on the same rows from another seed."""
+        other = type(self)(self._validate_anndata(), **(self._parameters() | {"seed": seed}))
+        arguments = {} if self.fitted.training is None else asdict(self.fitted.training)
+        accelerator = "cpu" if self.module.device.type == "cpu" else "auto"
+        other.train(**arguments, accelerator=accelerator, enable_progress_bar=False)
+        return other
 
     @property
     def _setup(self) -> dict[str, Any]:
@@ -702,17 +765,19 @@ class DisentangledVI(LogRowsMixin, ExplanationMixin, RunMixin, VAEMixin, BaseMod
         """Prepare data that become the model's own; columns of factors may be missing."""
         return self._prepare_query(data)
 
-    def _readout(self, prepared: PreparedAnnData, target: str | None) -> Readout:
-        """Return the head that an explanation is of; the main factor if ``None``."""
-        return factor_head(self, prepared, target)
+    @classmethod
+    def _check_registry(cls, registry: dict[str, Any]) -> None:
+        for factor in registry[SETUP_ARGS_KEY]["factors"]:
+            Factor.from_dict(factor)
 
-    def _more_metadata(self) -> dict[str, Any]:
-        """Return what is saved beside weights, registry and history."""
-        return {"fitted": self.fitted.to_file()}
+    def _to_file(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        return {}, self.fitted.to_file()
 
-    def _make_room(self, metadata: dict[str, Any], tensors: dict[str, Any]) -> None:
-        """Restore what was saved beside weights, registry and history."""
-        self.fitted = DisentangledFit.from_file(metadata["fitted"], self.module.factors)
+    def _from_file(self, tensors: dict[str, Any], metadata: dict[str, Any]) -> None:
+        self.fitted = DisentangledFit.from_file(metadata, self.module.factors)
+
+    def _make_room(self, metadata: dict[str, Any]) -> None:
+        """Do nothing: training adds no part to the module."""
 
 
 def subspace_sizes(factors: Sequence[Factor], n_latent: int, n_residual: int) -> dict[str, int]:

@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING
 
 import torch
 from scvi import REGISTRY_KEYS
-from scvi.module.base import LossOutput, auto_move_data
+from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
 from torch import nn
 from torch.distributions import Distribution, Normal
 
 from domainvi._compat import MODULE_KEYS
-from domainvi.module import ExpressionModule, Likelihood, build_likelihood
+from domainvi.module import (
+    InputScale,
+    Likelihood,
+    build_likelihood,
+    draw_latents,
+    elbo_terms,
+)
 from domainvi.nn import Classifier, GaussianEncoder, Standardiser
 
 from ._factors import FACTORS_KEY
@@ -34,7 +40,7 @@ if TYPE_CHECKING:
 METADATA_DROPOUT = 0.2
 
 
-class DisentangledVAE(ExpressionModule):
+class DisentangledVAE(BaseModuleClass):
     r"""Variational autoencoder whose latents are split by groups of metadata.
 
     A row has expression :math:`x`, library size :math:`\ell` and factors :math:`m` (obs columns,
@@ -103,9 +109,7 @@ class DisentangledVAE(ExpressionModule):
         self.factors = list(factors)
         self.sizes = dict(blocks.sizes)
         self.n_latent = sum(self.sizes.values())
-        self.counts = likelihood != "normal"
-        self.register_buffer("target_sum", torch.tensor(1e4))
-        self.register_buffer("size_factor_scale", torch.ones(()))
+        self.input_scale = InputScale(counts=likelihood != "normal")
         self.standardiser = Standardiser(1, n_input)
         self.z_encoder = GaussianEncoder(
             n_input, self.n_latent, n_hidden, n_layers, dropout_rate, n_components
@@ -157,6 +161,17 @@ class DisentangledVAE(ExpressionModule):
         parts = torch.split(z, list(self.sizes.values()), dim=-1)
         return dict(zip(self.sizes, parts, strict=True))
 
+    @property
+    def counts(self) -> bool:
+        """Whether values are counts."""
+        return self.input_scale.counts
+
+    def log_values(
+        self, x: torch.Tensor, size_factor: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Bring rows to the log scale of input scaling; also their library sizes."""
+        return self.input_scale(x, size_factor)
+
     @auto_move_data
     def inference(
         self,
@@ -166,9 +181,9 @@ class DisentangledVAE(ExpressionModule):
         n_samples: int = 1,
     ) -> dict[str, Distribution | torch.Tensor]:
         """Encode rows; genes outside of ``gene_mask`` are set to their mean."""
-        library = self.library_size(x, size_factor)
-        mean, variance = self.encode_log(self.log_values(x, library), gene_mask)
-        return self.draw(mean, variance, n_samples) | {"library": library}
+        u, library = self.log_values(x, size_factor)
+        mean, variance = self.encode_log(u, gene_mask)
+        return draw_latents(mean, variance, n_samples) | {"library": library}
 
     def encode_log(
         self, u: torch.Tensor, gene_mask: torch.Tensor | None = None
@@ -260,7 +275,8 @@ class DisentangledVAE(ExpressionModule):
         x = x if genes is None else x[:, genes]
         values = tensors[FACTORS_KEY]
         qz = inference_outputs[MODULE_KEYS.QZ_KEY]
-        reconstruction, kl = self.elbo_terms(x, qz, generative_outputs)
+        pz, px = (generative_outputs[key] for key in (MODULE_KEYS.PZ_KEY, MODULE_KEYS.PX_KEY))
+        reconstruction, kl = elbo_terms(x, qz, pz, px, self.n_input)
         anchoring = torch.stack(
             factor_losses(self.factors, generative_outputs["factor_scores"], values)
         ).sum()

@@ -9,10 +9,15 @@ import numpy as np
 import torch
 
 from domainvi.data import TransferDataModule, stratified_split
-from domainvi.model._judgement import fit_calibration
-from domainvi.model._running import check_checkpoint_arguments
-from domainvi.model._training import check_training_arguments
-from domainvi.train import Keeper, log_rows, set_library, subsample
+from domainvi.linear import subsample
+from domainvi.model import (
+    check_checkpoint_arguments,
+    check_training_arguments,
+    checkpoint_files,
+    fit_calibration,
+    run_training,
+)
+from domainvi.train import BestWeights, log_rows, set_library
 
 from ._encode import encode, registered_values
 from ._erasure import fit_erasure, reset_erasure
@@ -57,7 +62,7 @@ def train(
     domain, label = (codes[order] for codes in strata(module, prepared))
     split = stratified_split(domain, label, 1 - arguments.train_size, model.seed)
     train_idx, val_idx = order[split[0]], order[split[1]]
-    files = model._checkpoint_files(prepared, vars(arguments), checkpoint_dir, resume)
+    files = checkpoint_files(model, prepared, vars(arguments), checkpoint_dir, resume)
     model.fitted = replace(model.fitted, training=arguments)
     reset_erasure(module)
     if not model.fitted.is_scaled:
@@ -74,10 +79,11 @@ def train(
         erase = plan.penalty_weight > 0 and module.independence.kind != "none"
         model.fitted = fit_posthoc(module, model.fitted, prepared, train_idx, val_idx, erase)
 
-    model._run(
+    run_training(
+        model,
         plan,
         data,
-        Keeper(data, checkpoint_dir, checkpoint_every),
+        BestWeights(data, checkpoint_dir, checkpoint_every),
         posthoc,
         max_epochs=arguments.max_epochs,
         early_stopping=arguments.early_stopping,

@@ -29,6 +29,13 @@ class InputScale(nn.Module):
         self.register_buffer("target_sum", torch.tensor(1e4))
         self.register_buffer("size_factor_scale", torch.ones(()))
 
+    def forward(
+        self, x: torch.Tensor, size_factor: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return log values of rows and their library sizes."""
+        library = self.library_size(x, size_factor)
+        return self.log_values(x, library), library
+
     def library_size(self, x: torch.Tensor, size_factor: torch.Tensor | None) -> torch.Tensor:
         """Library size of each row, ``(n_rows, 1)``: its sum, or its size factor in that unit."""
         if size_factor is None:

@@ -123,8 +123,7 @@ class Modality(nn.Module):
         self, x: torch.Tensor, size_factor: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Bring rows to the log scale that input scaling works on; also their library sizes."""
-        library = self.input_scale.library_size(x, size_factor)
-        return self.input_scale.log_values(x, library), library
+        return self.input_scale(x, size_factor)
 
     def set_linear_members(self, n_members: int) -> None:
         """Make room for this many linear members; they start with no weight."""
