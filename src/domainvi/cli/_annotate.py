@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from ._files import check_output, naming, read, write
 from ._fit import accelerator
 from ._options import Data, Device, Force, Json, Output, UnknownAlpha
-from ._report import reporting
+from ._reporting import reporting
 from ._summary import say_predictions, say_written
 
 Model = Annotated[Path, Parameter(help="Folder that `domainvi train` wrote.")]

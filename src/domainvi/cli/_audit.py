@@ -2,7 +2,7 @@
 
 from ._files import naming, read
 from ._options import Batch, Data, Json, Labels, Layer, Unlabeled
-from ._report import reporting
+from ._reporting import reporting
 
 
 def audit(

@@ -13,7 +13,7 @@ from domainvi.errors import InputError
 from ._files import check_output, naming, read, whole
 from ._fit import accelerator
 from ._options import Batch, Data, Device, Force, Json, Labels, Layer, MaxEpochs, Unlabeled
-from ._report import reporting
+from ._reporting import reporting
 from ._results import Results
 from ._summary import say_written
 

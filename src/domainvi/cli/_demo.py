@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from ._files import whole, write
 from ._fit import accelerator, fit
 from ._options import Device, MaxEpochs, Seed
-from ._report import note, reporting
+from ._reporting import note, reporting
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from ._files import check_output, naming, read, whole
 from ._options import Data, Force, Json
-from ._report import reporting
+from ._reporting import reporting
 from ._summary import say_written
 
 

@@ -12,10 +12,10 @@ from ._audit import audit
 from ._benchmark import benchmark
 from ._demo import demo
 from ._explain import explain
-from ._report import note
+from ._reporting import note
 from ._train import train
 from ._transfer import transfer
-from ._write_report import report
+from ._report import report
 
 SUCCESS, BAD_INPUT, INTERRUPTED = 0, 2, 130
 

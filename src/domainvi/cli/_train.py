@@ -22,7 +22,7 @@ from ._options import (
     Targets,
     Unlabeled,
 )
-from ._report import reporting
+from ._reporting import reporting
 from ._summary import say_audit, say_written
 
 

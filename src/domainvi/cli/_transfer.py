@@ -23,7 +23,7 @@ from ._options import (
     UnknownAlpha,
     Unlabeled,
 )
-from ._report import note, reporting
+from ._reporting import note, reporting
 from ._results import Results
 from ._summary import say_agreement, say_audit, say_predictions, say_written
 
