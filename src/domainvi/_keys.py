@@ -5,6 +5,29 @@ from __future__ import annotations
 LATENT = "X_domainvi"
 RESULTS = "domainvi"
 
+# Fields of ``uns["domainvi"]``.
+AUDIT = "audit"
+BATCH_KEY = "batch_key"
+CAUTIONS = "cautions"
+CLASSES = "classes"
+GENES_MATCHED = "genes_matched"
+GUARD = "guard"
+LABELS_KEY = "labels_key"
+MODALITIES = "modalities"
+PARAMETERS = "params"
+ROWS_WITHOUT_VALUES = "rows_without_values"
+TARGETS = "targets"
+UNLABELED_CATEGORY = "unlabeled_category"
+UNSEEN_COHORTS = "unseen_cohorts"
+VERSION = "version"
+
+# Fields of the guard in it. The first is in the history of a model as well.
+BASELINE_SHARE = "baseline_share"
+ALIGNMENT = "alignment"
+EVIDENCE = "evidence"
+REASON = "reason"
+TARGET_CLASS_PRIOR = "target_class_prior"
+
 
 def prediction(key: str) -> str:
     """Name the ``obs`` column with the predicted class of phenotype ``key``."""

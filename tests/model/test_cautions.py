@@ -77,7 +77,7 @@ def test_they_are_about_rows_that_did_not_teach(
     ("attribute", "value", "expected"),
     [
         ("guard_", {"alignment": "off"}, "Alignment is off, because the audit refused it."),
-        ("guard_", {"twin_share": 0.8}, "80% of the vote stays with a classifier"),
+        ("guard_", {"baseline_share": 0.8}, "80% of the vote stays with a classifier"),
         ("audit_", {"nested": ["Tumours are in one cohort only."]}, "Tumours are in one"),
     ],
 )

@@ -56,7 +56,7 @@ def find_cautions(
         found.append("Alignment is off, because the audit refused it.")
     found += [str(sentence) for sentence in model.audit_.get("nested", [])]
     found += cautions_of_rows(rows)
-    twin = float(model.guard_.get("twin_share", 0.0))
+    twin = float(model.guard_.get(keys.BASELINE_SHARE, 0.0))
     if twin > _MANY_TWIN:
         found.append(
             f"Two readings of the target disagree on many rows, so {twin:.0%} of the vote stays "

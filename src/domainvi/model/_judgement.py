@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from domainvi import _keys
 from domainvi.data import audit_arrays
 from domainvi.train import fit_centring, subsample
 from domainvi.trust import Calibrator, UnknownScorer, fit_calibrator
@@ -59,7 +60,7 @@ class JudgementMixin(InferenceMixin):
     def _record_guard(self) -> None:
         """Say what the guard decided, and on what evidence."""
         doubt = float(self.module.linear.doubt)
-        self.guard_["twin_share"] = doubt
+        self.guard_[_keys.BASELINE_SHARE] = doubt
         self.guard_["evidence"] = (
             "The readings of the target by its own rows and by the source's were not compared: "
             "no linear members, no unlabelled target, or labels enough in the target."
@@ -68,10 +69,11 @@ class JudgementMixin(InferenceMixin):
             f"{self.agreement_:.2f} (Cohen's kappa); the un-adapted twin has the rest of the vote."
         )
         mix = np.exp(self.module.log_prior.cpu().numpy()) / len(self.classes)
-        self.guard_["class_mix"] = mix / mix.sum(axis=1, keepdims=True)
+        self.guard_[_keys.TARGET_CLASS_PRIOR] = mix / mix.sum(axis=1, keepdims=True)
         if self.history_ is not None and "train_loss" in self.history_:
             index = self.history_["train_loss"].index[-1:]
-            self.history_["guard_twin_share"] = pd.DataFrame({"guard_twin_share": [doubt]}, index)
+            share = pd.DataFrame({_keys.BASELINE_SHARE: [doubt]}, index)
+            self.history_[_keys.BASELINE_SHARE] = share
         self._model_summary_string = (
             f"{self._model_summary_string.split(', guard')[0]}, guard: alignment "
             f"{self.guard_.get('alignment', 'as set up')}, twin share {doubt:.2f}"
