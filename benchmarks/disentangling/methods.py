@@ -11,8 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import domainvi as dv
-from domainvi.data import matrix_kind
-from domainvi.tl._values import log_normalize
+from domainvi.data import log_normalize, matrix_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable

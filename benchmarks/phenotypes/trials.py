@@ -9,7 +9,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from domainvi.tl._values import log_normalize
+from domainvi.data import log_normalize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from benchmarks.transfer.units import UNLABELED, Unit
+from domainvi.data import log_normalize, prepare_values, variable_genes
 from domainvi.tl._baselines import BASELINES, TransferData
-from domainvi.tl._values import log_normalize, prepare_values, variable_genes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -15,9 +15,9 @@ import pandas as pd
 
 from benchmarks.transfer.tasks import select_tasks
 from benchmarks.transfer.units import Unit, build_unit
+from domainvi.data import log_normalize, prepare_values, variable_genes
 from domainvi.metrics import macro_f1
 from domainvi.tl._baselines import TransferData, lr_z
-from domainvi.tl._values import log_normalize, prepare_values, variable_genes
 from domainvi.train import TrainingRows, fit_anchor, source_domains
 
 if TYPE_CHECKING:

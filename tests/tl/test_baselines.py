@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from domainvi.data import log_normalize, prepare_values, variable_genes
 from domainvi.tl._baselines import (
     BASELINES,
     TransferData,
@@ -13,7 +14,6 @@ from domainvi.tl._baselines import (
     scale_by_domain,
     scale_by_source,
 )
-from domainvi.tl._values import log_normalize, prepare_values, variable_genes
 
 
 def shifted(

@@ -1,5 +1,7 @@
 """`domainvi benchmark`."""
 
+from __future__ import annotations
+
 import io
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -10,11 +12,10 @@ from cyclopts.validators import Number
 
 from domainvi.errors import InputError
 
-from ._files import check_output, naming, read, whole
+from ._files import check_output, naming, read
 from ._fit import accelerator
 from ._options import Batch, Data, Device, Force, Json, Labels, Layer, MaxEpochs, Unlabeled
-from ._reporting import reporting
-from ._results import Results
+from ._results import Results, reporting
 from ._summary import say_written
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def benchmark(
     between them is the figure to look at.
     """
     with reporting(as_json) as say:
+        from domainvi.io import whole_file
         from domainvi.tl import benchmark as measure
 
         check_output(output, force, others=(data,))
@@ -119,19 +121,19 @@ def benchmark(
                 layer=layer,
                 train_kwargs=training,
             )
-        with whole(output) as beside:
+        with whole_file(output) as beside:
             table.to_csv(beside, index=False)
         _say_means(say, table)
         say_written(say, output)
         if figure is not None:
             from domainvi.pl import benchmark as draw
 
-            with whole(figure) as beside:
+            with whole_file(figure) as beside:
                 draw(table, show=False, save=beside)
             say_written(say, figure)
 
 
-def _say_means(say: Results, table: "pd.DataFrame") -> None:
+def _say_means(say: Results, table: pd.DataFrame) -> None:
     """Say the mean of the main score for each method, by protocol and budget."""
     score, words = ("macro_f1", "macro-F1") if "macro_f1" in table else ("r2", "R2")
     budget = table["budget"].astype("string").radd(" ").fillna("")

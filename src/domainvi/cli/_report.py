@@ -1,15 +1,16 @@
 """`domainvi report`."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from ._annotate import Model
 from ._files import check_output, naming, read
-from ._options import Data, Force, Json
-from ._reporting import reporting
+from ._options import Data, Force, Json, Model
+from ._results import reporting
 from ._summary import say_written
 
 Html = Annotated[Path, Parameter(("--output", "-o"), help="The HTML file to write.")]

@@ -2,6 +2,10 @@
 
 from ._audit import Audit, audit_arrays
 from ._cohorts import cohorts
+from ._columns import check_domains as check_domains
+from ._columns import check_labels as check_labels
+from ._columns import is_labelled as is_labelled
+from ._columns import is_number_column as is_number_column
 from ._disk import DiskMatrix, n_bytes
 from ._factors import FACTORS_KEY, RESIDUAL, Factor, confounded_pairs, factor_values, read_factors
 from ._genes import GeneAlignment, align_genes
@@ -15,6 +19,9 @@ from ._loaders import (
     row_loader,
     to_tensors,
 )
+from ._log_values import log_normalize as log_normalize
+from ._log_values import prepare_values as prepare_values
+from ._log_values import variable_genes as variable_genes
 from ._matrix import (
     MatrixKind,
     MatrixSummary,

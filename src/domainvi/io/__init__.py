@@ -3,7 +3,7 @@
 Opening a stranger's model runs nothing of theirs; saving leaves the old model or the new one.
 """
 
-from domainvi.io._atomic import put_file
+from domainvi.io._atomic import put_file, whole_file
 from domainvi.io._codec import decode_json, encode_json
 from domainvi.io._migrate import MIGRATIONS, SCHEMA_VERSION
 from domainvi.io._read import DEFAULT_MAX_BYTES, read_model
@@ -17,5 +17,6 @@ __all__ = [
     "encode_json",
     "put_file",
     "read_model",
+    "whole_file",
     "write_model",
 ]

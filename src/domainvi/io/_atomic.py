@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -32,6 +33,23 @@ def write_new(path: Path, data: bytes) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a name beside ``path``, and move what was written there into place at the end.
+
+    An error or an interrupt leaves what was at ``path`` before. The name has the same suffix.
+    """
+    beside = path.with_name(f".domainvi-{token()}{path.suffix}")
+    try:
+        yield beside
+        beside.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            beside.unlink()
+        raise
+    sync_directory(path.parent)
 
 
 def put_file(path: Path, data: bytes) -> None:

@@ -47,6 +47,7 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
         adata: AnnData | MuData | None = None,
         unknown_alpha: float | None = None,
         targets: Sequence[str] | None = None,
+        caution_rows: NDArray[np.bool_] | None = None,
     ) -> None:
         """Write latents, predictions and the verdict on them into ``adata``.
 
@@ -61,6 +62,9 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
             best class for every row. In the colours of the reference the category is grey.
         targets
             Which of the further phenotypes to write; all of them if ``None``.
+        caution_rows
+            Mask of the rows of ``adata`` that the cautions are about. By default all of them, or,
+            in the model's own data, those without a label.
 
         Returns
         -------
@@ -72,15 +76,15 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
         standard error, both in its unit.
 
         ``uns["domainvi"]["cautions"]`` says in sentences what speaks against believing the labels
-        of these rows, or, in the model's own data, of those without a label. It is empty where
-        nothing was found, which is no proof.
+        of ``caution_rows``. It is empty where nothing was found, which is no proof.
 
         Raises
         ------
         NotTrainedError
             Before :meth:`train`.
         InputError
-            If ``targets`` names one that the model does not have, or ``unknown_alpha`` is no share.
+            If ``targets`` names one that the model does not have, ``unknown_alpha`` is no share, or
+            ``caution_rows`` is no mask of the rows.
 
         Warns
         -----
@@ -106,6 +110,11 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
         numbers = [self.module.target_heads.index(key) for key in chosen]
         work = self._validate_anndata(adata)
         target = self._own_data() if adata is None else adata
+        inside = target.obs_names.isin(work.obs_names)
+        if caution_rows is None:
+            about = self._to_judge(work)
+        else:
+            about = check_mask(caution_rows, "caution_rows", target.n_obs)[inside]
         out = self._outputs(work, None, None, wanted=("reference",))
         order = [self.classes.index(c) for c in self.class_order_]
         p = self._probabilities(out)[:, order]
@@ -129,17 +138,17 @@ class AnnotationMixin(TargetAnnotationMixin, PredictionMixin, PersistenceMixin):
                 stacklevel=2,
             )
         rows = pd.DataFrame({"confidence": columns[_keys.confidence(key)], "unknown": known})
-        summary["cautions"] = find_cautions(self, rows[self._to_judge(work)], summary)
-        if len(summary["cautions"]):
+        summary[_keys.CAUTIONS] = find_cautions(self, rows[about], summary)
+        if len(summary[_keys.CAUTIONS]):
             logger.warning(
-                "Cautions on these predictions: %d, see uns[%r]['cautions'].",
-                len(summary["cautions"]),
+                "Cautions on these predictions: %d, see uns[%r][%r].",
+                len(summary[_keys.CAUTIONS]),
                 _keys.RESULTS,
+                _keys.CAUTIONS,
             )
         names = target.obs_names
         for name, values in columns.items():
             target.obs[name] = pd.Series(values, index=work.obs_names).reindex(names)
-        inside = names.isin(work.obs_names)
         for name, array in {_keys.LATENT: out.latent, **arrays}.items():
             target.obsm[name] = at_rows(inside, array)
         target.uns.update({_keys.RESULTS: summary, **colors})
@@ -197,6 +206,18 @@ def check_alpha(unknown_alpha: float | None) -> None:
     if unknown_alpha is None or (isinstance(unknown_alpha, Real) and 0 <= unknown_alpha <= 1):
         return
     msg = f"unknown_alpha={unknown_alpha!r} must be a number from 0 to 1, or None."
+    raise InputError(msg)
+
+
+def check_mask(mask: NDArray[np.bool_], argument: str, n_rows: int) -> NDArray[np.bool_]:
+    """Refuse what does not choose some of the rows."""
+    mask = np.asarray(mask)
+    if mask.dtype == bool and mask.shape == (n_rows,):
+        return mask
+    msg = (
+        f"{argument} holds {mask.dtype} values of shape {mask.shape}; expected a mask of booleans "
+        f"of shape ({n_rows},), one for each row."
+    )
     raise InputError(msg)
 
 

@@ -9,9 +9,8 @@ import pandas as pd
 from anndata import AnnData
 
 import domainvi._keys as keys
-from domainvi.data import matrix_kind, select_matrix
+from domainvi.data import matrix_kind, prepare_values, select_matrix
 from domainvi.errors import InputError
-from domainvi.tl._values import prepare_values
 
 from ._canvas import canvases, finish, legend_beside
 from ._colours import class_colours

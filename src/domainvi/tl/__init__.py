@@ -1,8 +1,12 @@
 """Functions on AnnData that need no model, or compare several."""
 
-from domainvi.data._audit import Audit
-from domainvi.tl._audit import audit_confounding
-from domainvi.tl._benchmark import benchmark
-from domainvi.tl._report import report
+from domainvi.data import Audit
+
+from ._audit import audit_confounding
+from ._baselines import TransferData as TransferData
+from ._baselines import lr_source as lr_source
+from ._baselines import lr_z as lr_z
+from ._benchmark import benchmark
+from ._report import report
 
 __all__ = ["Audit", "audit_confounding", "benchmark", "report"]

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pandas as pd
 
-from domainvi.data import check_setup
-from domainvi.data._columns import is_number_column
+from domainvi.data import check_setup, is_number_column
 from domainvi.errors import InputError, TrainingError
 
 from ._cohorts import Cohorts
