@@ -6,8 +6,8 @@ and writes ``attempts.md``. A loss is a macro-F1 more than 2 points below that o
 ``baseline 20 %``, ``40 %``, ``60 %``
     the source-only baseline has at least this share of the blend;
 ``equal votes``
-    where labels of the target set the weights of the members, all members and the baseline weigh the
-    same instead;
+    where labels of the target set the weights of the members, all members and the baseline weigh
+    the same instead;
 ``half class prior``, ``no class prior``
     the correction for the estimated class prior has the exponent 0.5 or 0;
 ``baseline 30 %, half class prior``
