@@ -13,7 +13,7 @@ from domainvi.errors import InputError, TrainingError
 
 from ._cohorts import Cohorts
 from ._protocols import Protocol
-from ._targets import ClassTarget, NumberTarget
+from ._phenotypes import ClassTarget, NumberTarget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
