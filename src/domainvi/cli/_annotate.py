@@ -1,4 +1,4 @@
-"""`domainvi annotate`."""
+"""The command ``domainvi annotate``."""
 
 from __future__ import annotations
 

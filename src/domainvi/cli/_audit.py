@@ -1,4 +1,4 @@
-"""`domainvi audit`."""
+"""The command ``domainvi audit``."""
 
 from __future__ import annotations
 

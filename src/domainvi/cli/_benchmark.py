@@ -1,4 +1,4 @@
-"""`domainvi benchmark`."""
+"""The command ``domainvi benchmark``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ._summary import say_written
 if TYPE_CHECKING:
     import pandas as pd
 
-    from domainvi.tl._protocols import Protocol
+    from domainvi.tl import Protocol
 
 _FIGURES = (".pdf", ".png", ".svg")
 # Options that take several values: `--seeds 0 1 2`.
@@ -84,9 +84,9 @@ def benchmark(
 ) -> None:
     """Measure how well labels transfer between your own cohorts, by several methods.
 
-    Random cross-validation says what the figure would be if the next cohort came from the same
+    Random cross-validation says what the score would be if the next cohort came from the same
     laboratories; leaving one cohort out says what a new cohort gets. Both are run, and the gap
-    between them is the figure to look at.
+    between them is the number to look at.
     """
     with reporting(as_json) as say:
         from domainvi.io import whole_file
@@ -96,7 +96,8 @@ def benchmark(
         if figure is not None:
             check_output(figure, force, others=(data, output))
         if figure is not None and figure.suffix.lower() not in _FIGURES:
-            raise InputError(f"--figure {figure}: expected a name that ends in png, pdf or svg.")
+            msg = f"--figure {figure}: expected a name that ends in png, pdf or svg."
+            raise InputError(msg)
         training = {
             "max_epochs": max_epochs,
             "enable_progress_bar": False,

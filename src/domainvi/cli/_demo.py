@@ -1,4 +1,4 @@
-"""`domainvi demo`."""
+"""The command ``domainvi demo``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`domainvi explain`."""
+"""The command ``domainvi explain``."""
 
 from __future__ import annotations
 

@@ -81,4 +81,5 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise type(error)(f"{path}: {error}") from error
+        msg = f"{path}: {error}"
+        raise type(error)(msg) from error

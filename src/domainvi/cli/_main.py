@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments
-        What stands behind `domainvi` on the command line; that of the process if `None`.
+        What stands behind ``domainvi`` on the command line; that of the process if ``None``.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""`domainvi report`."""
+"""The command ``domainvi report``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`domainvi train`."""
+"""The command ``domainvi train``."""
 
 from __future__ import annotations
 

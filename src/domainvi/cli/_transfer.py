@@ -1,4 +1,4 @@
-"""`domainvi transfer`."""
+"""The command ``domainvi transfer``."""
 
 from __future__ import annotations
 

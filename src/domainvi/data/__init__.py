@@ -44,6 +44,7 @@ from ._prepare_mudata import (
     flatten,
     genes_by_modality,
 )
+from ._probe import probe_components as probe_components
 from ._rows import PreparedManager, PreparedRows, dense_rows, row_blocks
 from ._splits import stratified_split
 from ._synthetic import synthetic_cohorts

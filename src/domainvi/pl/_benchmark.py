@@ -76,7 +76,6 @@ def benchmark(
 
     Examples
     --------
-    >>> import domainvi as dv
     >>> adata = dv.data.synthetic_cohorts(n_obs=120)
     >>> table = dv.tl.benchmark(
     ...     adata,

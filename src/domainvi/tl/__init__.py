@@ -7,6 +7,7 @@ from ._baselines import TransferData as TransferData
 from ._baselines import lr_source as lr_source
 from ._baselines import lr_z as lr_z
 from ._benchmark import benchmark
+from ._protocols import Protocol as Protocol
 from ._report import report
 
 __all__ = ["Audit", "audit_confounding", "benchmark", "report"]

@@ -14,7 +14,7 @@ import pandas as pd
 
 from domainvi import _keys as keys
 from domainvi._compat import SETUP_ARGS_KEY
-from domainvi.model._cautions import UNSURE, annotated_rows
+from domainvi.model import UNSURE, annotated_rows
 from domainvi.trust import Flagged
 
 from ._comparison import compare
@@ -38,7 +38,7 @@ class Facts:
     labels_key, batch_key
         Columns of phenotype and domain.
     tiles
-        Figures for the top, by name.
+        Numbers for the top, by name.
     verdict
         ``"trust"``, ``"care"`` or ``"doubt"``, for the colour of the top.
     audit
@@ -46,7 +46,7 @@ class Facts:
     cautions
         Sentences on what speaks against the predictions.
     evidence
-        What the guard saw.
+        What the guard decided on.
     notes
         How cohorts that were not in training were treated.
     classes
@@ -90,7 +90,7 @@ def gather(model: DomainVI, adata: AnnData, *, own: bool, truth: str | None, n_g
     batch = setup["batch_key"] if isinstance(setup["batch_key"], str) else setup["batch_key"][0]
     summary = adata.uns[keys.RESULTS]
     rows = _rows(adata, key, batch)
-    cautions = list(summary["cautions"])
+    cautions = list(summary[keys.CAUTIONS])
     refused = model.audit_.get("verdict") == "refused"
     now = datetime.datetime.now(datetime.UTC)
     return Facts(
@@ -100,8 +100,8 @@ def gather(model: DomainVI, adata: AnnData, *, own: bool, truth: str | None, n_g
         verdict="doubt" if refused else "care" if cautions else "trust",
         audit=str(model.audit_.get("sentence", "")),
         cautions=cautions,
-        evidence=str(model.guard_.get("evidence", "")),
-        notes=dict(summary.get("unseen_cohorts", {})),
+        evidence=str(model.guard_.get(keys.EVIDENCE, "")),
+        notes=dict(summary[keys.UNSEEN_COHORTS]),
         classes=summarise(rows, "label"),
         cohorts=summarise(rows, "cohort"),
         comparison=None if truth is None else compare(model, adata, truth),
@@ -143,7 +143,7 @@ def _tiles(model: DomainVI, rows: pd.DataFrame, summary: dict[str, Any]) -> dict
         "rows": f"{len(rows):,}",
         "cohorts": f"{rows['cohort'].nunique():,}",
         "classes": f"{len(model.classes):,}",
-        "genes matched": f"{int(summary.get('genes_matched', len(model.genes))):,}",
+        "genes matched": f"{summary[keys.GENES_MATCHED]:,}",
         "mean confidence": f"{rows['confidence'].mean():.2f}",
         "fit no known class": f"{flagged:.1%}",
     }
