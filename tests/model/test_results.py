@@ -280,7 +280,7 @@ def test_guard_and_second_audit_are_recorded(
     assert after["uses_predictions"]
     assert after["table"].sum() == adata.n_obs
     repr(model)
-    assert "twin share" in capsys.readouterr().out
+    assert "baseline share" in capsys.readouterr().out
 
 
 def test_diagnose_sees_the_domain_leave_the_latents(model: dv.DomainVI) -> None:

@@ -2,10 +2,7 @@
 
 from ._audit import Audit, audit_arrays
 from ._cohorts import cohorts
-from ._columns import check_domains as check_domains
-from ._columns import check_labels as check_labels
-from ._columns import is_labelled as is_labelled
-from ._columns import is_number_column as is_number_column
+from ._columns import check_domains, check_labels, is_labelled, is_number_column
 from ._disk import DiskMatrix, n_bytes
 from ._factors import FACTORS_KEY, RESIDUAL, Factor, confounded_pairs, factor_values, read_factors
 from ._genes import GeneAlignment, align_genes
@@ -19,9 +16,7 @@ from ._loaders import (
     row_loader,
     to_tensors,
 )
-from ._log_values import log_normalize as log_normalize
-from ._log_values import prepare_values as prepare_values
-from ._log_values import variable_genes as variable_genes
+from ._log_values import log_normalize, prepare_values, variable_genes
 from ._matrix import (
     MatrixKind,
     MatrixSummary,
@@ -44,7 +39,7 @@ from ._prepare_mudata import (
     flatten,
     genes_by_modality,
 )
-from ._probe import probe_components as probe_components
+from ._probe import probe_components
 from ._rows import PreparedManager, PreparedRows, dense_rows, row_blocks
 from ._splits import stratified_split
 from ._synthetic import synthetic_cohorts
@@ -53,53 +48,11 @@ from ._targets import Target
 from ._validate import check_setup
 from ._values import LARGEST_LOG_VALUE, check_likelihood
 
+# Public; the other names are for the subpackages of DomainVI.
 __all__ = [
-    "FACTORS_KEY",
-    "LARGEST_LOG_VALUE",
-    "MODALITIES",
-    "RESIDUAL",
-    "ROWS_KEY",
-    "TEACHER_KEY",
-    "Audit",
-    "Columns",
-    "DiskMatrix",
-    "Factor",
     "GeneAlignment",
-    "MatrixKind",
-    "MatrixSummary",
-    "PreparedAnnData",
-    "PreparedManager",
-    "PreparedRows",
-    "Target",
-    "TransferDataModule",
-    "TransferSampler",
     "align_genes",
-    "audit_arrays",
-    "check_likelihood",
-    "check_setup",
-    "check_unchanged",
-    "choose_modalities",
     "cohorts",
-    "confounded_pairs",
-    "count_empty_rows",
-    "dense_rows",
-    "describe_matrix",
-    "factor_values",
-    "flatten",
-    "genes_by_modality",
-    "iter_row_chunks",
-    "labelled_weights",
-    "matrix_kind",
-    "n_bytes",
-    "prepare",
-    "process_number",
-    "read_factors",
-    "reference_order",
-    "row_blocks",
-    "row_loader",
-    "select_matrix",
-    "stratified_split",
     "synthetic_cohorts",
     "synthetic_factors",
-    "to_tensors",
 ]

@@ -1,8 +1,6 @@
 """The models that a user meets."""
 
-from ._cautions import UNSURE as UNSURE
-from ._cautions import annotated_rows as annotated_rows
-from ._cautions import cautions_of_rows as cautions_of_rows
+from ._cautions import UNSURE, annotated_rows, cautions_of_rows
 from ._disentangledvi import DisentangledVI
 from ._domainvi import DomainVI
 from ._taught import fingerprints

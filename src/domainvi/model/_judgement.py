@@ -76,7 +76,7 @@ class JudgementMixin(InferenceMixin):
             self.history_[_keys.BASELINE_SHARE] = share
         self._model_summary_string = (
             f"{self._model_summary_string.split(', guard')[0]}, guard: alignment "
-            f"{self.guard_.get('alignment', 'as set up')}, twin share {doubt:.2f}"
+            f"{self.guard_.get('alignment', 'as set up')}, baseline share {doubt:.2f}"
         )
 
     def _audit_again(

@@ -3,11 +3,9 @@
 from domainvi.data import Audit
 
 from ._audit import audit_confounding
-from ._baselines import TransferData as TransferData
-from ._baselines import lr_source as lr_source
-from ._baselines import lr_z as lr_z
+from ._baselines import TransferData, lr_source, lr_z
 from ._benchmark import benchmark
-from ._protocols import Protocol as Protocol
+from ._protocols import Protocol
 from ._report import report
 
 __all__ = ["Audit", "audit_confounding", "benchmark", "report"]
