@@ -1,4 +1,4 @@
-"""Reading and writing h5ad files, with errors that name the file."""
+"""Read and write h5ad files, with errors that name the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training as the commands do it: on a named device, with progress and checkpoints."""
+"""Train as the commands do it: on a named device, with progress and checkpoints."""
 
 from __future__ import annotations
 

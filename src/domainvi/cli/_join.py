@@ -1,4 +1,4 @@
-"""Reference and query as one object, matched by gene name."""
+"""Check reference and query, and put them into one object, matched by gene name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def check_reference(ref: AnnData, options: Training) -> None:
-    """Refuse a reference that cannot teach; a single cohort is enough."""
+    """Refuse a reference that nothing can be learned from; a single cohort is enough."""
     from domainvi.data import check_setup
 
     check_setup(

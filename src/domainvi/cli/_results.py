@@ -1,4 +1,4 @@
-"""Standard output holds what a command found, standard error everything else."""
+"""Keep standard output for what a command found, and standard error for everything else."""
 
 from __future__ import annotations
 

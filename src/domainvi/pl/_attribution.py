@@ -1,4 +1,4 @@
-"""The genes that predictions rest on."""
+"""Plot the genes that predictions rest on."""
 
 from __future__ import annotations
 

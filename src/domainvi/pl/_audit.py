@@ -1,4 +1,4 @@
-"""The audit: classes by domain and the verdict, before and after alignment."""
+"""Plot the audit: classes by domain with the verdict, before and after alignment."""
 
 from __future__ import annotations
 

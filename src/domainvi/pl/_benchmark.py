@@ -1,4 +1,4 @@
-"""Learning curves, and what random folds promise beside what a new cohort gets."""
+"""Plot a benchmark: random folds beside held-out domains, and learning curves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a probability means what it says."""
+"""Plot how often predictions of each confidence are right."""
 
 from __future__ import annotations
 

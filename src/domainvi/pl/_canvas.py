@@ -1,4 +1,4 @@
-"""Where a plot is drawn, and what happens to it when it is done."""
+"""Axes to draw on, legends, and what is done with a figure at the end."""
 
 from __future__ import annotations
 

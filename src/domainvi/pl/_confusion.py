@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""Plot which classes are taken for which."""
 
 from __future__ import annotations
 

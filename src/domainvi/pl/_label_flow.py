@@ -1,4 +1,4 @@
-"""From the classes of the reference to the labels of the query."""
+"""Plot how the classes of the reference become the labels of the query."""
 
 from __future__ import annotations
 

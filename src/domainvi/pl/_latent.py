@@ -1,4 +1,4 @@
-"""The cohorts before and after, side by side."""
+"""Plot UMAPs of the expression values and of the latents, side by side."""
 
 from __future__ import annotations
 

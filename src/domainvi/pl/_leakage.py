@@ -1,4 +1,4 @@
-"""Leakage: how much each subspace knows of each factor."""
+"""Plot how much each subspace knows of each factor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table of counts as a coloured grid."""
+"""Draw a table of counts as a coloured grid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses by epoch, and whether the adversary can still tell the cohorts."""
+"""Plot losses by epoch, and whether the adversary can still tell the cohorts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Variance shares: what the groups explain of each gene."""
+"""Plot what the groups of factors explain of each gene."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audit of class and domain on an AnnData."""
+"""Audit an AnnData: whether its labels can be transferred between its domains."""
 
 from __future__ import annotations
 

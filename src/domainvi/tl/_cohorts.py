@@ -1,4 +1,4 @@
-"""The user's cohorts, coded once for every trial of a benchmark."""
+"""Code the user's cohorts once, for every trial of a benchmark."""
 
 from __future__ import annotations
 

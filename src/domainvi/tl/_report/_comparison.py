@@ -1,4 +1,4 @@
-"""Predictions beside true labels, on rows whose labels the model was not trained with."""
+"""Compare predictions with true labels, on rows whose labels the model was not trained with."""
 
 from __future__ import annotations
 

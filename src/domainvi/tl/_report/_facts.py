@@ -1,4 +1,4 @@
-"""What the report says, as plain values."""
+"""Collect what the report says, as plain values."""
 
 from __future__ import annotations
 

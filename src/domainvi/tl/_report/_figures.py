@@ -1,4 +1,4 @@
-"""The figures of the report, as images inside the file."""
+"""Draw the plots of the report, as images inside the file."""
 
 from __future__ import annotations
 

@@ -89,10 +89,10 @@ def report(
         msg = f"truth={truth!r} is not a column of obs: {', '.join(map(str, data.obs.columns))}."
         raise InputError(msg)
     key = model.registry_[SETUP_ARGS_KEY]["labels_key"]
-    own, work = data is model._adata, _working_copy(data)
-    model.annotate(work, unknown_alpha=unknown_alpha)
-    facts = gather(model, work, own=own, truth=truth, n_genes=n_genes)
-    html = render(facts, figures(model, work, facts), title or f"Label transfer: {key}")
+    own, annotated = data is model._adata, _working_copy(data)
+    model.annotate(annotated, unknown_alpha=unknown_alpha)
+    facts = gather(model, annotated, own=own, truth=truth, n_genes=n_genes)
+    html = render(facts, figures(model, annotated, facts), title or f"Label transfer: {key}")
     put_file(target, html.encode("utf-8"))
     return target
 
