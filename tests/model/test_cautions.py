@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import domainvi as dv
+from domainvi.errors import InputError
 from domainvi.model import _annotation
 from domainvi.model._cautions import find_cautions
 
@@ -71,6 +72,18 @@ def test_they_are_about_rows_that_did_not_teach(
     hidden = int((adata.obs["label"] == "Unknown").sum())
     assert 0 < hidden < adata.n_obs
     assert seen == [hidden, hidden, 100]
+    only = np.arange(adata.n_obs) < 7
+    model.annotate(adata, caution_rows=only)
+    assert seen[-1] == 7
+
+
+def test_rows_asked_for_are_a_mask(adata: ad.AnnData, model: dv.DomainVI) -> None:
+    query = adata.copy()
+    query.uns.pop("domainvi", None)
+    for wrong in (np.ones(3, dtype=bool), np.arange(adata.n_obs)):
+        with pytest.raises(InputError, match="caution_rows holds .* expected a mask of booleans"):
+            model.annotate(query, caution_rows=wrong)
+    assert "domainvi" not in query.uns
 
 
 @pytest.mark.parametrize(
