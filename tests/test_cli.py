@@ -649,7 +649,7 @@ def test_an_interrupted_process_ends_with_130_and_writes_nothing(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-# --- further phenotypes ---------------------------------------------------------------------------
+# --- auxiliary phenotypes -------------------------------------------------------------------------
 
 
 @pytest.fixture

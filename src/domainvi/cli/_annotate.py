@@ -25,7 +25,7 @@ def annotate(
             "--targets",
             consume_multiple=True,
             negative="",
-            help="Which of the model's further phenotypes to write; all of them if not given.",
+            help="Which of the model's auxiliary phenotypes to write; all of them if not given.",
         ),
     ] = None,
     unknown_alpha: UnknownAlpha = None,

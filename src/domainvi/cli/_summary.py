@@ -26,7 +26,7 @@ def say_audit(say: Results, model: DomainVI) -> None:
 
 
 def say_predictions(say: Results, adata: AnnData, targets: Sequence[str]) -> None:
-    """Say what the labels and further phenotypes are, and what speaks against believing it."""
+    """Say what the labels and auxiliary phenotypes are, and what speaks against believing it."""
     from domainvi.model import annotated_rows, cautions_of_rows
 
     summary = adata.uns[keys.RESULTS]
@@ -35,7 +35,7 @@ def say_predictions(say: Results, adata: AnnData, targets: Sequence[str]) -> Non
     for key in targets:
         if keys.unknown(key) in adata.obs:
             _say_classes(say, adata, key)
-            found = cautions_of_rows(annotated_rows(adata, key))
+            found = cautions_of_rows(annotated_rows(adata.obs, key))
             cautions += [f"{key}: {sentence}" for sentence in found]
         else:
             _say_numbers(say, adata, key)

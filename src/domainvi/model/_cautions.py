@@ -11,7 +11,6 @@ from domainvi import _keys as keys
 from domainvi.trust import Flagged
 
 if TYPE_CHECKING:
-    from anndata import AnnData
     from numpy.typing import NDArray
 
     from ._annotation import AnnotationMixin
@@ -22,13 +21,13 @@ UNSURE = 0.6
 _MANY_UNSURE, _MANY_TWIN = 0.2, 0.3
 
 
-def annotated_rows(adata: AnnData, key: str) -> pd.DataFrame:
+def annotated_rows(obs: pd.DataFrame, key: str) -> pd.DataFrame:
     """Return label, confidence and p-value of annotated rows."""
     return pd.DataFrame(
         {
-            "label": adata.obs[keys.prediction(key)],
-            "confidence": adata.obs[keys.confidence(key)].astype(float),
-            "unknown": adata.obs[keys.unknown(key)].astype(float),
+            "label": obs[keys.prediction(key)],
+            "confidence": obs[keys.confidence(key)].astype(float),
+            "unknown": obs[keys.unknown(key)].astype(float),
         }
     )
 

@@ -116,7 +116,7 @@ def gather(model: DomainVI, adata: AnnData, *, own: bool, truth: str | None, n_g
 def _rows(adata: AnnData, key: str, batch: str) -> pd.DataFrame:
     obs = adata.obs
     cohort = obs[batch].astype(str) if batch in obs else pd.Series("all rows", obs.index)
-    return annotated_rows(adata, key).assign(cohort=cohort)
+    return annotated_rows(adata.obs, key).assign(cohort=cohort)
 
 
 def summarise(rows: pd.DataFrame, by: str) -> pd.DataFrame:
