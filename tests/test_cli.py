@@ -19,9 +19,8 @@ import torch
 
 import domainvi as dv
 from domainvi.cli import main
-from domainvi.cli._fit import accelerator
+from domainvi.cli._fit import accelerator, epoch_report
 from domainvi.cli._main import BAD_INPUT, INTERRUPTED, SUCCESS
-from domainvi.cli._progress import EpochReport
 from domainvi.errors import InputError
 
 if TYPE_CHECKING:
@@ -593,7 +592,7 @@ class _Terminal(io.StringIO):
 def test_progress_is_in_place_on_a_terminal_and_brief_in_a_file(
     stream: io.StringIO, expected: str
 ) -> None:
-    report = EpochReport(stream)
+    report = epoch_report(stream)
     for epoch in range(3):
         report.on_train_epoch_start(_Trainer(epoch), None)
     report.on_train_end(_Trainer(3), None)
@@ -650,7 +649,7 @@ def test_an_interrupted_process_ends_with_130_and_writes_nothing(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-# --- further phenotypes ---------------------------------------------------------------------------
+# --- auxiliary phenotypes -------------------------------------------------------------------------
 
 
 @pytest.fixture

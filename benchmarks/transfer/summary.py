@@ -127,7 +127,7 @@ def _risks(table: pd.DataFrame) -> str:
     return "\n".join(
         [
             _section("Negative transfer: % of (task, seed) over 2 points below `lr_z`", baseline),
-            _section("Negative transfer: % of (task, seed) over 1 point below the twin", twin),
+            _section("Negative transfer: % of (task, seed) over 1 point below the baseline", twin),
             _section("Worst seed less mean, on the worst task, points", tables.worst_seed(table)),
         ]
     )

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import domainvi as dv
+from domainvi.errors import InputError
 from domainvi.model import _annotation
 
 if TYPE_CHECKING:
@@ -71,3 +72,44 @@ def test_they_are_about_rows_that_did_not_teach(
     hidden = int((adata.obs["label"] == "Unknown").sum())
     assert 0 < hidden < adata.n_obs
     assert seen == [hidden, hidden, 100]
+    only = np.arange(adata.n_obs) < 7
+    model.annotate(adata, caution_rows=only)
+    assert seen[-1] == 7
+
+
+def test_rows_asked_for_are_a_mask(adata: ad.AnnData, model: dv.DomainVI) -> None:
+    query = adata.copy()
+    query.uns.pop("domainvi", None)
+    for wrong in (np.ones(3, dtype=bool), np.arange(adata.n_obs)):
+        with pytest.raises(InputError, match="caution_rows holds .* expected a mask of booleans"):
+            model.annotate(query, caution_rows=wrong)
+    assert "domainvi" not in query.uns
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "expected"),
+    [
+        ("guard_", {"alignment": "off"}, "Alignment is off, because the audit refused it."),
+        ("guard_", {"baseline_share": 0.8}, "80% of the vote stays with a classifier"),
+        ("audit_", {"nested": ["Tumours are in one cohort only."]}, "Tumours are in one"),
+    ],
+)
+def test_each_has_its_reason(
+    model: dv.DomainVI,
+    monkeypatch: pytest.MonkeyPatch,
+    attribute: str,
+    value: dict[str, object],
+    expected: str,
+) -> None:
+    rows = pd.DataFrame({"confidence": np.full(100, 0.9), "unknown": np.full(100, 0.5)})
+    monkeypatch.setattr(model, "guard_", {})
+    monkeypatch.setattr(model, "audit_", {})
+    assert list(find_cautions(model, rows, {})) == []
+    monkeypatch.setattr(model, attribute, value)
+    (caution,) = find_cautions(model, rows, {})
+    assert expected in caution
+
+
+def test_rows_that_were_not_tested_are_said(model: dv.DomainVI) -> None:
+    rows = pd.DataFrame({"confidence": [0.9], "unknown": [np.nan]})
+    assert any("could not be looked for" in c for c in find_cautions(model, rows, {}))

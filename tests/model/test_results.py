@@ -272,15 +272,15 @@ def test_new_data_are_checked(model: dv.DomainVI, adata: ad.AnnData, spoil, mess
 def test_guard_and_second_audit_are_recorded(
     model: dv.DomainVI, adata: ad.AnnData, capsys: pytest.CaptureFixture
 ) -> None:
-    assert 0 <= model.guard_["twin_share"] <= 1
-    assert model.guard_["twin_share"] == float(model.module.linear.baseline_share)
-    assert float(model.history["guard_twin_share"].iloc[-1, 0]) == model.guard_["twin_share"]
-    np.testing.assert_allclose(model.guard_["class_mix"].sum(axis=1), 1.0, rtol=1e-5)
+    assert 0 <= model.guard_["baseline_share"] <= 1
+    assert model.guard_["baseline_share"] == float(model.module.linear.doubt)
+    assert float(model.history["baseline_share"].iloc[-1, 0]) == model.guard_["baseline_share"]
+    np.testing.assert_allclose(model.guard_["target_class_prior"].sum(axis=1), 1.0, rtol=1e-5)
     after = model.audit_["with_predictions"]
     assert after["uses_predictions"]
     assert after["table"].sum() == adata.n_obs
     repr(model)
-    assert "twin share" in capsys.readouterr().out
+    assert "baseline share" in capsys.readouterr().out
 
 
 def test_diagnose_sees_the_domain_leave_the_latents(model: dv.DomainVI) -> None:

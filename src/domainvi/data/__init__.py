@@ -56,13 +56,11 @@ from ._splits import stratified_split
 from ._synthetic_factors import synthetic_factors
 from ._validate import check_setup
 
+# Public; the other names are for the subpackages of DomainVI.
 __all__ = [
     "GeneAlignment",
     "align_genes",
-    "check_setup",
     "cohorts",
-    "matrix_kind",
-    "stratified_split",
     "synthetic_cohorts",
     "synthetic_factors",
 ]

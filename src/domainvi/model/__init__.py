@@ -6,6 +6,7 @@
 from ._base import CohortModel as CohortModel
 from ._domainvi import DomainVI
 from ._posthoc import fit_calibration as fit_calibration
+from ._query import all_row_ids as all_row_ids
 from ._running import checkpoint_files as checkpoint_files
 from ._running import run_training as run_training
 from ._training import check_checkpoint_arguments as check_checkpoint_arguments

@@ -1,4 +1,4 @@
-"""What is predicted: classes or numbers, each with its methods and its figures."""
+"""The phenotype that a benchmark predicts: classes or numbers, each with its methods and scores."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CLASSICAL = {
 }
 
 
-class ClassTarget:
+class ClassPhenotype:
     """A phenotype with classes.
 
     Parameters
@@ -59,7 +59,7 @@ class ClassTarget:
         return score_probabilities(truth, probabilities[trial.scored[trial.used]])
 
 
-class NumberTarget:
+class NumberPhenotype:
     """A numeric phenotype, such as age.
 
     Parameters
@@ -95,15 +95,15 @@ def _domainvi(
     """Train on the used rows; predict the phenotype that is scored."""
     from domainvi import DomainVI
 
-    work = cohorts.anndata(trial)
+    adata = cohorts.anndata(trial)
     target = None if cohorts.main is None else "target"
     DomainVI.setup_anndata(
-        work,
+        adata,
         batch_key="domain",
         labels_key="label",
         target_keys=None if target is None else [target],
         unlabeled_category=cohorts.unlabeled_category,
     )
-    model = DomainVI(work, seed=seed)
+    model = DomainVI(adata, seed=seed)
     model.train(**train_kwargs)
     return pd.DataFrame(model.predict(target=target, soft=True))
