@@ -113,7 +113,9 @@ def start_module(module: DisentangledVAE, x: NDArray[np.float32]) -> None:
     rows = TrainingRows(x, same, same, np.ones(1, dtype=bool), 1)
     statistics = domain_statistics(rows)
     module.standardiser.is_shared.fill_(True)
-    module.standardiser.set_statistics(*(torch.as_tensor(s, dtype=torch.float32) for s in statistics))
+    module.standardiser.set_statistics(
+        *(torch.as_tensor(s, dtype=torch.float32) for s in statistics)
+    )
     genes = leading_genes(rows)
     set_projection(module, rows.with_genes(genes), statistics, genes)
     if module.counts:

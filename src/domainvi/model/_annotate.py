@@ -130,7 +130,7 @@ def rows_of_cautions(
     target: AnnData | MuData,
     mask: NDArray[np.bool_] | None,
 ) -> NDArray[np.bool_]:
-    """Prepared rows that cautions are about: of the model's own data those it did not learn from."""
+    """Find the rows that cautions are about: of the model's own data those without a label."""
     if mask is not None:
         mask = np.asarray(mask)
         if mask.dtype != bool or mask.shape != (target.n_obs,):

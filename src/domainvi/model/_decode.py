@@ -70,7 +70,7 @@ def decode(
     domain: int | None,
     library_size: float | Literal["latent"],
 ) -> torch.Tensor:
-    """Expected values of rows as measured in a domain; their own if ``None``."""
+    """Decode rows to expected values as measured in a domain; their own if ``None``."""
     own = inputs["batch_index"]
     as_domain = own if domain is None else torch.full_like(own, domain)
     px = model.module.generative(**inputs | {"batch_index": as_domain})[MODULE_KEYS.PX_KEY]
@@ -124,5 +124,3 @@ def predictive_draws(
             for tensors in loader
         ]
     return GCXS.from_numpy(np.concatenate(parts), compressed_axes=(0, 2))
-
-

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scvi import REGISTRY_KEYS
 from scipy.special import softmax
+from scvi import REGISTRY_KEYS
 
 from domainvi.data import MODALITIES, row_blocks, row_loader
-from domainvi.module import OPTIONAL_PARTS, RowReader, heads_of
+from domainvi.module import OPTIONAL_PARTS, RowReader
 from domainvi.train import extend_statistics, modalities_of, size_factors
 
 from ._setup import codes, domain_codes
@@ -100,7 +100,7 @@ def patterns(n_modalities: int) -> list[NDArray[np.bool_]]:
 
 
 def pattern_of(prepared: PreparedAnnData, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number of the set of modalities that each row has."""
+    """Number the set of modalities that each row has."""
     if MODALITIES not in prepared.obsm:
         return np.zeros(len(rows), dtype=np.int64)
     has = np.asarray(prepared.obsm[MODALITIES])[rows] > 0
@@ -180,7 +180,9 @@ def forward(
         # Without auxiliary phenotypes there are no scores to write.
         for whole, part in zip(out, parts, strict=False):
             whole[places] = part.cpu().numpy()
-    return RowOutputs(*out, latent=out[0], pattern=pattern_of(prepared, rows))
+    names = [f.name for f in fields(RowOutputs)]
+    found = dict(zip(names, [*out, out[0], pattern_of(prepared, rows)], strict=True))
+    return RowOutputs(**found)
 
 
 def embedded(
@@ -256,7 +258,9 @@ def probabilities(
     return p
 
 
-def unknown_spaces(model: DomainVI, out: RowOutputs, pattern: int) -> dict[str, NDArray[np.float32]]:
+def unknown_spaces(
+    model: DomainVI, out: RowOutputs, pattern: int
+) -> dict[str, NDArray[np.float32]]:
     """Spaces in which a row can be far from every class, un-centred and un-adapted.
 
     Centring moves whatever is called a class to where that class is, and alignment can do so too.

@@ -194,5 +194,3 @@ def predict_phenotype(
         return np.asarray(phenotype.classes)[p.argmax(axis=1)]
     frame = pd.DataFrame(p, index=index, columns=list(phenotype.classes))
     return frame[model.fitted.phenotype_order[key].classes]
-
-

@@ -75,7 +75,8 @@ def has_all(prepared: PreparedAnnData, visible: NDArray[np.bool_]) -> NDArray[np
     """Rows that have all visible modalities; ``None`` where there is only one."""
     if MODALITIES not in prepared.obsm:
         return None
-    return (np.asarray(prepared.obsm[MODALITIES])[:, visible] > 0).all(axis=1)
+    has = np.asarray(prepared.obsm[MODALITIES])[:, visible] > 0
+    return np.asarray(has.all(axis=1))
 
 
 def posthoc_rows(

@@ -75,7 +75,7 @@ def adopt(model: DomainVI, reference: DomainVI, prepared: PreparedAnnData) -> No
 
 
 def decoder_inputs(module: Any) -> dict[str, int]:
-    """Inputs of the decoder's matrices that stand before those of the domains, by parameter."""
+    """Count the inputs of the decoder's matrices that stand before the domains, by parameter."""
     return {
         f"{PART}decoder.hidden.0.weight": module.n_latent,
         f"{PART}decoder.output.weight": module.modalities.only.decoder.n_hidden,

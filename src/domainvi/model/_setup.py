@@ -247,11 +247,13 @@ def prepare_query(model: DomainVI, adata: AnnData | MuData) -> PreparedAnnData:
         require_domains=False,
     )
     matrix = select_matrix(adata, columns.layer)
-    several = len(model.modalities) > 1
-    for name, modality, block in model.module.modalities.blocks():
-        values = matrix[:, block] if several else matrix
-        likelihood = model.likelihood[name] if several else model.likelihood
-        check_scale(describe_matrix(values), likelihood, modality)
+    blocks = model.module.modalities.blocks()
+    for name, modality, block in blocks:
+        values = matrix[:, block] if len(blocks) > 1 else matrix
+        kind = model.likelihood
+        check_scale(
+            describe_matrix(values), kind[name] if isinstance(kind, dict) else kind, modality
+        )
     prepared = prepare(
         adata,
         columns,

@@ -74,7 +74,7 @@ def train(
     order = prepared.order
     split = stratified_split(domain[order], label[order], 1 - train_size, model.seed)
     align = audit_design(model, domain, label, force=force_alignment)
-    arguments = {
+    arguments: dict[str, Any] = {
         "max_epochs": DEFAULT_EPOCHS if max_epochs is None else max_epochs,
         "train_size": train_size,
         "batch_size": batch_size,

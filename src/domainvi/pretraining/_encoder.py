@@ -68,9 +68,7 @@ def start_from(model: Pretrainable, dir_path: str | os.PathLike[str]) -> None:
         )
     encoder = model.module.modalities.only.z_encoder
     adopt_encoder(encoder, weights, alignment)
-    model.fitted.pretraining = PretrainingRecord(
-        source=source, n_genes_matched=alignment.n_matched
-    )
+    model.fitted.pretraining = PretrainingRecord(source=source, n_genes_matched=alignment.n_matched)
 
 
 @torch.no_grad()

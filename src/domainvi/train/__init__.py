@@ -1,8 +1,8 @@
 """How models are trained."""
 
+from ._best_weights import BestWeights
 from ._checkpoint import CheckpointFiles, has_checkpoint, read_checkpoint
 from ._interrupt import interruptible
-from ._best_weights import BestWeights
 from ._plan import MAX_GRADIENT_NORM, DomainTrainingPlan, own_rate, parameter_groups
 from ._processes import is_distributed, is_main_process, trainer_arguments
 from ._randomness import seeded

@@ -251,7 +251,8 @@ def standardise_alone(
         if i:
             out = modality.embed(u, domain, statistics)
             network = torch.log_softmax(module.classifier(out.mean), dim=1)
-            p = torch.exp(module.ensemble(network, out.linear, domain))
+            linear_part = network if out.linear is None else out.linear
+            p = torch.exp(module.ensemble(network, linear_part, domain))
             ratio = (modality.class_prior / p.mean(dim=0).clamp_min(1e-4)).clamp(0.2, 5.0)
             weight = p @ torch.where(modality.class_prior > 0, ratio, torch.ones_like(ratio))
         moments = weighted_moments(u, weight)
