@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -100,7 +100,7 @@ def patterns(n_modalities: int) -> list[NDArray[np.bool_]]:
 
 
 def pattern_of(prepared: PreparedAnnData, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number the set of modalities that each row has."""
+    """Find the number of the set of modalities that each row has."""
     if MODALITIES not in prepared.obsm:
         return np.zeros(len(rows), dtype=np.int64)
     has = np.asarray(prepared.obsm[MODALITIES])[rows] > 0
@@ -181,8 +181,8 @@ def forward(
         for whole, part in zip(out, parts, strict=False):
             whole[places] = part.cpu().numpy()
     names = [f.name for f in fields(RowOutputs)]
-    found = dict(zip(names, [*out, out[0], pattern_of(prepared, rows)], strict=True))
-    return RowOutputs(**found)
+    values: list[Any] = [*out, out[0], pattern_of(prepared, rows)]
+    return RowOutputs(**dict(zip(names, values, strict=True)))
 
 
 def embedded(

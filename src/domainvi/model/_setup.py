@@ -183,7 +183,7 @@ def as_rows(data: AnnData | MuData, registry: dict[str, Any]) -> AnnData:
 
 
 def modality_sizes(model: DomainVI) -> dict[str, int]:
-    """Number of genes of each modality of a model that has several."""
+    """Count the genes of each modality of a model that has several."""
     genes = genes_by_modality(model.genes, model.modalities)
     return {name: len(own) for name, own in genes.items()}
 
@@ -250,10 +250,9 @@ def prepare_query(model: DomainVI, adata: AnnData | MuData) -> PreparedAnnData:
     blocks = model.module.modalities.blocks()
     for name, modality, block in blocks:
         values = matrix[:, block] if len(blocks) > 1 else matrix
-        kind = model.likelihood
-        check_scale(
-            describe_matrix(values), kind[name] if isinstance(kind, dict) else kind, modality
-        )
+        likelihood = model.likelihood
+        kind = likelihood[name] if isinstance(likelihood, dict) else likelihood
+        check_scale(describe_matrix(values), kind, modality)
     prepared = prepare(
         adata,
         columns,

@@ -6,7 +6,6 @@ import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 import torch
 from scvi.train import TrainRunner
 
@@ -21,6 +20,7 @@ from ._settings import PretrainingRecord, pretraining_settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from anndata import AnnData
     from numpy.typing import NDArray
 
