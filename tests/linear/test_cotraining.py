@@ -195,7 +195,6 @@ def test_sharpen_by_hand():
     assert np.isfinite(sharpen(np.array([[1.0, 0.0]]), 4.0)).all()
 
 
-
 def rows_of(label, domain, n_classes=2):
     x = np.zeros((len(label), 1), dtype=np.float32)
     return TrainingRows(x, np.array(domain), np.array(label), np.array([True, False]), n_classes)

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from domainvi.module._multimodal_vae import keep_one
 from scvi import REGISTRY_KEYS
 from torch.distributions import Normal, Poisson
 
 from domainvi.data import MODALITIES
 from domainvi.module import MultimodalVAE
 from domainvi.module._blocks import BlockDistribution
-from domainvi.module._multimodal_vae import keep_one
 
 N_RNA, N_MIRNA = 7, 5
 Tensors = dict[str, torch.Tensor]

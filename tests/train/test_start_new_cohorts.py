@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from anndata import AnnData
-
 from domainvi.model._codes import codes
+
 from domainvi.train import extend_statistics
 from domainvi.train._start import MIN_OWN_ROWS, weighted_moments
 
@@ -131,7 +131,7 @@ def test_missing_genes_enter_as_zero(model, three, domain):
 
 
 def test_genes_that_members_do_not_use_stay_masked(three, train, monkeypatch):
-    monkeypatch.setattr("domainvi.linear._genes.N_TOP_GENES", 40)
+    monkeypatch.setattr("domainvi.linear._statistics.N_TOP_GENES", 40)
     model = train(three[three.obs["domain"] != "domain_2"].copy(), epochs=1)
     statistics, _, _ = extend(model, newcomers(three, 80))
     unused = torch.isinf(model.module.linear.scale[:, 0])

@@ -10,7 +10,7 @@ from scipy import sparse
 from scvi import REGISTRY_KEYS
 from torch.utils.data import IterableDataset
 
-from ._matrix import canonical, computed, dense_rows
+from ._matrix import canonical, computed, cumulative, dense_rows, draw
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -104,17 +104,6 @@ class DiskMatrix:
         is_sparse = sparse.issparse(block)
         block = canonical(sparse.csr_matrix(block)) if is_sparse else np.asarray(block)
         return block if self.alignment is None else self.alignment.take(block)
-
-
-def cumulative(weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sum weights up, to 1 in the end; all zero without any."""
-    total = weight.cumsum()
-    return total / total[-1] if len(total) and total[-1] else total
-
-
-def draw(total: NDArray[np.float64], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw ``n`` places with weights whose running sum is ``total``, as ``rng.choice`` does."""
-    return total.searchsorted(rng.random(n), side="right")
 
 
 def file_pools(

@@ -10,13 +10,13 @@ from scipy.special import softmax
 
 from domainvi.trust import agreement, baseline_share
 
-from ._cross_fit import cross_fit, sharpen
-from ._genes import gene_weights
-from ._members import LinearMember, View, balanced_weights, logistic
+from ._cross_fit import cross_fit
+from ._members import LinearMember, View, balanced_weights, logistic, sharpen
 from ._rows import blocks
 from ._statistics import (
     class_prior_statistics,
     domain_statistics,
+    gene_weights,
     labelled_statistics,
     source_statistics,
     standardise,

@@ -15,7 +15,6 @@ from domainvi.data import PreparedAnnData, check_unchanged
 from domainvi.errors import InputError, NotTrainedError
 
 from ._save import load_model, save_model
-from ._setup import n_missing_genes
 
 if TYPE_CHECKING:
     import os
@@ -147,7 +146,7 @@ class CohortModel(BaseModelClass):
 
     def _check_genes(self, prepared: PreparedAnnData, method: str) -> None:
         """Refuse rows that lack genes of the model, to methods that would take zeros for values."""
-        if missing := n_missing_genes(prepared):
+        if missing := prepared.n_missing_genes():
             msg = (
                 f"The data lack {missing} of {len(prepared.gene_mask)} genes of the model, and "
                 f"{method} needs all. Add them, or use predict, annotate or "

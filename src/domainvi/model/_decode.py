@@ -13,7 +13,7 @@ from domainvi._compat import MODULE_KEYS
 from domainvi.errors import InputError
 from domainvi.train import seeded
 
-from ._setup import domain_codes, refuse_several
+from ._setup import refuse_several
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def refuse_undecodable(model: DomainVI, prepared: PreparedAnnData) -> None:
     """Refuse rows of domains that the decoder does not know, or that lack genes."""
-    if (domain_codes(prepared) >= len(model.domains)).any() or not prepared.gene_mask.all():
+    if (prepared.domain >= len(model.domains)).any() or not prepared.gene_mask.all():
         msg = (
             "adata has domains or lacks genes that were not in training, and this method needs "
             "the decoder. Use load_query_data(adata, model) and train on the query first."

@@ -28,7 +28,6 @@ from ._phenotypes import predict_phenotype
 from ._query import all_row_ids, freeze, genes_of, map_query, with_genes
 from ._setup import (
     columns_of,
-    domain_codes,
     flat_mudata,
     modality_sizes,
     prepare_own,
@@ -715,7 +714,7 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         out = outputs(self, prepared, rows, batch_size, centre=False)
         index = prepared.obs_names[rows]
         if not is_main:
-            domain = domain_codes(prepared)[rows]
+            domain = prepared.domain[rows]
             return predict_phenotype(
                 self, str(target), out, domain, index, soft=soft, calibrated=calibrated
             )

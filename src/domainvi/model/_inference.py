@@ -14,9 +14,7 @@ from scvi import REGISTRY_KEYS
 
 from domainvi.data import MODALITIES, row_blocks, row_loader
 from domainvi.module import OPTIONAL_PARTS, RowReader
-from domainvi.train import extend_statistics, modalities_of, size_factors
-
-from ._setup import codes, domain_codes
+from domainvi.train import extend_statistics, modalities_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -109,7 +107,7 @@ def pattern_of(prepared: PreparedAnnData, rows: NDArray[np.int64]) -> NDArray[np
 
 def labels_of(model: DomainVI, prepared: PreparedAnnData) -> NDArray[np.int64]:
     """Class codes of all rows, -1 where unlabelled."""
-    label = codes(prepared.manager, REGISTRY_KEYS.LABELS_KEY)
+    label = prepared.codes(REGISTRY_KEYS.LABELS_KEY)
     return np.where(label < len(model.classes), label, -1)
 
 
@@ -129,7 +127,7 @@ def outputs(
     run = partial(forward, model, prepared, batch_size=batch_size, wanted=wanted)
     if model.fitted.centring is None or not centre:
         return run(rows)
-    domain = domain_codes(prepared)
+    domain = prepared.domain
     if (domain[rows] < n_centred(model)).all():
         return centred(model, run(rows), domain[rows])
     # A new cohort is centred by all of its rows, whichever of them are asked for.
@@ -208,9 +206,9 @@ def embedded(
     reader = RowReader(module, statistics, wanted=wanted)
     n_values = DENSE_VALUES if isinstance(prepared.X, np.ndarray) else INFERENCE_VALUES
     size = batch_size or max(256, n_values // prepared.n_vars)
-    factors = size_factors(prepared, rows)
-    for places, d, block in row_blocks(prepared.X, rows, domain_codes(prepared), size):
-        factor = None if factors is None else factors.numpy()[places]
+    factors = prepared.size_factors(rows)
+    for places, d, block in row_blocks(prepared.X, rows, prepared.domain, size):
+        factor = None if factors is None else factors[places]
         e = reader.embed(block, d, factor)
         scores = reader.score_phenotypes(e.mean, block, d, factor) if model.phenotypes else ()
         yield places, torch.full((len(places),), d, device=e.mean.device), e, scores
@@ -223,7 +221,7 @@ def scaling_statistics(
 
     What was done with each new cohort is noted on ``prepared`` in words.
     """
-    domain, n_known = domain_codes(prepared), len(model.domains)
+    domain, n_known = prepared.domain, len(model.domains)
     if domain.max(initial=0) < n_known and prepared.gene_mask.all():
         return None
     levels = prepared.manager.get_state_registry(REGISTRY_KEYS.BATCH_KEY).categorical_mapping
@@ -276,7 +274,7 @@ def unknown_p_values(
     model: DomainVI, prepared: PreparedAnnData, out: RowOutputs
 ) -> NDArray[np.float64]:
     """P-value of each row for belonging to any known class; NaN where it was not tested."""
-    domain, p = domain_codes(prepared), np.full(len(out.mean), np.nan)
+    domain, p = prepared.domain, np.full(len(out.mean), np.nan)
     for pattern, rows in out.by_pattern():
         if (scorer := model.fitted.unknown.get(pattern)) is not None:
             own = out if len(rows) == len(p) else out.take(rows)

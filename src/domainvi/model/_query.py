@@ -19,7 +19,7 @@ from domainvi.nn import NO_DECAY
 from domainvi.train import extend_statistics
 
 from ._inference import labels_of
-from ._setup import check_other_columns, domain_codes, refuse_several
+from ._setup import check_other_columns, refuse_several
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,7 +59,7 @@ def adopt(model: DomainVI, reference: DomainVI, prepared: PreparedAnnData) -> No
         state[name] = expand(state[name], tensor, inputs.get(name))
     module.load_state_dict(state)
     if n_new > n_old:
-        statistics, _ = extend_statistics(old, EXPRESSION, prepared, domain_codes(prepared))
+        statistics, _ = extend_statistics(old, EXPRESSION, prepared, prepared.domain)
         modality.standardiser.set_statistics(*statistics.network)
         modality.linear.centre.copy_(statistics.linear[0])
         modality.linear.scale.copy_(statistics.linear[1])

@@ -1,12 +1,9 @@
 """How models are trained."""
 
-from ._best_weights import BestWeights
+from ._best_weights import BestWeights, interruptible
 from ._checkpoint import CheckpointFiles, has_checkpoint, read_checkpoint
-from ._interrupt import interruptible
-from ._plan import MAX_GRADIENT_NORM, DomainTrainingPlan, own_rate, parameter_groups
-from ._processes import is_distributed, is_main_process, trainer_arguments
-from ._randomness import seeded
-from ._schedule import cosine, ramp
+from ._plan import MAX_GRADIENT_NORM, DomainTrainingPlan, cosine, own_rate, parameter_groups, ramp
+from ._processes import is_distributed, is_main_process, seeded, trainer_arguments
 from ._start import (
     extend_statistics,
     initialise,
@@ -15,7 +12,6 @@ from ._start import (
     set_library,
     set_mean_profiles,
     set_projection,
-    size_factors,
 )
 
 __all__ = [
@@ -41,6 +37,5 @@ __all__ = [
     "set_library",
     "set_mean_profiles",
     "set_projection",
-    "size_factors",
     "trainer_arguments",
 ]

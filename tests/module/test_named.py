@@ -3,7 +3,7 @@
 import pytest
 from torch import nn
 
-from domainvi.nn import NamedModules, inner_name
+from domainvi.module._modalities import NamedModules, inner_name
 
 NAMES = ["rna", "rna.v1", "type", "%74ype", "keys", "training", "_modules", "50%", "rna%2Ev1", "é "]
 

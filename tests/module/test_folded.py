@@ -5,8 +5,9 @@ import pytest
 import torch
 from scipy import sparse
 
-from domainvi.nn import FoldedMaps, InputMap
-from domainvi.nn._standardise import CLIP
+from domainvi.module._fast_inference import FoldedMaps
+from domainvi.module._modality import InputMap
+from domainvi.nn._linear import CLIP
 
 N_GENES = 30
 
