@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from scvi.model.base import BaseModelClass, VAEMixin
 
 from domainvi._compat import SETUP_ARGS_KEY
+from domainvi._fork import refuse_dangerous_fork
 from domainvi.data import (
     RESIDUAL,
     check_likelihood,
@@ -126,6 +127,7 @@ class DisentangledVI(
         )
         check_choice("independence", independence, INDEPENDENCE)
         check_numbers(seed, dropout_rate)
+        refuse_dangerous_fork()
         super().__init__(adata, registry)
         if adata is not None:
             likelihood = check_likelihood(describe_matrix(self._validate_anndata().X), likelihood)

@@ -10,6 +10,7 @@ from scvi import REGISTRY_KEYS
 from scvi.model.base import ArchesMixin, BaseModelClass, VAEMixin
 
 from domainvi._compat import SETUP_ARGS_KEY
+from domainvi._fork import refuse_dangerous_fork
 from domainvi.data import check_setup, prepare
 from domainvi.errors import InputError
 from domainvi.module import EXTRA_DOMAINS_KEY
@@ -128,6 +129,7 @@ class DomainVI(
         )
         check_choice("scaling", scaling, ("mix", "domain", "global"))
         check_numbers(seed, dropout_rate)
+        refuse_dangerous_fork()
         super().__init__(adata, registry)
         self.target_order_, self.target_colors_ = {}, {}
         if adata is not None:

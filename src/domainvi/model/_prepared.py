@@ -21,6 +21,7 @@ from scvi.data.fields import (
 )
 
 from domainvi._compat import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY, STATE_REGISTRY_KEY
+from domainvi._fork import refuse_dangerous_fork
 from domainvi.data import (
     LARGEST_LOG_VALUE,
     MODALITIES,
@@ -180,6 +181,7 @@ class PreparedDataMixin(ModelState):
         self, adata: AnnData | MuData | None = None, copy_if_view: bool = True
     ) -> PreparedAnnData:
         """Return the prepared form of ``adata``, of the model's own data if ``None``."""
+        refuse_dangerous_fork()
         if isinstance(adata, PreparedAnnData):
             return adata
         if adata is None or adata is self._adata:
