@@ -1,16 +1,22 @@
-"""Count the files and functions of the package that each call of a user touches.
+"""Count the files and functions of the package that the main calls of a user go through.
 
-    python scripts/trace_calls.py
+A reader who follows ``train`` has to open these files::
 
-A stranger who follows one call has to open that many files. Two synthetic cohorts of 300 rows and 80
-genes, one epoch, on the CPU; a function is counted once, by file and qualified name.
+    python scripts/trace_calls.py          # the table
+    python scripts/trace_calls.py train    # the functions of one call
+
+Small synthetic data on a CPU. Counted are distinct functions, by file and qualified name; nested
+functions count, lambdas, comprehensions and the bodies of modules do not.
 """
 
 from __future__ import annotations
 
+import pkgutil
 import sys
 import threading
 import warnings
+from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,60 +26,92 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-PACKAGE = str(Path(dv.__file__).parent)
+PACKAGE = Path(dv.__file__).parent
+KEYS = {"batch_key": "domain", "labels_key": "label"}
 
 
-def touched(call: Callable[[], Any]) -> set[tuple[str, str]]:
-    """Call something, and return the functions of the package that ran: file and qualified name."""
-    found: set[tuple[str, str]] = set()
+@dataclass
+class Trace:
+    """Functions of the package that a call went through.
 
-    def note(frame: FrameType, event: str, _: Any) -> None:
-        code = frame.f_code
-        if event == "call" and code.co_filename.startswith(PACKAGE):
-            name = code.co_qualname
-            # Comprehensions and class bodies are not functions that somebody has to look up.
-            if not name.endswith(("<listcomp>", "<dictcomp>", "<setcomp>", "<genexpr>", "<module>")):
-                found.add((code.co_filename.removeprefix(PACKAGE + "/"), name))
+    Parameters
+    ----------
+    functions
+        Pairs of a file, relative to the package, and a qualified name.
+    """
 
+    functions: set[tuple[str, str]] = field(default_factory=set)
+
+    @property
+    def files(self) -> set[str]:
+        """Files that hold these functions."""
+        return {file for file, _ in self.functions}
+
+
+def trace(function: Callable[[], Any]) -> Trace:
+    """Call a function, and return what it went through, in all threads that it starts."""
+    prefix = f"{PACKAGE}/"
+    codes = set()
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call":
+            codes.add(frame.f_code)
+
+    before = sys.getprofile()
     threading.setprofile(note)
     sys.setprofile(note)
     try:
-        call()
+        function()
     finally:
-        sys.setprofile(None)
+        sys.setprofile(before)
         threading.setprofile(None)
-    return found
+    return Trace(
+        {
+            (code.co_filename.removeprefix(prefix), code.co_qualname)
+            for code in codes
+            if code.co_filename.startswith(prefix) and not code.co_name.startswith("<")
+        }
+    )
 
 
-def trace() -> dict[str, set[tuple[str, str]]]:
-    """Trace the calls of a first session, from setup to annotation."""
+def import_all() -> None:
+    """Import the whole package, so that no call is charged with what its first import runs."""
+    for module in pkgutil.walk_packages(dv.__path__, "domainvi."):
+        if not module.name.endswith("__main__"):
+            import_module(module.name)
+
+
+def traces() -> dict[str, Trace]:
+    """Trace one call of each kind, in the order in which a user makes them."""
+    import_all()
     adata = dv.data.synthetic_cohorts(n_obs=300, n_genes=80, seed=1)
     query = dv.data.synthetic_cohorts(n_obs=100, n_genes=80, seed=2)
     query.obs["domain"] = "elsewhere"
-    keys = {"batch_key": "domain", "labels_key": "label"}
-    quiet = {"enable_progress_bar": False, "accelerator": "cpu"}
-    models: list[dv.DomainVI] = []
+    made: list[dv.DomainVI] = []
+    quiet = {"accelerator": "cpu", "enable_progress_bar": False, "logger": False}
     calls: dict[str, Callable[[], Any]] = {
-        "setup_anndata(adata)": lambda: dv.DomainVI.setup_anndata(adata, **keys),
-        "DomainVI(adata)": lambda: models.append(dv.DomainVI(adata)),
-        "train(max_epochs=1)": lambda: models[0].train(max_epochs=1, **quiet),
-        "predict()": lambda: models[0].predict(),
-        "predict(query)": lambda: models[0].predict(query),
-        "annotate()": lambda: models[0].annotate(),
-        "annotate(query)": lambda: models[0].annotate(query),
+        "setup_anndata": lambda: dv.DomainVI.setup_anndata(adata, **KEYS),
+        "DomainVI": lambda: made.append(dv.DomainVI(adata)),
+        "train": lambda: made[0].train(max_epochs=1, **quiet),
+        "predict": lambda: made[0].predict(),
+        "predict, new cohort": lambda: made[0].predict(query),
+        "annotate": lambda: made[0].annotate(adata),
     }
-    return {name: touched(call) for name, call in calls.items()}
+    return {name: trace(call) for name, call in calls.items()}
 
 
-def main() -> None:
-    """Print a table."""
-    warnings.simplefilter("ignore")
-    print(f"{'call':22s} {'files':>5s} {'folders':>7s} {'functions':>9s}")
-    for name, found in trace().items():
-        files = {file for file, _ in found}
-        folders = {file.rpartition("/")[0] for file in files}
-        print(f"{name:22s} {len(files):5d} {len(folders):7d} {len(found):9d}")
+def main(wanted: str = "") -> None:
+    """Print the table, or the functions of one call."""
+    found = traces()
+    if wanted:
+        print(*(f"{file:40s} {name}" for file, name in sorted(found[wanted].functions)), sep="\n")
+        return
+    print(f"{'call':22s} {'files':>5s} {'functions':>9s} {'subpackages':>11s}")
+    for name, t in found.items():
+        rooms = {file.partition("/")[0] for file in t.files if "/" in file}
+        print(f"{name:22s} {len(t.files):5d} {len(t.functions):9d} {len(rooms):11d}")
 
 
 if __name__ == "__main__":
-    main()
+    warnings.simplefilter("ignore")
+    main(*sys.argv[1:])

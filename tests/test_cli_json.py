@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from tests.processes import run_to_end
 
 import domainvi as dv
 from domainvi.cli import main
@@ -176,9 +176,9 @@ def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     def complete(*words: str) -> list[str]:
         listed = " ".join(words)
         code = f'source "{script}"; COMP_WORDS=({listed}); COMP_CWORD={len(words) - 1}; _domainvi;'
-        return subprocess.check_output(
-            ["bash", "-c", code + ' echo "${COMPREPLY[@]}"'], text=True
-        ).split()
+        return run_to_end(
+            ["bash", "-c", code + ' echo "${COMPREPLY[@]}"'], check=True
+        ).stdout.split()
 
     assert set(complete("domainvi", "tr")) == {"transfer", "train"}
     assert complete("domainvi", "audit", "--js") == ["--json"]

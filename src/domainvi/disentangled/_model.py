@@ -11,6 +11,7 @@ from scvi.model.base import VAEMixin
 
 from domainvi._checks import check_choice, check_dropout_rate, check_seed, check_sizes
 from domainvi._compat import SETUP_ARGS_KEY
+from domainvi._fork import refuse_dangerous_fork
 from domainvi.data import check_likelihood, describe_matrix, to_tensors
 from domainvi.errors import InputError
 from domainvi.explain import explain
@@ -147,6 +148,7 @@ class DisentangledVI(VAEMixin, CohortModel):
         check_choice("independence", independence, INDEPENDENCE)
         check_seed(seed)
         check_dropout_rate(dropout_rate)
+        refuse_dangerous_fork()
         super().__init__(adata, registry)
         if adata is not None:
             likelihood = check_likelihood(describe_matrix(self._validate_anndata().X), likelihood)

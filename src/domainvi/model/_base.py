@@ -11,6 +11,7 @@ from scvi import REGISTRY_KEYS
 from scvi.model.base import BaseModelClass
 
 from domainvi._compat import FIELD_REGISTRIES_KEY, STATE_REGISTRY_KEY, parse_device_args
+from domainvi._fork import refuse_dangerous_fork
 from domainvi.data import PreparedAnnData, check_unchanged
 from domainvi.errors import InputError, NotTrainedError
 
@@ -112,6 +113,7 @@ class CohortModel(BaseModelClass):
         self, adata: AnnData | MuData | None = None, copy_if_view: bool = True
     ) -> PreparedAnnData:
         """Return the prepared form of ``adata``, of the model's own data if ``None``."""
+        refuse_dangerous_fork()
         if isinstance(adata, PreparedAnnData):
             return adata
         if adata is None or adata is self._adata:

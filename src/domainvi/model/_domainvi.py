@@ -11,6 +11,7 @@ from scvi.model.base import ArchesMixin, VAEMixin
 
 from domainvi._checks import check_choice, check_dropout_rate, check_seed, check_sizes
 from domainvi._compat import SETUP_ARGS_KEY, SETUP_METHOD_KEY
+from domainvi._fork import refuse_dangerous_fork
 from domainvi.data import MODALITIES, check_setup, prepare, to_tensors
 from domainvi.explain import explain
 from domainvi.module import EXTRA_DOMAINS_KEY, DomainVAE, heads_of
@@ -137,6 +138,7 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         check_choice("scaling", scaling, ("mix", "domain", "global"))
         check_seed(seed)
         check_dropout_rate(dropout_rate)
+        refuse_dangerous_fork()
         super().__init__(adata, registry)
         if adata is not None:
             likelihood = resolve_likelihood(self, self._validate_anndata().X, likelihood)
