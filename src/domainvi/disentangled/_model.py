@@ -9,9 +9,14 @@ import numpy as np
 import pandas as pd
 from scvi.model.base import VAEMixin
 
-from domainvi._checks import check_choice, check_dropout_rate, check_seed, check_sizes
+from domainvi._checks import (
+    check_choice,
+    check_dropout_rate,
+    check_seed,
+    check_sizes,
+    refuse_dangerous_fork,
+)
 from domainvi._compat import SETUP_ARGS_KEY
-from domainvi._fork import refuse_dangerous_fork
 from domainvi.data import check_likelihood, describe_matrix, to_tensors
 from domainvi.errors import InputError
 from domainvi.explain import explain

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import weakref
 from abc import abstractmethod
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from scvi import REGISTRY_KEYS
 from scvi.model.base import BaseModelClass
 
+from domainvi._checks import refuse_dangerous_fork
 from domainvi._compat import FIELD_REGISTRIES_KEY, STATE_REGISTRY_KEY, parse_device_args
-from domainvi._fork import refuse_dangerous_fork
 from domainvi.data import PreparedAnnData, check_unchanged
 from domainvi.errors import InputError, NotTrainedError
 
@@ -136,7 +137,7 @@ class CohortModel(BaseModelClass):
         """State that a field has in the registry."""
         return self.registry_[FIELD_REGISTRIES_KEY][key][STATE_REGISTRY_KEY]
 
-    @property
+    @cached_property
     def genes(self) -> list[str]:
         """Genes of the model, in its order."""
         return [str(g) for g in np.asarray(self._state(REGISTRY_KEYS.X_KEY)["column_names"])]

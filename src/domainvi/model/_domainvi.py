@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -9,9 +10,14 @@ import pandas as pd
 from scvi import REGISTRY_KEYS
 from scvi.model.base import ArchesMixin, VAEMixin
 
-from domainvi._checks import check_choice, check_dropout_rate, check_seed, check_sizes
+from domainvi._checks import (
+    check_choice,
+    check_dropout_rate,
+    check_seed,
+    check_sizes,
+    refuse_dangerous_fork,
+)
 from domainvi._compat import SETUP_ARGS_KEY, SETUP_METHOD_KEY
-from domainvi._fork import refuse_dangerous_fork
 from domainvi.data import MODALITIES, check_setup, prepare, to_tensors
 from domainvi.explain import explain
 from domainvi.module import EXTRA_DOMAINS_KEY, DomainVAE, heads_of
@@ -366,22 +372,22 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         prepared.manager.registry[SETUP_ARGS_KEY][MODALITIES] = chosen
         cls._remember(mdata, prepared)
 
-    @property
+    @cached_property
     def modalities(self) -> list[str]:
         """Modalities of the model; empty if it was set up with an AnnData."""
         return list(self.registry_[SETUP_ARGS_KEY].get(MODALITIES) or ())
 
-    @property
+    @cached_property
     def classes(self) -> list[str]:
         """Classes of the main phenotype, in the order of the codes."""
         return [str(c) for c in self._state(REGISTRY_KEYS.LABELS_KEY)["categorical_mapping"][:-1]]
 
-    @property
+    @cached_property
     def domains(self) -> list[str]:
         """Levels of the main domain column, in the order of the codes."""
         return [str(d) for d in self._state(REGISTRY_KEYS.BATCH_KEY)["categorical_mapping"]]
 
-    @property
+    @cached_property
     def phenotypes(self) -> tuple[Phenotype, ...]:
         """Auxiliary phenotypes, those of ``target_keys``."""
         return registered_phenotypes(self.registry_)
