@@ -147,9 +147,7 @@ def factor_head(model: DisentangledVI, prepared: PreparedAnnData, target: str | 
     return Head(factor.name, names, scores, not factor.is_numeric, 1, names)
 
 
-def annotate(
-    target: AnnData, model: DisentangledVI, prepared: PreparedAnnData
-) -> None:
+def annotate(target: AnnData, model: DisentangledVI, prepared: PreparedAnnData) -> None:
     """Write latents and predicted factors; everything is computed before the first key."""
     module = model.module
     encoded = encode(module, prepared)

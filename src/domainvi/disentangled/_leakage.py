@@ -47,11 +47,11 @@ def leakage(
     for name in module.sizes:
         for k, factor in enumerate(factors):
             own = factor.group == name
-            held = held_out_factor(factors, codes, k) if own else None
             shared = None if own else blocks.condition(name, k)
             y = values[:, k] if factor.is_numeric else codes[k]
-            found = NOTHING
+            found, held = NOTHING, None
             if len(rows_to_probe(y, numeric=factor.is_numeric)):
+                held = held_out_factor(factors, codes, k) if own else None
                 found = factor_probe(
                     z[name],
                     y,

@@ -1,4 +1,4 @@
-"""Metadata of a batch of rows, and the loadings of genes that they modulate."""
+"""Metadata: units that levels own, values of a batch of rows, and loadings that they modulate."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from domainvi.errors import InputError
 from domainvi.nn import balanced_cross_entropy, one_hot
 
+from ._factors import RESIDUAL
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ._factors import Factor
 
@@ -74,6 +77,50 @@ def factor_losses(
         else:
             out.append(balanced_cross_entropy(score[known], column[known].long()))
     return out
+
+
+def subspace_sizes(factors: Sequence[Factor], n_latent: int, n_residual: int) -> dict[str, int]:
+    """Units of each subspace: the groups share what the residual one leaves."""
+    groups = list(dict.fromkeys(f.group for f in factors))
+    share, rest = divmod(n_latent - n_residual, len(groups))
+    if n_residual < 0 or share < 1:
+        msg = (
+            f"n_latent={n_latent} and n_residual={n_residual} leave {n_latent - n_residual} units "
+            f"for {len(groups)} groups; each needs one or more."
+        )
+        raise InputError(msg)
+    sizes = {group: share + (i < rest) for i, group in enumerate(groups)}
+    return sizes | ({RESIDUAL: n_residual} if n_residual else {})
+
+
+def direct_levels(
+    factors: Sequence[Factor], sizes: Mapping[str, int], direct: Sequence[str] | None
+) -> list[str]:
+    """Name the factors whose levels own a unit; check that there are units enough.
+
+    By default these are factors in their order, as long as half of the subspace is left to others.
+    """
+    with_levels = [f for f in factors if not f.is_numeric]
+    if direct is None:
+        left = {group: size // 2 for group, size in sizes.items()}
+        chosen = []
+        for f in with_levels:
+            if f.width <= left[f.group]:
+                left[f.group] -= f.width
+                chosen.append(f.name)
+        return chosen
+    if unknown := [name for name in direct if name not in [f.name for f in with_levels]]:
+        msg = f"direct_factors names {unknown[0]!r}, which is not a factor with levels."
+        raise InputError(msg)
+    for group, size in sizes.items():
+        asked = sum(f.width for f in factors if f.group == group and f.name in direct)
+        if asked > size:
+            msg = (
+                f"direct_factors ask for {asked} units in group {group!r}, one a level, and it "
+                f"has {size}. Raise n_latent, or let factors with many levels interact."
+            )
+            raise InputError(msg)
+    return list(direct)
 
 
 class ModulatedLoadings(nn.Module):

@@ -126,8 +126,8 @@ class DisentangledVAE(BaseModuleClass):
             owned = tuple(c for factor in columns if factor in direct for c in columns[factor])
             self.loadings[name] = ModulatedLoadings(size, n_input, width, owned)
             if width:
-                self.priors[name] = nn.Linear(width, size, bias=False)
-                nn.init.zeros_(self.priors[name].weight)
+                prior = self.priors[name] = nn.Linear(width, size, bias=False)
+                nn.init.zeros_(prior.weight)
         self.intercept = nn.Parameter(torch.zeros(n_input))
         self.likelihood: Likelihood = build_likelihood(likelihood, 1, n_input)
         # Affine map of the posterior means that takes out what is left of foreign factors.
