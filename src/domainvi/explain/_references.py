@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -42,7 +43,8 @@ def log_batches(
         yield u, domain.squeeze(-1).long()
 
 
-class FirstPass(NamedTuple):
+@dataclass(frozen=True)
+class FirstPass:
     """Sums over rows, by domain and class."""
 
     # Domain and predicted class of each row.
