@@ -9,7 +9,7 @@ from domainvi.nn import LinearEnsemble
 
 
 def filled() -> LinearEnsemble:
-    """Two members and their twin on one gene and two classes, in double precision."""
+    """Two members and the baseline on one gene and two classes, in double precision."""
     ensemble = LinearEnsemble(3, 2, 1, 2).double()
     ensemble.centre.copy_(torch.tensor([[[1.0], [2.0]], [[0.0], [0.0]], [[0.0], [1.0]]]))
     ensemble.scale.copy_(torch.tensor([[[2.0], [1.0]], [[1.0], [1.0]], [[4.0], [4.0]]]))
@@ -40,14 +40,14 @@ def test_two_members_by_hand(power):
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("doubt", [0.0, 0.3, 1.0])
-def test_the_twin_speaks_by_its_share_and_is_not_sharpened(doubt):
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_baseline_has_its_share_and_is_not_sharpened(share):
     ensemble = filled()
-    ensemble.baseline_share.fill_(doubt)
+    ensemble.baseline_share.fill_(share)
     ensemble.sharpness.fill_(2.0)
     found = ensemble(torch.tensor([[3.0]]).double(), torch.tensor([1])).exp()
-    twin = sigmoid(-2 * (3.0 - 1.0) / 4.0 - 0.3)
-    expected = (1 - doubt) * by_hand(3.0, 2.0, 1.0, 2.0)[0] + doubt * twin
+    baseline = sigmoid(-2 * (3.0 - 1.0) / 4.0 - 0.3)
+    expected = (1 - share) * by_hand(3.0, 2.0, 1.0, 2.0)[0] + share * baseline
     torch.testing.assert_close(found[0, 0], torch.tensor(expected, dtype=torch.float64))
 
 
@@ -69,11 +69,11 @@ def test_rows_are_clipped_before_the_linear_map():
     assert torch.equal(ensemble(at_limit, domain), ensemble(beyond, domain))
 
 
-def test_other_tables_serve_new_domains():
+def test_other_statistics_serve_new_domains():
     ensemble = filled()
-    tables = (torch.ones(3, 3, 1).double(), torch.full((3, 3, 1), 2.0).double())
-    tables[0][1], tables[1][1] = 0.0, 1.0
-    found = ensemble(torch.tensor([[3.0]]).double(), torch.tensor([2]), tables)
+    statistics = (torch.ones(3, 3, 1).double(), torch.full((3, 3, 1), 2.0).double())
+    statistics[0][1], statistics[1][1] = 0.0, 1.0
+    found = ensemble(torch.tensor([[3.0]]).double(), torch.tensor([2]), statistics)
     torch.testing.assert_close(
         found.exp(), torch.tensor([by_hand(3.0, 1.0, 2.0)], dtype=torch.float64)
     )
@@ -81,8 +81,8 @@ def test_other_tables_serve_new_domains():
 
 def test_masked_genes_leave_the_intercepts():
     ensemble = filled()
-    tables = (ensemble.centre, torch.full_like(ensemble.scale, torch.inf))
-    found = ensemble(torch.tensor([[1e9]]).double(), torch.tensor([0]), tables).exp()
+    statistics = (ensemble.centre, torch.full_like(ensemble.scale, torch.inf))
+    found = ensemble(torch.tensor([[1e9]]).double(), torch.tensor([0]), statistics).exp()
     expected = 0.75 * 0.5 + 0.25 * sigmoid(0.5)
     torch.testing.assert_close(found[0, 0], torch.tensor(expected, dtype=torch.float64))
 
