@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import domainvi as dv
-from domainvi.model import _annotation
+from domainvi.model import _annotate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,14 +48,14 @@ def test_cautions_are_written_and_survive_h5ad(
 def test_none_is_an_empty_list_in_the_file(
     adata: ad.AnnData, model: dv.DomainVI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_annotation, "find_cautions", lambda *_, **__: np.array([], dtype=str))
+    monkeypatch.setattr(_annotate, "find_cautions", lambda *_, **__: np.array([], dtype=str))
     query = adata.copy()
     model.annotate(query)
     query.write_h5ad(tmp_path / "query.h5ad")
     assert list(ad.read_h5ad(tmp_path / "query.h5ad").uns["domainvi"]["cautions"]) == []
 
 
-def test_they_are_about_rows_that_did_not_teach(
+def test_they_are_about_rows_that_the_model_did_not_learn_from(
     adata: ad.AnnData, model: dv.DomainVI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
@@ -64,7 +64,7 @@ def test_they_are_about_rows_that_did_not_teach(
         seen.append(len(rows))
         return np.array([], dtype=str)
 
-    monkeypatch.setattr(_annotation, "find_cautions", count)
+    monkeypatch.setattr(_annotate, "find_cautions", count)
     model.annotate(adata)
     model.annotate(adata.copy())
     model.annotate(adata[:100].copy())
