@@ -3,14 +3,14 @@
 Run as ``python -m benchmarks.transfer.attempts --data DIR``; adds to ``attempts.csv`` what it lacks
 and writes ``attempts.md``. A loss is a macro-F1 more than 2 points below that of ``lr_z``.
 
-``twin 20 %``, ``40 %``, ``60 %``
-    the un-adapted twin has at least this share of the blend;
+``baseline 20 %``, ``40 %``, ``60 %``
+    the un-adapted baseline has at least this share of the blend;
 ``equal votes``
-    where labels of the target set the weights of the members, all members and the twin weigh the
-    same instead;
-``half class mix``, ``no class mix``
-    the correction for the estimated class mix has the exponent 0.5 or 0;
-``twin 30 %, half class mix``
+    where labels of the target set the weights of the members, all members and the baseline weigh
+    the same instead;
+``half class prior``, ``no class prior``
+    the correction for the estimated class prior has the exponent 0.5 or 0;
+``baseline 30 %, half class prior``
     both;
 ``lr_z without 10 %``
     no attempt but the noise of the yardstick: ``lr_z`` again, with a tenth of each source class
@@ -66,13 +66,13 @@ def attempts(rows: TrainingRows) -> dict[str, NDArray[np.float64]]:
 
     return {
         "as it is": blend(vote, 0, 1),
-        "twin 20 %": blend(vote, 0.2, 1),
-        "twin 40 %": blend(vote, 0.4, 1),
-        "twin 60 %": blend(vote, 0.6, 1),
+        "baseline 20 %": blend(vote, 0.2, 1),
+        "baseline 40 %": blend(vote, 0.4, 1),
+        "baseline 60 %": blend(vote, 0.6, 1),
         "equal votes": blend(equal, 0, 1),
-        "half class mix": blend(vote, 0, 0.5),
-        "no class mix": blend(vote, 0, 0),
-        "twin 30 %, half class mix": blend(vote, 0.3, 0.5),
+        "half class prior": blend(vote, 0, 0.5),
+        "no class prior": blend(vote, 0, 0),
+        "baseline 30 %, half class prior": blend(vote, 0.3, 0.5),
     }
 
 

@@ -154,7 +154,10 @@ def test_covariates_and_size_factor_reach_the_decoder() -> None:
     )
     model = dv.DomainVI(adata)
     model.train(max_epochs=1, **QUIET)
-    assert model.module.modalities.only.decoder.hidden[0].in_features == model.module.n_latent + 2 + 2 + 1
+    assert (
+        model.module.modalities.only.decoder.hidden[0].in_features
+        == model.module.n_latent + 2 + 2 + 1
+    )
     assert np.isfinite(float(model.get_elbo()))
 
 
