@@ -1,4 +1,4 @@
-"""Batches for training: a labelled half in which classes count the same, and a half of all rows."""
+"""Splits, and batches for training: a labelled half with classes balanced, a half of all rows."""
 
 from __future__ import annotations
 
