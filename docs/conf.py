@@ -1,13 +1,9 @@
 """Configuration of the documentation: `sphinx-build -W -b html docs docs/_build/html`."""
 
 import os
-import pkgutil
 import shutil
-from importlib import import_module
 from importlib.metadata import metadata
 from pathlib import Path
-
-import domainvi
 
 HERE = Path(__file__).parent
 
@@ -19,19 +15,6 @@ shutil.copytree(
 for notebook in (HERE / "tutorials").glob("*.ipynb"):  # links to pages are right in both places
     text = notebook.read_text(encoding="utf-8").replace("](../docs/", "](../")
     notebook.write_text(text, encoding="utf-8")
-
-
-def rooms() -> list[str]:
-    """Public modules of the package."""
-    found = pkgutil.iter_modules(domainvi.__path__, "domainvi.")
-    return [room.name for room in found if "._" not in room.name]
-
-
-def defined_in(room: str) -> list[str]:
-    """Public names of a room, without those that it passes on from another."""
-    module = import_module(room)
-    names = getattr(module, "__all__", [])
-    return [n for n in names if getattr(getattr(module, n), "__module__", room).startswith(room)]
 
 
 info = metadata("domainvi")
@@ -55,9 +38,8 @@ default_role = "literal"
 
 autodoc_member_order = "groupwise"
 autosummary_generate = True
-autosummary_ignore_module_all = False  # a room's public names are its __all__
+autosummary_ignore_module_all = False  # the public names of a module are its __all__
 autosummary_imported_members = True
-autosummary_context = {"defined": {room: defined_in(room) for room in rooms()}}  # one page a name
 napoleon_google_docstring = False
 napoleon_attr_annotations = False
 napoleon_use_rtype = False

@@ -30,10 +30,13 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 TOLERANCE = 1e-6
-# Beginnings of keys that have other names since the outputs were stored: old to new.
+# Beginnings of keys that have other names since the outputs were stored: old to new. A name counts
+# only where the new one is found.
 RENAMED = {
     "history.guard_twin_share": "history.baseline_share",
     "history.target_": "history.phenotype_",
+    "history.adversary_loss": "history.independence_loss",
+    "history.adversary_weight": "history.penalty_weight",
 }
 QUIET = {"enable_progress_bar": False}
 KEYS = {"batch_key": "domain", "labels_key": "label"}
@@ -318,10 +321,9 @@ def compare(path: Path, wanted: str) -> int:
             for key in stored:
                 model, _, output = key.partition("/")
                 if model == name:
-                    new = output
-                    for start, other in RENAMED.items():
-                        new = new.replace(start, other)
-                    before[new if new in out else output] = stored[key]
+                    others = [output.replace(old, new) for old, new in RENAMED.items()]
+                    found = next((o for o in others if o in out), output)
+                    before[found] = stored[key]
             gaps = {k: difference(old, as_stored(out[k])) for k, old in before.items() if k in out}
             gaps |= dict.fromkeys(set(before) ^ set(out), np.inf)
             bad = sorted(k for k, gap in gaps.items() if gap > TOLERANCE)

@@ -12,6 +12,8 @@ import pytest
 
 import domainvi as dv
 
+FACTOR_GROUPS = {"biological": ["tissue"], "technical": ["platform"]}
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -28,6 +30,18 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[ad.AnnData, Path]
     return adata, folder
 
 
+@pytest.fixture(scope="session")
+def trained_on_factors(tmp_path_factory: pytest.TempPathFactory) -> tuple[ad.AnnData, Path]:
+    """Rows with planted factors, and the folder of a DisentangledVI trained for one epoch."""
+    adata = dv.data.synthetic_factors(n_obs=300, n_genes=60, seed=1)
+    folder = tmp_path_factory.mktemp("examples") / "disentangled"
+    dv.DisentangledVI.setup_anndata(adata, factor_groups=FACTOR_GROUPS)
+    model = dv.DisentangledVI(adata)
+    model.train(max_epochs=1, enable_progress_bar=False)
+    model.save(folder)
+    return adata, folder
+
+
 @pytest.fixture(autouse=True)
 def example_names(
     request: pytest.FixtureRequest, doctest_namespace: dict[str, Any]
@@ -36,7 +50,11 @@ def example_names(
     doctest_namespace |= {"dv": dv, "np": np, "pd": pd, "ad": ad}
     example = getattr(request.node, "dtest", None)
     source = "" if example is None else "".join(e.source for e in example.examples)
-    if "adata" in source or "model" in source:
+    if "domainvi.disentangled" in getattr(example, "name", ""):
+        adata, folder = request.getfixturevalue("trained_on_factors")
+        adata = copy.deepcopy(adata)
+        doctest_namespace |= {"adata": adata, "model": dv.DisentangledVI.load(folder, adata)}
+    elif "adata" in source or "model" in source:
         adata, folder = request.getfixturevalue("trained")
         adata = copy.deepcopy(adata)
         dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")

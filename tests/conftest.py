@@ -1,4 +1,4 @@
-"""What all tests share: seeds, a small AnnData factory, and the rule for tests that need a GPU."""
+"""What all tests share: deadlines, a small AnnData factory, the rule for tests that need a GPU."""
 
 from __future__ import annotations
 
@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from domainvi.linear import TrainingRows
 
 mpl.use("Agg")
+
+
+SLOW_DEADLINE = 1800  # seconds; the others have that of pyproject.toml
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_DEADLINE))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,28 +1,82 @@
-"""Child processes that tests talk to."""
+"""Child processes of tests, each with a deadline for itself and for its own children."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from subprocess import PIPE
+from threading import Timer
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+MINUTE = 60.0
+
+
+def run_to_end(
+    command: Sequence[str | Path],
+    *,
+    check: bool = False,
+    timeout: float = 4 * MINUTE,
+    **arguments: Any,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command, as ``subprocess.run`` does, and return what it wrote, as text.
+
+    A command that takes too long is killed with its children, and fails.
+    """
+    with started(command, timeout, stdout=PIPE, stderr=PIPE, **arguments) as process:
+        out, err = process.communicate()
+    done = subprocess.CompletedProcess(list(command), process.returncode, out, err)
+    if check:
+        assert done.returncode == 0, f"exit status {done.returncode}\n{out}\n{err}"
+    return done
 
 
 @contextmanager
-def listening(script: Path) -> Iterator[subprocess.Popen[str]]:
+def started(
+    command: Sequence[str | Path], timeout: float, **arguments: Any
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a command while the block runs, and kill it with its children at the deadline."""
+    process = subprocess.Popen(command, text=True, start_new_session=True, **arguments)
+    deadline = Timer(timeout, kill_all, [process])
+    deadline.start()
+    try:
+        with process:  # waits for its end
+            try:
+                yield process
+            except BaseException:
+                kill_all(process)
+                raise
+    finally:
+        deadline.cancel()
+
+
+def kill_all(process: subprocess.Popen[str]) -> None:
+    """Kill a process and those that it started."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def environment(**variables: str | None) -> dict[str, str]:
+    """Variables of a child that imports what this process does; ``None`` takes one away."""
+    path = os.pathsep.join(filter(None, sys.path))
+    given = os.environ | {"PYTHONPATH": path} | variables
+    return {name: value for name, value in given.items() if value is not None}
+
+
+@contextmanager
+def listening(script: Path, timeout: float = 20 * MINUTE) -> Iterator[subprocess.Popen[str]]:
     """Run a script, one thread, that takes orders on standard input and answers on its output."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    environment["OMP_NUM_THREADS"] = "1"
-    with subprocess.Popen(
+    with started(
         [sys.executable, "-W", "ignore", script],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
+        timeout,
+        stdin=PIPE,
+        stdout=PIPE,
+        env=environment(OMP_NUM_THREADS="1"),
     ) as process:
         yield process

@@ -7,7 +7,6 @@ import io
 import os
 import re
 import signal
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -16,12 +15,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tests.processes import MINUTE, PIPE, run_to_end, started
 
 import domainvi as dv
 from domainvi.cli import main
-from domainvi.cli._fit import accelerator
+from domainvi.cli._fit import accelerator, epoch_report
 from domainvi.cli._main import BAD_INPUT, INTERRUPTED, SUCCESS
-from domainvi.cli._progress import EpochReport
 from domainvi.errors import InputError
 
 if TYPE_CHECKING:
@@ -135,7 +134,7 @@ def test_help_imports_nothing_heavy() -> None:
         "heavy = {'torch', 'scvi', 'scanpy', 'numpy', 'pandas'} & set(sys.modules);"
         "sys.exit(f'{status} {heavy}' if status or heavy else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, text=True)
+    done = run_to_end([sys.executable, "-c", code])
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -593,7 +592,7 @@ class _Terminal(io.StringIO):
 def test_progress_is_in_place_on_a_terminal_and_brief_in_a_file(
     stream: io.StringIO, expected: str
 ) -> None:
-    report = EpochReport(stream)
+    report = epoch_report(stream)
     for epoch in range(3):
         report.on_train_epoch_start(_Trainer(epoch), None)
     report.on_train_end(_Trainer(3), None)
@@ -606,7 +605,7 @@ def test_progress_is_in_place_on_a_terminal_and_brief_in_a_file(
 @pytest.mark.slow
 def test_demo_as_a_process(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "domainvi", "demo", "--max-epochs", "2", "--out", "Demo ö"]
-    done = subprocess.run(command, capture_output=True, check=False, cwd=tmp_path, text=True)
+    done = run_to_end(command, cwd=tmp_path)
     assert done.returncode == SUCCESS, done.stderr
     assert "audit: Conditional only" in done.stdout
     figures = re.findall(r"^  (.+?) +(\d\.\d{3}) +(\d\.\d{3})$", done.stdout, re.MULTILINE)
@@ -629,17 +628,15 @@ def test_demo_as_a_process(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_console_without_the_letter_is_no_reason_to_fail(folder: Path) -> None:
     command = [sys.executable, "-m", "domainvi", "audit", str(folder / "both.h5ad"), *KEYS]
-    done = subprocess.run(
-        command, capture_output=True, check=False, env=os.environ | {"PYTHONIOENCODING": "ascii"}
-    )
+    done = run_to_end(command, env=os.environ | {"PYTHONIOENCODING": "ascii"})
     assert done.returncode == SUCCESS, done.stderr
-    assert b"Cram\\xe9r's V" in done.stdout
+    assert "Cram\\xe9r's V" in done.stdout
 
 
 @pytest.mark.slow
 def test_an_interrupted_process_ends_with_130_and_writes_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "domainvi", "demo", "--max-epochs", "4000"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=tmp_path, text=True) as process:
+    with started(command, 4 * MINUTE, stderr=PIPE, cwd=tmp_path) as process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("training: epoch")
         process.send_signal(signal.SIGINT)
@@ -650,7 +647,7 @@ def test_an_interrupted_process_ends_with_130_and_writes_nothing(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-# --- further phenotypes ---------------------------------------------------------------------------
+# --- auxiliary phenotypes -------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -717,9 +714,9 @@ def test_an_interrupted_train_is_resumed_to_the_same_model(folder: Path) -> None
     def model(name: str, *more: str) -> list[str]:
         return [*command, "-o", str(folder / name), *more]
 
-    subprocess.run(model("whole"), check=True, capture_output=True)
+    run_to_end(model("whole"), check=True)
     resumed = model("model ü", "--checkpoints", str(folder / "c"), "--resume")
-    with subprocess.Popen(resumed, stderr=subprocess.PIPE, text=True) as process:
+    with started(resumed, 4 * MINUTE, stderr=PIPE) as process:
         assert process.stderr is not None
         while "epoch 4/40" not in process.stderr.readline():
             pass
@@ -728,7 +725,7 @@ def test_an_interrupted_train_is_resumed_to_the_same_model(folder: Path) -> None
     assert process.returncode == INTERRUPTED
     assert re.search(r"Training was interrupted\. The model has the weights of epoch \d+", rest)
     assert not (folder / "model ü").exists()
-    done = subprocess.run(resumed, check=True, capture_output=True, text=True)
+    done = run_to_end(resumed, check=True)
     assert "Going on from the checkpoint" in done.stderr
     assert "epoch 2/40" not in done.stderr  # of epoch 4 the checkpoint may be missing
     state = dv.DomainVI.load(folder / "whole").module.state_dict()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from tests.processes import run_to_end
 
+import domainvi as dv
 from domainvi.cli import main
 from domainvi.cli._results import Results
 
@@ -109,6 +110,25 @@ def test_cautions_are_in_the_document_and_among_the_lines(
     assert caution == "5 of the model's 20 genes are missing here."
     assert main(["annotate", "model", "query.h5ad", "-o", "out.h5ad", "--force"]) == 0
     assert f"caution: {caution}\n" in capsys.readouterr().out
+    written = ad.read_h5ad(folder / "out.h5ad").uns["domainvi"]["cautions"]
+    assert caution in written
+
+
+def test_a_transfer_says_the_cautions_that_it_writes(
+    run: Callable[..., Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, annotate = [], dv.DomainVI.annotate
+
+    def about(model: dv.DomainVI, *args: Any, caution_rows: np.ndarray, **kwargs: Any) -> None:
+        asked.append(caution_rows.tolist())
+        annotate(model, *args, caution_rows=caution_rows, **kwargs)
+
+    monkeypatch.setattr(dv.DomainVI, "annotate", about)
+    said = run("transfer", "ref.h5ad", "query.h5ad", "-o", "out.h5ad", *QUICK)
+    assert asked == [[False] * 60 + [True] * 60]
+    assert (
+        ad.read_h5ad(folder / "out.h5ad").uns["domainvi"]["cautions"].tolist() == said["cautions"]
+    )
 
 
 def test_benchmark(run: Callable[..., Any], folder: Path) -> None:
@@ -156,9 +176,9 @@ def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     def complete(*words: str) -> list[str]:
         listed = " ".join(words)
         code = f'source "{script}"; COMP_WORDS=({listed}); COMP_CWORD={len(words) - 1}; _domainvi;'
-        return subprocess.check_output(
-            ["bash", "-c", code + ' echo "${COMPREPLY[@]}"'], text=True
-        ).split()
+        return run_to_end(
+            ["bash", "-c", code + ' echo "${COMPREPLY[@]}"'], check=True
+        ).stdout.split()
 
     assert set(complete("domainvi", "tr")) == {"transfer", "train"}
     assert complete("domainvi", "audit", "--js") == ["--json"]

@@ -20,6 +20,7 @@ def test_every_error_is_caught_by_the_base_and_documented(name: str) -> None:
         (errors.ModelFileError, OSError),
         (errors.NotTrainedError, RuntimeError),
         (errors.TrainingError, RuntimeError),
+        (errors.ForkedProcessError, RuntimeError),
     ],
 )
 def test_errors_are_caught_by_the_builtin_a_user_would_expect(

@@ -1,9 +1,8 @@
-"""The frame of the package: one version, shipped types, documented rooms, pinned dependencies."""
+"""The frame of the package: one version, shipped types, pinned dependencies."""
 
 from __future__ import annotations
 
 import logging
-import pkgutil
 import tomllib
 from importlib.metadata import metadata, requires, version
 from importlib.resources import files
@@ -32,14 +31,6 @@ def test_public_names_exist() -> None:
 
 def test_import_adds_no_log_handler() -> None:
     assert logging.getLogger("domainvi").handlers == []
-
-
-def test_every_room_is_documented() -> None:
-    text = (ROOT / "docs" / "api.md").read_text()
-    rooms = [m.name for m in pkgutil.iter_modules(domainvi.__path__) if m.name[0] != "_"]
-    documented_elsewhere = {"cli", "model"}  # its own --help; the classes at the top
-    missing = [r for r in rooms if f"domainvi.{r}\n" not in text and r not in documented_elsewhere]
-    assert missing == []
 
 
 @pytest.mark.parametrize("lane", ["py311", "py312"])

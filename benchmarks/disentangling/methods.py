@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 import domainvi as dv
 from domainvi.data import log_normalize, matrix_kind
+from domainvi.disentangled import fit_erasure, reset_erasure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,9 +48,9 @@ def latents(dataset: Dataset, adata: AnnData, method: str, seed: int) -> Latents
         setting, projected = ABLATIONS.get(method, (method, None))
         model = disentangled(dataset, adata, setting, seed)
         if projected is not None:
-            model._reset_erasure()
+            reset_erasure(model.module)
         if projected:
-            model._fit_erasure(model._validate_anndata())
+            fit_erasure(model.module, model._validate_anndata())
         return lambda rows: {
             "full": model.get_latent_representation(rows),
             **{g: model.get_latent_representation(rows, group=g) for g in dataset.groups},

@@ -35,7 +35,7 @@ def rows(sizes: tuple[tuple[int, int, str], ...] = SIZES) -> Iterator[dict[str, 
     context = get_context("spawn")
     for size in sizes:
         with ProcessPoolExecutor(1, mp_context=context) as process:
-            yield process.submit(measure, *size).result()
+            yield process.submit(measure, *size).result(timeout=3600)
 
 
 def measure(n_rows: int, n_genes: int, method: str) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def summarise(table: pd.DataFrame) -> str:
         "network from scratch, for the probe as it is before its first step. `lr_pca` reads "
         "principal components of the pool.\n",
         "Settings of the methods were chosen on the TCGA cohorts, with this split and these draws, "
-        "so that their figures are optimistic. The miRNA cohorts had no part in it, but the "
+        "so that their numbers are optimistic. The miRNA cohorts had no part in it, but the "
         "default method was fixed after one draw of them had been seen. A mean is over the draws "
         "that have been run: `results.csv` says which.\n",
         "## Verdict\n",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 N_GENES = 2_000
 # A pool of rows from a file serves 256 steps.
 STEPS = 2 * 256 + 10
+HOUR = 3600  # the deadline of each process
 METHODS = {
     "memory": "DomainVI",
     "scanvi": "SCANVI",
@@ -59,7 +60,7 @@ def store(path: Path, n_obs: int, kind: str = "h5ad") -> None:
     """Write the cohorts in a process of their own, which then gives its memory back."""
     code = f"from benchmarks.speed.cohorts import repeated; repeated({n_obs}, {N_GENES})"
     call = f"{code}.write_h5ad({str(path)!r})"
-    subprocess.run([sys.executable, "-c", call], check=True)
+    subprocess.run([sys.executable, "-c", call], check=True, timeout=HOUR)
     if kind == "zarr":
         write_zarr(path)
 
@@ -67,8 +68,8 @@ def store(path: Path, n_obs: int, kind: str = "h5ad") -> None:
 def in_process(path: Path, source: str, data: str) -> list[Row]:
     """Run :func:`measure` in a new process."""
     arguments = [sys.executable, "-m", "benchmarks.speed.memory", str(path), source]
-    out = subprocess.run(arguments, check=True, capture_output=True, text=True).stdout
-    wall, processor, peak, latents = map(float, out.split()[-4:])
+    done = subprocess.run(arguments, check=True, capture_output=True, text=True, timeout=HOUR)
+    wall, processor, peak, latents = map(float, done.stdout.split()[-4:])
     method = METHODS[source]
     return [
         row("mean of the steps, ms (own process)", data, method, (wall, processor)),

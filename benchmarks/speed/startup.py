@@ -32,6 +32,6 @@ def startup(rounds: int = 5) -> Iterator[Row]:
 def process_seconds(arguments: tuple[str, ...]) -> tuple[float, float]:
     """Wall and processor time of a Python process."""
     before, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True, timeout=300)
     wall, after = time.perf_counter() - wall, resource.getrusage(resource.RUSAGE_CHILDREN)
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -20,7 +20,7 @@ def write_tables(results: pd.DataFrame, path: Path) -> None:
         "# Speed and memory",
         "",
         "Medians with the smallest and largest of the runs, which alternate between the methods. "
-        "Processor time is that of the process: on a shared machine it is the figure to compare. "
+        "Processor time is that of the process: on a shared machine it is the number to compare. "
         "The ratio is that of the median processor times, peer over DomainVI.",
         "",
         "| measure | data | threads | method | runs | processor | wall | ratio |",

@@ -4,7 +4,7 @@ Run as ``python -m benchmarks.transfer.attempts --data DIR``; adds to ``attempts
 and writes ``attempts.md``. A loss is a macro-F1 more than 2 points below that of ``lr_z``.
 
 ``baseline 20 %``, ``40 %``, ``60 %``
-    the un-adapted baseline has at least this share of the blend;
+    the source-only baseline has at least this share of the blend;
 ``equal votes``
     where labels of the target set the weights of the members, all members and the baseline weigh
     the same instead;

@@ -1,8 +1,8 @@
 """Choose between methods without letting the choice see what it is judged by.
 
 A recipe that is picked because it did best on some tasks looks better on them than it is. So each
-family of tasks is left out in turn: the method is picked on the other families and its figure
-taken on the one left out. The mean of those figures is what a user may expect; the mean of the
+family of tasks is left out in turn: the method is picked on the other families and its score
+taken on the one left out. The mean of those scores is what a user may expect; the mean of the
 method that wins over all families stands beside it, and the gap is the optimism.
 """
 
@@ -24,9 +24,9 @@ class Choice:
     Attributes
     ----------
     left_out
-        For each family the method that was picked on the others, and its figure here.
+        For each family the method that was picked on the others, and its score here.
     left_out_mean
-        Mean of those figures: the headline.
+        Mean of those scores: the headline.
     in_sample
         The method that is best over all families.
     in_sample_mean

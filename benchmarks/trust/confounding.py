@@ -1,4 +1,4 @@
-"""Labelled cohorts whose class proportions are pulled apart: what is lost, and what the audit says."""
+"""Labelled cohorts whose class proportions are pulled apart: what is lost, what the audit says."""
 
 from __future__ import annotations
 

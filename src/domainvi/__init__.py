@@ -1,6 +1,6 @@
 """Label transfer across RNA-seq cohorts that tells you when not to trust it.
 
-Rooms are imported when they are first used, so that the command line can answer at once.
+Subpackages are imported when they are first used, so that the command line can answer at once.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     __version__: str
 
 _MODELS = {"DisentangledVI": "disentangled", "DomainVI": "model"}
-_ROOMS = frozenset({"data", "errors", "metrics", "pl", "tl"})
+_NAMESPACES = frozenset({"data", "errors", "metrics", "pl", "tl"})
 
 __all__ = ["DisentangledVI", "DomainVI", "data", "errors", "metrics", "pl", "tl"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
+    if name in _NAMESPACES:
         value: Any = import_module(f"{__name__}.{name}")
     elif name in _MODELS:
         value = getattr(import_module(f"{__name__}.{_MODELS[name]}"), name)

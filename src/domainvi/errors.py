@@ -5,6 +5,7 @@ Every message names the argument, shows what was got and what was expected, and 
 
 __all__ = [
     "DomainVIError",
+    "ForkedProcessError",
     "GeneMatchError",
     "InputError",
     "ModelFileError",
@@ -20,6 +21,17 @@ class DomainVIError(Exception):
     --------
     >>> from domainvi.errors import DomainVIError, InputError
     >>> issubclass(InputError, DomainVIError)
+    True
+    """
+
+
+class ForkedProcessError(DomainVIError, RuntimeError):
+    """A process was forked too late to work with a model in it: spawn it instead.
+
+    Examples
+    --------
+    >>> from domainvi.errors import DomainVIError, ForkedProcessError
+    >>> issubclass(ForkedProcessError, DomainVIError)
     True
     """
 

@@ -9,8 +9,6 @@ from sklearn.metrics import f1_score
 from domainvi.linear import TrainingRows, domain_statistics, fit_linear_ensemble, standardise
 from domainvi.linear._cotraining import (
     PSEUDO_ROWS,
-    agreement,
-    baseline_share,
     class_prior_correction,
     confident_rows,
     fit_baseline,
@@ -195,20 +193,6 @@ def test_sharpen_by_hand():
     np.testing.assert_allclose(sharpen(p, 2.0), [[64 / 68, 4 / 68], [0.5, 0.5]])
     np.testing.assert_allclose(sharpen(p, 1.0), p)
     assert np.isfinite(sharpen(np.array([[1.0, 0.0]]), 4.0)).all()
-
-
-def test_agreement_is_cohens_kappa():
-    p, q = np.eye(2)[[0, 0, 1, 1]], np.eye(2)[[0, 1, 1, 1]]
-    # Agreement 3/4, chance (2 * 1 + 2 * 3) / 16 = 1/2.
-    assert agreement(p, q) == pytest.approx(0.5)
-    assert agreement(p, p) == 1
-    assert agreement(p, 1 - p) == 0
-    assert agreement(np.eye(2)[[0, 0]], np.eye(2)[[0, 0]]) == 0
-
-
-def test_the_baseline_has_what_views_do_not_agree_on():
-    assert baseline_share(0.75) == 0.25
-    assert baseline_share(None) == 0.0
 
 
 def rows_of(label, domain, n_classes=2):

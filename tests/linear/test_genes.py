@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from domainvi.linear import TrainingRows, leading_genes
-from domainvi.linear._genes import N_TOP_GENES, gene_weights
+from domainvi.linear._statistics import N_TOP_GENES, gene_weights
 
 
 def build(x, domain, label, is_source=(True, False), n_classes=2):

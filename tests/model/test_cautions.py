@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 
 import domainvi as dv
+from domainvi.errors import InputError
 from domainvi.model import _annotate
+from domainvi.trust import GuardRecord, find_cautions
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pandas as pd
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +73,37 @@ def test_they_are_about_rows_that_the_model_did_not_learn_from(
     hidden = int((adata.obs["label"] == "Unknown").sum())
     assert 0 < hidden < adata.n_obs
     assert seen == [hidden, hidden, 100]
+    only = np.arange(adata.n_obs) < 7
+    model.annotate(adata, caution_rows=only)
+    assert seen[-1] == 7
+
+
+def test_rows_asked_for_are_a_mask(adata: ad.AnnData, model: dv.DomainVI) -> None:
+    query = adata.copy()
+    query.uns.pop("domainvi", None)
+    for wrong in (np.ones(3, dtype=bool), np.arange(adata.n_obs)):
+        with pytest.raises(InputError, match="caution_rows holds .* expected a mask of booleans"):
+            model.annotate(query, caution_rows=wrong)
+    assert "domainvi" not in query.uns
+
+
+CLEAN = {"guard": GuardRecord(), "audit": None, "n_genes": 60, "n_missing": 0}
+
+
+def test_each_has_its_reason(model: dv.DomainVI) -> None:
+    rows = pd.DataFrame({"confidence": np.full(100, 0.9), "unknown": np.full(100, 0.5)})
+    assert list(find_cautions(rows, **CLEAN)) == []
+    nested = replace(model.fitted.audit, nested=("Tumours are in one cohort only.",))
+    for change, expected in (
+        ({"guard": GuardRecord("off")}, "Alignment is off, because the audit refused it."),
+        ({"guard": GuardRecord(baseline_share=0.8)}, "80%: that much of the vote stays with a"),
+        ({"audit": nested}, "Tumours are in one"),
+        ({"n_missing": 10}, "10 of the model's 60 genes are missing here."),
+    ):
+        (caution,) = find_cautions(rows, **{**CLEAN, **change})
+        assert expected in caution
+
+
+def test_rows_that_were_not_tested_are_said() -> None:
+    rows = pd.DataFrame({"confidence": [0.9], "unknown": [np.nan]})
+    assert any("could not be looked for" in c for c in find_cautions(rows, **CLEAN))

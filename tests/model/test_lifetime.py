@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
-import subprocess
 import sys
 import weakref
 from typing import TYPE_CHECKING
@@ -13,6 +11,7 @@ import lightning.pytorch as pl
 import numpy as np
 import pandas as pd
 import pytest
+from tests.processes import MINUTE, environment, run_to_end
 
 import domainvi as dv
 from domainvi.errors import DomainVIError, TrainingError
@@ -175,7 +174,6 @@ print(resident() / start)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize(("n", "what"), [(200, "create"), (30, "train")])
 def test_many_models_take_no_more_memory_than_a_few(n: int, what: str) -> None:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-W", "ignore", "-c", MANY, str(n), what]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    done = run_to_end(command, check=True, timeout=15 * MINUTE, env=environment())
     assert float(done.stdout.split()[-1]) < 1.05

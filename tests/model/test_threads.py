@@ -1,19 +1,21 @@
-"""Threads and forked processes do not get in each other's way.
+"""Threads do not get in each other's way, and forked processes work or say why they cannot.
 
-Where threads have used MKL before a fork, the next matrix product of the child can hang (torch
-2.13, none of our code needed), so the tests that fork come first.
+Nothing is forked from the process of the tests, where torch has run: see ``fork_process.py``.
 """
 
 from __future__ import annotations
 
-import multiprocessing as mp
+import json
 import os
-import threading
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tests.processes import environment, run_to_end
 
 import domainvi as dv
 
@@ -42,38 +44,6 @@ def serial() -> list[dict[str, np.ndarray]]:
     return [train(seed) for seed in range(3)]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_trainings_in_forked_workers_too(serial) -> None:
-    with mp.get_context("fork").Pool(2) as pool:
-        for expected, found in zip(serial, pool.map(train, range(3)), strict=True):
-            assert_equal(expected, found)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_worker_forked_while_another_thread_trains(serial) -> None:
-    from domainvi.train import seeded
-
-    begun, done = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with seeded(0, devices=[]):
-            begun.set()
-            done.wait()
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    begun.wait()
-    try:
-        with mp.get_context("fork").Pool(1) as pool:
-            found = pool.apply_async(train, (0,)).get(timeout=120)
-    finally:
-        done.set()
-        thread.join()
-    assert_equal(serial[0], found)
-
-
 def test_trainings_in_threads_are_those_done_one_by_one(serial) -> None:
     torch.manual_seed(11)
     before = torch.get_rng_state()
@@ -100,3 +70,35 @@ def test_predictions_from_threads_agree_with_serial_ones() -> None:
     for z in latents:
         np.testing.assert_array_equal(z, own)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+# --- forked processes -----------------------------------------------------------------------------
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+
+def fresh_interpreter(case: str) -> dict[str, Any]:
+    """What a case of ``fork_process.py`` answers, without variables that a user would not set."""
+    script = Path(__file__).with_name("fork_process.py")
+    variables = environment(OMP_NUM_THREADS=None, MKL_NUM_THREADS=None, NUMBA_NUM_THREADS=None)
+    done = run_to_end([sys.executable, "-W", "ignore", script, case], check=True, env=variables)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@needs_fork
+@pytest.mark.parametrize("case", ["before", "beside_a_thread", "after_one_thread"])
+def test_forked_workers_train_as_one_process_does(case: str) -> None:
+    found = fresh_interpreter(case)
+    assert len(set(found["serial"])) == 2
+    assert found["forked"] == found["serial"]
+
+
+@needs_fork
+def test_workers_forked_after_threads_have_worked_are_refused() -> None:
+    found = fresh_interpreter("after")
+    for call in ("train", "predict", "make"):
+        name, message = found[call]
+        assert name == "ForkedProcessError"
+        assert "forked after DomainVI had worked with 2 threads" in message
+        assert 'multiprocessing.get_context("spawn")' in message
+    assert found["one thread in the worker"] == [found["serial"]] * 2

@@ -4,7 +4,7 @@ import pytest
 import torch
 from scvi.distributions import NegativeBinomial, ZeroInflatedNegativeBinomial
 
-from domainvi.module._negative_binomial import (
+from domainvi.module._likelihood import (
     AnalyticNegativeBinomial,
     AnalyticZeroInflatedNegativeBinomial,
     log_likelihood,

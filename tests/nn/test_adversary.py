@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from domainvi.nn import DomainAdversary, balanced_domain_loss, shared_class_weight
+from domainvi.nn import DomainAdversary, balanced_cross_entropy, shared_class_weight
 
 
 def test_the_conditional_input_is_the_outer_product():
@@ -60,7 +60,7 @@ def test_latents_get_the_reversed_gradient_and_the_head_its_own():
     for reversal in (-1.0, 0.7, 0.0):
         z = z0.clone().requires_grad_(True)
         adversary.zero_grad()
-        balanced_domain_loss(adversary(z, p, reversal), domain).backward()
+        balanced_cross_entropy(adversary(z, p, reversal), domain).backward()
         grads.append(z.grad)
         head.append(adversary.network[0].weight.grad.clone())
     torch.testing.assert_close(grads[1], -0.7 * grads[0])
@@ -86,7 +86,7 @@ def test_gradients_of_head_and_loss_are_right():
     weight = torch.tensor([1.0, 0.5, 0.0, 2.0], dtype=torch.float64)
     z = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(
-        lambda v: balanced_domain_loss(adversary(v, p, -1.0), domain, weight), (z,)
+        lambda v: balanced_cross_entropy(adversary(v, p, -1.0), domain, weight), (z,)
     )
 
 
@@ -95,8 +95,8 @@ def test_balanced_loss_by_hand():
     domain, weight = torch.tensor([0, 0, 1]), torch.tensor([1.0, 3.0, 0.25], dtype=torch.float64)
     plain = (-(math.log(0.5) + math.log(0.8)) / 2 - math.log(0.1)) / 2
     weighted = (-(math.log(0.5) + 3 * math.log(0.8)) / 4 - math.log(0.1)) / 2
-    assert balanced_domain_loss(q.log(), domain).item() == pytest.approx(plain, abs=1e-12)
-    assert balanced_domain_loss(q.log(), domain, weight).item() == pytest.approx(
+    assert balanced_cross_entropy(q.log(), domain).item() == pytest.approx(plain, abs=1e-12)
+    assert balanced_cross_entropy(q.log(), domain, weight).item() == pytest.approx(
         weighted, abs=1e-12
     )
 
@@ -104,34 +104,34 @@ def test_balanced_loss_by_hand():
 @pytest.mark.parametrize("n_domains", [2, 5])
 def test_chance_is_log_d_whatever_the_sizes(n_domains):
     domain = torch.cat([torch.full((d**2 + 1,), d) for d in range(n_domains)])
-    loss = balanced_domain_loss(torch.zeros(len(domain), n_domains), domain)
+    loss = balanced_cross_entropy(torch.zeros(len(domain), n_domains), domain)
     assert loss.item() == pytest.approx(math.log(n_domains), rel=1e-6)
 
 
 def test_equal_sizes_give_ordinary_cross_entropy():
     logits, domain = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 2])
     expected = functional.cross_entropy(logits, domain)
-    torch.testing.assert_close(balanced_domain_loss(logits, domain), expected)
+    torch.testing.assert_close(balanced_cross_entropy(logits, domain), expected)
 
 
 def test_absent_domains_do_not_count():
     logits, domain = torch.randn(4, 3), torch.tensor([2, 0, 2, 2])
     losses = functional.cross_entropy(logits, domain, reduction="none")
     expected = (losses[[0, 2, 3]].mean() + losses[1]) / 2
-    torch.testing.assert_close(balanced_domain_loss(logits, domain), expected)
+    torch.testing.assert_close(balanced_cross_entropy(logits, domain), expected)
 
 
 def test_rows_of_weight_zero_have_no_say():
     logits = torch.randn(4, 2, requires_grad=True)
     domain, weight = torch.tensor([0, 0, 1, 1]), torch.tensor([1.0, 0.0, 1.0, 0.0])
-    balanced_domain_loss(logits, domain, weight).backward()
+    balanced_cross_entropy(logits, domain, weight).backward()
     assert not logits.grad[[1, 3]].any()
     assert logits.grad[[0, 2]].any()
 
 
 def test_without_any_weight_loss_and_gradient_are_zero():
     logits = torch.randn(4, 2, requires_grad=True)
-    loss = balanced_domain_loss(logits, torch.tensor([0, 0, 1, 1]), torch.zeros(4))
+    loss = balanced_cross_entropy(logits, torch.tensor([0, 0, 1, 1]), torch.zeros(4))
     loss.backward()
     assert loss.item() == 0.0
     assert not logits.grad.any()

@@ -9,7 +9,7 @@ from domainvi.nn import LinearEnsemble
 
 
 def filled() -> LinearEnsemble:
-    """Two members and the baseline on one gene and two classes, in double precision."""
+    """Two members and their baseline on one gene and two classes, in double precision."""
     ensemble = LinearEnsemble(3, 2, 1, 2).double()
     ensemble.centre.copy_(torch.tensor([[[1.0], [2.0]], [[0.0], [0.0]], [[0.0], [1.0]]]))
     ensemble.scale.copy_(torch.tensor([[[2.0], [1.0]], [[1.0], [1.0]], [[4.0], [4.0]]]))
@@ -41,7 +41,7 @@ def test_two_members_by_hand(power):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_the_baseline_has_its_share_and_is_not_sharpened(share):
+def test_the_baseline_counts_by_its_share_and_is_not_sharpened(share):
     ensemble = filled()
     ensemble.baseline_share.fill_(share)
     ensemble.sharpness.fill_(2.0)

@@ -73,7 +73,11 @@ def test_record_is_json_and_comes_back() -> None:
     settings = pretraining_settings("scarf", preset="paper")
     source = PretrainingRecord("scarf", settings, {"pretraining_loss": [2.0, 1.0]}, collapsed=True)
     record = PretrainingRecord(source=source, n_genes_matched=7)
-    assert PretrainingRecord.from_dict(json.loads(json.dumps(record.to_dict()))) == record
+    written = json.loads(json.dumps(record.to_dict()))
+    assert PretrainingRecord.from_dict(written) == record
+    for wrong in ({"unheard": 1}, {"history": {"loss": ["x"]}}, {"settings": {"lr": -1}}):
+        with pytest.raises((TypeError, ValueError)):
+            PretrainingRecord.from_dict(written | wrong)
 
 
 def test_pooled_rows_keep_their_values_and_get_domains_of_their_own(

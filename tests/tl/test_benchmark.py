@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 from domainvi.errors import InputError
-from domainvi.tl import _targets, benchmark
+from domainvi.tl import _phenotypes, benchmark
 from domainvi.tl._cohorts import Cohorts
 from domainvi.tl._draws import draw_per_class
 from domainvi.tl._protocols import Rows, cross_validation, label_budget, leave_one_domain_out
@@ -290,7 +290,7 @@ def test_disjoint_classes_leave_nothing_to_score(adata: ad.AnnData) -> None:
         table(adata)
 
 
-def test_a_part_that_cannot_be_learned_has_no_figures_and_costs_no_others(
+def test_a_part_that_cannot_be_learned_has_no_scores_and_costs_no_others(
     adata: ad.AnnData, caplog: pytest.LogCaptureFixture
 ) -> None:
     third = (adata.obs["cohort"] == "a") & (np.arange(adata.n_obs) % 5 == 1)
@@ -304,7 +304,7 @@ def test_a_part_that_cannot_be_learned_has_no_figures_and_costs_no_others(
     assert result.loc[("a", "domainvi"), ["macro_f1", "nll"]].isna().all()
     assert result.drop(("a", "domainvi"))["macro_f1"].notna().all()
     assert len(result) == 6
-    assert "a held out: domainvi has no figures" in caplog.text
+    assert "a held out: domainvi has no scores" in caplog.text
     assert "1 of 3 classes have one labelled row: 'three'" in caplog.text
 
 
@@ -314,7 +314,7 @@ def test_faults_of_our_own_end_a_benchmark(
     def fault(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setitem(_targets.BASELINES, "majority", fault)
+    monkeypatch.setitem(_phenotypes.BASELINES, "majority", fault)
     with pytest.raises(ZeroDivisionError):
         table(adata)
 

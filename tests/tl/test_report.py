@@ -142,13 +142,6 @@ def test_a_model_is_saved_whatever_became_of_its_data(adata: AnnData, tmp_path: 
     np.testing.assert_array_equal(dv.DomainVI.load(tmp_path / "m")._taught(), expected)
 
 
-def test_a_model_that_does_not_know_says_so(
-    model: dv.DomainVI, adata: AnnData, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(model, "taught_", None)
-    assert "may be among those that are scored" in compared(model, adata).remark
-
-
 def test_without_rows_to_compare_there_are_no_scores(
     model: dv.DomainVI, adata: AnnData, tmp_path: Path
 ) -> None:

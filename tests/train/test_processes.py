@@ -1,8 +1,6 @@
 """Two processes train as one does, stop together, and write once."""
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 import pytest
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.strategies import DDPStrategy
+from tests.processes import environment, run_to_end
 
 import domainvi as dv
 from domainvi.errors import InputError
@@ -22,8 +21,7 @@ SCRIPT = Path(__file__).with_name("ddp_process.py")
 def run(folder, n_processes, lr):
     folder.mkdir()
     command = [sys.executable, str(SCRIPT), str(folder), str(n_processes), str(lr)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run(command, check=True, cwd=folder, env=environment, timeout=300)
+    run_to_end(command, check=True, cwd=folder, env=environment(OMP_NUM_THREADS="1"))
     return [json.loads(p.read_text()) for p in sorted(folder.glob("rank_*.json"))]
 
 

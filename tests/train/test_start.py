@@ -69,7 +69,7 @@ def test_members_in_the_module_say_what_the_fit_says(planted, shown):
 
 
 def test_genes_beyond_the_leading_ones_are_masked_in_members(planted, monkeypatch):
-    monkeypatch.setattr("domainvi.linear._genes.N_TOP_GENES", 50)
+    monkeypatch.setattr("domainvi.linear._statistics.N_TOP_GENES", 50)
     rows, _ = planted()
     modality = modality_for(rows)
     initialise(modality, rows, "mix")
@@ -139,7 +139,7 @@ def test_starting_values_need_one_copy_of_the_rows_in_double_precision(planted):
 
 
 def test_rows_are_freed_before_members_are_fitted(planted, monkeypatch):
-    monkeypatch.setattr("domainvi.linear._genes.N_TOP_GENES", 50)
+    monkeypatch.setattr("domainvi.linear._statistics.N_TOP_GENES", 50)
     seen, alive = [], []
 
     def read():

@@ -7,7 +7,6 @@ import pytest
 import torch
 from anndata import AnnData
 
-from domainvi.model._setup import domain_codes
 from domainvi.module import EXPRESSION
 from domainvi.train import extend_statistics
 from domainvi.train._start import MIN_OWN_ROWS, weighted_moments
@@ -29,9 +28,7 @@ def newcomers(three, n):
 
 def extend(model, adata):
     prepared = model._validate_anndata(adata)
-    statistics, notes = extend_statistics(
-        model.module, EXPRESSION, prepared, domain_codes(prepared)
-    )
+    statistics, notes = extend_statistics(model.module, EXPRESSION, prepared, prepared.domain)
     return statistics, notes, prepared
 
 
@@ -71,7 +68,7 @@ def test_a_new_cohort_is_brought_to_the_class_prior_of_training(model, three):
         obs = everyone.obs.iloc[rows].set_axis([f"row{i}" for i in range(len(rows))])
         adata = AnnData(np.asarray(everyone.X)[rows], obs=obs, var=everyone.var)
         prepared = model._validate_anndata(adata)
-        statistics, _ = extend_statistics(certain, EXPRESSION, prepared, domain_codes(prepared))
+        statistics, _ = extend_statistics(certain, EXPRESSION, prepared, prepared.domain)
         centres.append(statistics.network[0][2].numpy())
         plain.append(np.asarray(adata.X).mean(axis=0))
     before, after = (np.abs(a - b).mean() for a, b in (plain, centres))
@@ -130,7 +127,7 @@ def test_missing_genes_enter_as_zero(model, three, domain):
     assert torch.isinf(statistics.network[1][:, :10]).all()
     assert torch.isfinite(statistics.network[1][:, 10:]).all()
     assert torch.isinf(statistics.linear[1][..., :10]).all()
-    code = torch.from_numpy(domain_codes(prepared))
+    code = torch.from_numpy(prepared.domain)
     s = model.module.modalities.only.standardiser(
         torch.from_numpy(np.asarray(prepared.X)), code, statistics.network
     )
@@ -139,7 +136,7 @@ def test_missing_genes_enter_as_zero(model, three, domain):
 
 
 def test_genes_that_members_do_not_use_stay_masked(three, train, monkeypatch):
-    monkeypatch.setattr("domainvi.linear._genes.N_TOP_GENES", 40)
+    monkeypatch.setattr("domainvi.linear._statistics.N_TOP_GENES", 40)
     model = train(three[three.obs["domain"] != "domain_2"].copy(), epochs=1)
     statistics, _, _ = extend(model, newcomers(three, 80))
     unused = torch.isinf(model.module.modalities.only.linear.scale[:, 0])
@@ -151,7 +148,7 @@ def test_genes_that_members_do_not_use_stay_masked(three, train, monkeypatch):
 def test_what_fills_a_missing_gene_does_not_matter(model, three):
     part = three[three.obs["domain"] == "domain_2", 10:].copy()
     statistics, _, prepared = extend(model, part)
-    domain = torch.from_numpy(domain_codes(prepared))
+    domain = torch.from_numpy(prepared.domain)
     x = torch.from_numpy(np.asarray(prepared.X, dtype=np.float32))
     other = x.clone()
     other[:, :10] = 1e6

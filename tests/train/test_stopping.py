@@ -1,9 +1,7 @@
 """What ends a training early: interrupts and numerical faults leave a model that can be used."""
 
 import logging
-import os
 import signal
-import subprocess
 import sys
 import threading
 
@@ -11,6 +9,7 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
+from tests.processes import environment, run_to_end
 
 import domainvi as dv
 from domainvi.errors import TrainingError
@@ -156,9 +155,7 @@ def one_thread():
 @pytest.mark.slow
 def test_a_terminated_process_says_so_and_can_be_resumed(cohorts, tmp_path, one_thread):
     command = [sys.executable, "-W", "ignore", "-c", TERMINATED, str(tmp_path / "c")]
-    path = os.pathsep.join(filter(None, sys.path))
-    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, check=False, capture_output=True, env=environment)
+    done = run_to_end(command, env=environment(OMP_NUM_THREADS="1"))
     assert done.returncode == -signal.SIGTERM
     resumed, whole = fresh(cohorts), fresh(cohorts)
     seen = []

@@ -8,7 +8,7 @@ import pytest
 
 from domainvi.errors import InputError
 from domainvi.trust import Audit, audit_arrays, probe_components
-from domainvi.trust._design import nested_designs
+from domainvi.trust._audit import nested_designs
 
 
 def codes(table):

@@ -1,17 +1,16 @@
-"""`domainvi annotate`."""
+"""The command ``domainvi annotate``."""
 
-from pathlib import Path
+from __future__ import annotations
+
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from ._files import check_output, naming, read, write
 from ._fit import accelerator
-from ._options import Data, Device, Force, Json, Output, UnknownAlpha
-from ._report import reporting
+from ._options import Data, Device, Force, Json, Model, Output, UnknownAlpha
+from ._results import reporting
 from ._summary import say_predictions, say_written
-
-Model = Annotated[Path, Parameter(help="Folder that `domainvi train` wrote.")]
 
 
 def annotate(
@@ -26,7 +25,7 @@ def annotate(
             "--targets",
             consume_multiple=True,
             negative="",
-            help="Which of the model's further phenotypes to write; all of them if not given.",
+            help="Which of the model's auxiliary phenotypes to write; all of them if not given.",
         ),
     ] = None,
     unknown_alpha: UnknownAlpha = None,
@@ -49,7 +48,7 @@ def annotate(
         adata = read(data)
         with naming(data):
             trained.annotate(adata, unknown_alpha=unknown_alpha, targets=targets)
-        written = [t.key for t in trained.targets] if targets is None else targets
-        say_predictions(say, trained, adata, written)
+        written = [p.key for p in trained.phenotypes] if targets is None else targets
+        say_predictions(say, adata, written)
         write(adata, output)
         say_written(say, output)

@@ -1,8 +1,10 @@
-"""`domainvi audit`."""
+"""The command ``domainvi audit``."""
+
+from __future__ import annotations
 
 from ._files import naming, read
 from ._options import Batch, Data, Json, Labels, Layer, Unlabeled
-from ._report import reporting
+from ._results import reporting
 
 
 def audit(

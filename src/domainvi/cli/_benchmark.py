@@ -1,4 +1,6 @@
-"""`domainvi benchmark`."""
+"""The command ``domainvi benchmark``."""
+
+from __future__ import annotations
 
 import io
 from contextlib import redirect_stdout
@@ -10,17 +12,16 @@ from cyclopts.validators import Number
 
 from domainvi.errors import InputError
 
-from ._files import check_output, naming, read, whole
+from ._files import check_output, naming, read
 from ._fit import accelerator
 from ._options import Batch, Data, Device, Force, Json, Labels, Layer, MaxEpochs, Unlabeled
-from ._report import reporting
-from ._results import Results
+from ._results import Results, reporting
 from ._summary import say_written
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from domainvi.tl._protocols import Protocol
+    from domainvi.tl import Protocol
 
 _FIGURES = (".pdf", ".png", ".svg")
 # Options that take several values: `--seeds 0 1 2`.
@@ -83,18 +84,20 @@ def benchmark(
 ) -> None:
     """Measure how well labels transfer between your own cohorts, by several methods.
 
-    Random cross-validation says what the figure would be if the next cohort came from the same
+    Random cross-validation says what the score would be if the next cohort came from the same
     laboratories; leaving one cohort out says what a new cohort gets. Both are run, and the gap
-    between them is the figure to look at.
+    between them is the number to look at.
     """
     with reporting(as_json) as say:
+        from domainvi.io import whole_file
         from domainvi.tl import benchmark as measure
 
         check_output(output, force, others=(data,))
         if figure is not None:
             check_output(figure, force, others=(data, output))
         if figure is not None and figure.suffix.lower() not in _FIGURES:
-            raise InputError(f"--figure {figure}: expected a name that ends in png, pdf or svg.")
+            msg = f"--figure {figure}: expected a name that ends in png, pdf or svg."
+            raise InputError(msg)
         training = {
             "max_epochs": max_epochs,
             "enable_progress_bar": False,
@@ -119,19 +122,19 @@ def benchmark(
                 layer=layer,
                 train_kwargs=training,
             )
-        with whole(output) as beside:
+        with whole_file(output) as beside:
             table.to_csv(beside, index=False)
         _say_means(say, table)
         say_written(say, output)
         if figure is not None:
             from domainvi.pl import benchmark as draw
 
-            with whole(figure) as beside:
+            with whole_file(figure) as beside:
                 draw(table, show=False, save=beside)
             say_written(say, figure)
 
 
-def _say_means(say: Results, table: "pd.DataFrame") -> None:
+def _say_means(say: Results, table: pd.DataFrame) -> None:
     """Say the mean of the main score for each method, by protocol and budget."""
     score, words = ("macro_f1", "macro-F1") if "macro_f1" in table else ("r2", "R2")
     budget = table["budget"].astype("string").radd(" ").fillna("")

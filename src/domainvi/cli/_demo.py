@@ -1,4 +1,6 @@
-"""`domainvi demo`."""
+"""The command ``domainvi demo``."""
+
+from __future__ import annotations
 
 import time
 from pathlib import Path
@@ -6,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from ._files import whole, write
+from ._files import write
 from ._fit import accelerator, fit
-from ._options import Device, MaxEpochs, Seed
-from ._report import note, reporting
+from ._options import Device, MaxEpochs, Seed, Training
+from ._results import note, reporting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +45,7 @@ def demo(
         from domainvi.data import cohorts
         from domainvi.tl import audit_confounding
 
-        where = accelerator(device)
+        accelerator(device)  # refused, if it is, before the folder is made
         out.mkdir(parents=True, exist_ok=True)
         adata = hide(cohorts())
         hidden = (adata.obs[BATCH] == TARGET).to_numpy()
@@ -55,30 +57,25 @@ def demo(
             adata, batch_key=BATCH, labels_key=LABELS, unlabeled_category=UNLABELED
         )
         say(f"audit: {found.sentence}")
-        model = fit(
-            adata,
-            batch=BATCH,
-            labels=LABELS,
-            unlabeled=UNLABELED,
-            layer=None,
-            seed=seed,
-            where=where,
-            max_epochs=max_epochs,
+        options = Training(
+            labels=LABELS, batch=BATCH, seed=seed, device=device, max_epochs=max_epochs
         )
+        model = fit(adata, options)
         model.annotate(adata)
         for line in scores(adata, hidden, seed):
             say(line)
         note("drawing the UMAP before and after")
+        from domainvi.io import whole_file
         from domainvi.pl import latent
 
-        with whole(out / "demo_umap.png") as beside:
+        with whole_file(out / "demo_umap.png") as beside:
             latent(adata, (BATCH, TRUTH), seed=seed, show=False, save=beside)
         write(adata, out / "demo.h5ad")
         say(f"written: {out / 'demo.h5ad'}, {out / 'demo_umap.png'}")
         say(f"seconds: {time.perf_counter() - start:.0f}")
 
 
-def hide(adata: "AnnData") -> "AnnData":
+def hide(adata: AnnData) -> AnnData:
     """Hide the labels of the target cohort; the truth stays in a column of its own."""
     import pandas as pd
 
@@ -89,7 +86,7 @@ def hide(adata: "AnnData") -> "AnnData":
     return adata
 
 
-def scores(adata: "AnnData", hidden: "NDArray[np.bool_]", seed: int) -> list[str]:
+def scores(adata: AnnData, hidden: NDArray[np.bool_], seed: int) -> list[str]:
     """Score the model and two logistic regressions on the labels that were hidden."""
     import domainvi._keys as keys
     from domainvi.metrics import accuracy, macro_f1
@@ -108,12 +105,12 @@ def scores(adata: "AnnData", hidden: "NDArray[np.bool_]", seed: int) -> list[str
 
 
 def _regressions(
-    adata: "AnnData", hidden: "NDArray[np.bool_]", seed: int
-) -> "dict[str, NDArray[np.str_]]":
+    adata: AnnData, hidden: NDArray[np.bool_], seed: int
+) -> dict[str, NDArray[np.str_]]:
     """Predict with logistic regression, scaled by the reference and within each cohort."""
     import numpy as np
 
-    from domainvi.tl._baselines import TransferData, lr_source, lr_z
+    from domainvi.tl import TransferData, lr_source, lr_z
 
     classes = np.asarray(adata.obs[TRUTH].cat.categories, dtype=str)
     code = adata.obs[TRUTH].cat.codes.to_numpy(dtype=np.int64)

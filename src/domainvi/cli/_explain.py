@@ -1,18 +1,20 @@
-"""`domainvi explain`."""
+"""The command ``domainvi explain``."""
+
+from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from ._files import check_output, naming, read, whole
-from ._options import Data, Force, Json
-from ._report import reporting
+from ._files import check_output, naming, read
+from ._options import Data, Force, Json, Model
+from ._results import reporting
 from ._summary import say_written
 
 
 def explain(
-    model: Annotated[Path, Parameter(help="Folder that `domainvi train` wrote.")],
+    model: Model,
     data: Data,
     /,
     *,
@@ -47,6 +49,7 @@ def explain(
     """
     with reporting(as_json) as say:
         from domainvi import DomainVI
+        from domainvi.io import whole_file
 
         check_output(output, force, others=(model, data))
         trained = DomainVI.load(model)
@@ -55,7 +58,7 @@ def explain(
             genes = trained.explain(
                 adata, method=method, target=target, groupby=groupby, baseline=baseline
             )
-        with whole(output) as beside:
+        with whole_file(output) as beside:
             genes.to_csv(beside, index_label="gene")
         for name in genes:
             rows, top = genes.attrs["n_rows"][name], [*genes[name].nlargest(5).index]

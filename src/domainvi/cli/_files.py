@@ -1,26 +1,22 @@
-"""Reading and writing h5ad files, with errors that name the file."""
+"""Read and write h5ad files, with errors that name the file."""
+
+from __future__ import annotations
 
 import os
-import secrets
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from domainvi.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from anndata import AnnData
 
 
-def read(path: Path) -> "AnnData":
-    """Read an h5ad file into memory.
-
-    Raises
-    ------
-    InputError
-        If there is no such file, or it is not in this format.
-    """
+def read(path: Path) -> AnnData:
+    """Read an h5ad file into memory; refuse what is not there or not in this format."""
     import anndata as ad
 
     if not path.is_file():
@@ -39,20 +35,8 @@ def read(path: Path) -> "AnnData":
 def check_output(path: Path, force: bool, *, others: tuple[Path | None, ...] = ()) -> None:
     """Refuse an output that cannot be written, before hours are spent on it.
 
-    Parameters
-    ----------
-    path
-        What is to be written.
-    force
-        Whether it may be there already.
-    others
-        What the command reads, or writes besides.
-
-    Raises
-    ------
-    InputError
-        If the output exists and is not to be replaced, is one of the others or holds one, or has no
-        folder to stand in.
+    ``others`` is what the command reads, or writes besides: the output must be none of them and
+    hold none of them. With ``force`` it may be there already.
     """
     if not path.absolute().parent.is_dir():
         msg = f"{path}: the folder {path.parent} does not exist. Create it first."
@@ -75,27 +59,15 @@ def _is_in(other: Path, path: Path) -> bool:
     return other.exists() and path.exists() and other.samefile(path)
 
 
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Yield a name beside `path`, and move what was written there into place at the end.
-
-    An error or an interrupt leaves what was at `path` before.
-    """
-    beside = path.with_name(f".domainvi-{secrets.token_hex(8)}{path.suffix}")
-    try:
-        yield beside
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def write(adata: "AnnData", path: Path) -> None:
+def write(adata: AnnData, path: Path) -> None:
     """Write an h5ad file in one step."""
+    from domainvi.io import whole_file
+
     if path.is_dir():
         msg = f"{path} is a folder; expected the name of a file to write."
         raise InputError(msg)
     try:
-        with whole(path) as beside:
+        with whole_file(path) as beside:
             adata.write_h5ad(beside, compression="gzip")
     except OSError as error:
         reason = error.strerror or str(error)
@@ -109,4 +81,5 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise type(error)(f"{path}: {error}") from error
+        msg = f"{path}: {error}"
+        raise type(error)(msg) from error

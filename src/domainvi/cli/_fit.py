@@ -1,23 +1,30 @@
-"""Training as the commands do it: on a named device, with progress and checkpoints."""
+"""Train as the commands do it: on a named device, with progress and checkpoints."""
+
+from __future__ import annotations
 
 import io
 import sys
 from contextlib import redirect_stdout
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from domainvi.errors import InputError
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from lightning.pytorch import Callback, LightningModule, Trainer
 
     from domainvi import DomainVI
 
+    from ._options import Training
+
 _FORMS = "auto, cpu, cuda, cuda:<number> or mps"
+# Lines about epochs, in all, where they cannot be written over each other.
+_LINES = 20
+_ERASE = "\r\x1b[2K"
 
 
 def accelerator(device: str) -> dict[str, Any]:
-    """Translate `--device` into the arguments of `train`.
+    """Translate ``--device`` into arguments of ``train``; refuse what this machine does not have.
 
     Raises
     ------
@@ -27,60 +34,86 @@ def accelerator(device: str) -> dict[str, Any]:
     import torch
 
     kind, _, number = device.partition(":")
-    if kind not in {"auto", "cpu", "cuda", "mps"} or (number and kind != "cuda"):
-        raise InputError(f"--device {device!r} is not known; expected {_FORMS}.")
+    wrong_number = number and (kind != "cuda" or not number.isdecimal())
+    if kind not in {"auto", "cpu", "cuda", "mps"} or wrong_number:
+        msg = f"--device {device!r} is not known; expected {_FORMS}."
+        raise InputError(msg)
     if kind == "cuda":
         n_gpus = torch.cuda.device_count()
-        if number and not number.isdecimal():
-            raise InputError(f"--device {device!r} is not known; expected {_FORMS}.")
         if int(number or 0) >= n_gpus:
-            raise InputError(f"--device {device}: this machine has {n_gpus} usable CUDA GPUs.")
+            msg = f"--device {device}: this machine has {n_gpus} usable CUDA GPUs."
+            raise InputError(msg)
         return {"accelerator": "gpu", "devices": [int(number or 0)]}
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise InputError("--device mps: this machine has no usable Apple GPU.")
+        msg = "--device mps: this machine has no usable Apple GPU."
+        raise InputError(msg)
     return {"accelerator": kind, "devices": "auto" if kind == "auto" else 1}
 
 
-def fit(
-    adata: "AnnData",
-    *,
-    batch: str,
-    labels: str,
-    unlabeled: str,
-    layer: str | None,
-    seed: int,
-    where: dict[str, Any],
-    max_epochs: int | None,
-    targets: list[str] | None = None,
-    checkpoints: Path | None = None,
-    resume: bool = False,
-) -> "DomainVI":
-    """Set up and train a model on the device of :func:`accelerator`."""
+def fit(adata: AnnData, options: Training) -> DomainVI:
+    """Set up and train a model."""
     from domainvi import DomainVI
 
-    from ._progress import EpochReport
-
-    if resume and checkpoints is None:
-        raise InputError("--resume needs --checkpoints, the folder to go on from.")
-
+    if options.resume and options.checkpoints is None:
+        msg = "--resume needs --checkpoints, the folder to go on from."
+        raise InputError(msg)
     DomainVI.setup_anndata(
         adata,
-        batch_key=batch,
-        labels_key=labels,
-        target_keys=targets,
-        unlabeled_category=unlabeled,
-        layer=layer,
+        batch_key=options.batch,
+        labels_key=options.labels,
+        target_keys=options.targets,
+        unlabeled_category=options.unlabeled,
+        layer=options.layer,
     )
-    model = DomainVI(adata, seed=seed)
+    model = DomainVI(adata, seed=options.seed)
     # scvi-tools prints what stopped a training, which the caller reports anyhow.
     with redirect_stdout(io.StringIO()):
         model.train(
-            max_epochs=max_epochs,
+            max_epochs=options.max_epochs,
             enable_progress_bar=False,
             enable_model_summary=False,
-            checkpoint_dir=checkpoints,
-            resume=resume,
-            callbacks=[EpochReport(sys.stderr)],
-            **where,
+            checkpoint_dir=options.checkpoints,
+            resume=options.resume,
+            callbacks=[epoch_report(sys.stderr)],
+            **accelerator(options.device),
         )
     return model
+
+
+def epoch_report(stream: TextIO) -> Callback:
+    """Write a line for each epoch: in place on a terminal, about twenty in all to a file."""
+    from lightning.pytorch.callbacks import LambdaCallback
+
+    in_place = stream.isatty()
+
+    def report(trainer: Trainer) -> None:
+        line = _progress(trainer)
+        stream.write(f"{_ERASE}{line}" if in_place else f"{line}\n")
+        stream.flush()
+
+    # The plan logs the metrics of an epoch after the hooks of its end, so they are shown later.
+    def epoch_starts(trainer: Trainer, _: LightningModule) -> None:
+        every = max(1, (trainer.max_epochs or 1) // _LINES)
+        if trainer.current_epoch and (in_place or trainer.current_epoch % every == 0):
+            report(trainer)
+
+    def training_ends(trainer: Trainer, _: LightningModule) -> None:
+        report(trainer)
+        if in_place:
+            stream.write("\n")
+
+    return LambdaCallback(on_train_epoch_start=epoch_starts, on_train_end=training_ends)
+
+
+def _progress(trainer: Trainer) -> str:
+    """Describe how far training is, by the metrics of the epoch before."""
+    found = trainer.callback_metrics
+    text = f"training: epoch {trainer.current_epoch}/{trainer.max_epochs}"
+    if "train_loss" in found:
+        text += f", loss {found['train_loss']:.2f}"
+    if "domain_accuracy_train" in found and "domain_accuracy_chance" in found:
+        text += (
+            f", cohort found by the adversary {found['domain_accuracy_train']:.2f}"
+            f" (chance {found['domain_accuracy_chance']:.2f})"
+        )
+    return text

@@ -1,6 +1,7 @@
-"""Reference and query as one object, matched by gene name."""
+"""Check reference and query, and put them into one object, matched by gene name."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
 from typing import TYPE_CHECKING
 
 import domainvi._keys as keys
@@ -12,55 +13,40 @@ if TYPE_CHECKING:
 
     from domainvi.data import GeneAlignment
 
-
-@dataclass(frozen=True)
-class Columns:
-    """The names that the command was given."""
-
-    batch: str
-    labels: str
-    unlabeled: str
-    layer: str | None
-    targets: tuple[str, ...] = ()
+    from ._options import Training
 
 
-def check_reference(ref: "AnnData", columns: Columns) -> None:
-    """Refuse a reference that cannot teach; a single cohort is enough."""
+def check_reference(ref: AnnData, options: Training) -> None:
+    """Refuse a reference that nothing can be learned from; a single cohort is enough."""
     from domainvi.data import check_setup
 
     check_setup(
         ref,
-        batch_keys=[columns.batch],
-        labels_key=columns.labels,
-        unlabeled_category=columns.unlabeled,
-        layer=columns.layer,
-        target_keys=columns.targets,
+        batch_keys=[options.batch],
+        labels_key=options.labels,
+        unlabeled_category=options.unlabeled,
+        layer=options.layer,
+        target_keys=options.targets,
         require_domains=False,
     )
 
 
-def check_query(query: "AnnData", columns: Columns) -> None:
+def check_query(query: AnnData, options: Training) -> None:
     """Refuse a query that cannot be predicted; it needs neither labels nor a cohort column."""
     from domainvi.data import check_setup
 
     check_setup(
         query,
-        batch_keys=[columns.batch] if columns.batch in query.obs else [],
+        batch_keys=[options.batch] if options.batch in query.obs else [],
         labels_key=None,
-        layer=columns.layer,
+        layer=options.layer,
         require_labels=False,
         require_domains=False,
     )
 
 
-def check_scales(ref: "AnnData", query: "AnnData", layer: str | None) -> None:
-    """Refuse counts on one side and other values on the other.
-
-    Raises
-    ------
-    InputError
-        As said.
-    """
+def check_scales(ref: AnnData, query: AnnData, layer: str | None) -> None:
+    """Refuse counts on one side and other values on the other."""
     from domainvi.data import describe_matrix
 
     kinds = [describe_matrix(a.X if layer is None else a.layers[layer]).kind for a in (ref, query)]
@@ -73,16 +59,16 @@ def check_scales(ref: "AnnData", query: "AnnData", layer: str | None) -> None:
         raise InputError(msg)
 
 
-def cohort_of(query: "AnnData", columns: Columns, name: str, taken: set[str]) -> "pd.Series":
+def cohort_of(query: AnnData, options: Training, name: str, taken: set[str]) -> pd.Series:
     """Return the cohort of each row of the query; one new cohort where there is no such column."""
     import pandas as pd
 
-    if columns.batch in query.obs:
-        cohort = query.obs[columns.batch].astype(str)
+    if options.batch in query.obs:
+        cohort = query.obs[options.batch].astype(str)
         if len(taken.union(cohort)) == 1:
             msg = (
                 f"All rows of reference and query are of one cohort, {cohort.iloc[0]!r} in obs"
-                f"[{columns.batch!r}]. Give the query's another name, or leave the column out."
+                f"[{options.batch!r}]. Give the query's another name, or leave the column out."
             )
             raise InputError(msg)
         return cohort
@@ -92,57 +78,52 @@ def cohort_of(query: "AnnData", columns: Columns, name: str, taken: set[str]) ->
 
 
 def join(
-    ref: "AnnData", query: "AnnData", cohort: "pd.Series", columns: Columns
-) -> tuple["AnnData", "GeneAlignment"]:
-    """Stack reference and query on the genes that they share; the query's labels stay out.
-
-    Raises
-    ------
-    GeneMatchError
-        If the query has less than half of the reference's genes.
-    """
+    ref: AnnData, query: AnnData, cohort: pd.Series, options: Training
+) -> tuple[AnnData, GeneAlignment]:
+    """Stack reference and query on the genes that they share; the query's labels stay out."""
     import anndata as ad
     import numpy as np
     import pandas as pd
 
     from domainvi.data import align_genes
 
+    targets = options.targets or ()
     genes = align_genes(query.var_names, ref.var_names)
     shared = ref.var_names[genes.mask]
     obs = pd.DataFrame(
         {
-            columns.batch: np.r_[ref.obs[columns.batch].astype(str), cohort.to_numpy()],
-            columns.labels: _labels(ref, query.n_obs, columns),
+            options.batch: np.r_[ref.obs[options.batch].astype(str), cohort.to_numpy()],
+            options.labels: _labels(ref, query.n_obs, options),
         },
         index=[str(i) for i in range(ref.n_obs + query.n_obs)],
     )
-    for key in columns.targets:
+    for key in targets:
         # Categories as they are, and nothing for the query: its own values are not used.
         obs[key] = ref.obs[key].reset_index(drop=True).reindex(range(len(obs))).to_numpy()
         if isinstance(ref.obs[key].dtype, pd.CategoricalDtype):
             obs[key] = pd.Categorical(obs[key], categories=ref.obs[key].cat.categories)
-    parts = [_values(part[:, shared], columns.layer) for part in (ref, query)]
+    parts = [_values(part[:, shared], options.layer) for part in (ref, query)]
     stacked = ad.concat(parts, keys=["ref", "query"], index_unique="-")
     out = ad.AnnData(stacked.X, obs=obs, var=pd.DataFrame(index=shared))
-    for colours in map(keys.colors, (columns.labels, *columns.targets)):
+    for colours in map(keys.colors, (options.labels, *targets)):
         if colours in ref.uns:
             out.uns[colours] = ref.uns[colours]
     return out, genes
 
 
-def _labels(ref: "AnnData", n_hidden: int, columns: Columns) -> "pd.Categorical":
+def _labels(ref: AnnData, n_hidden: int, options: Training) -> pd.Categorical:
     """Return the reference's labels in its own order of classes, then as many hidden ones."""
     import pandas as pd
 
-    known = ref.obs[columns.labels].astype("category").cat
+    known = ref.obs[options.labels].astype("category").cat
     names = known.categories.astype(str).tolist()
-    if columns.unlabeled not in names:
-        names.append(columns.unlabeled)
-    codes = [*known.codes, *[names.index(columns.unlabeled)] * n_hidden]
+    if options.unlabeled not in names:
+        names.append(options.unlabeled)
+    codes = [*known.codes, *[names.index(options.unlabeled)] * n_hidden]
     return pd.Categorical.from_codes(codes, categories=names)
 
 
-def _values(part: "AnnData", layer: str | None) -> "AnnData":
+def _values(part: AnnData, layer: str | None) -> AnnData:
     """Return the expression values alone."""
     import anndata as ad
     import pandas as pd

@@ -1,5 +1,7 @@
 """Parse the command line, run one command, and turn what went wrong into an exit status."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
@@ -12,10 +14,10 @@ from ._audit import audit
 from ._benchmark import benchmark
 from ._demo import demo
 from ._explain import explain
-from ._report import note
+from ._report import report
+from ._results import note
 from ._train import train
 from ._transfer import transfer
-from ._write_report import report
 
 SUCCESS, BAD_INPUT, INTERRUPTED = 0, 2, 130
 
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments
-        What stands behind `domainvi` on the command line; that of the process if `None`.
+        What stands behind ``domainvi`` on the command line; that of the process if ``None``.
 
     Returns
     -------

@@ -1,5 +1,8 @@
 """Arguments and options that several commands share."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -7,16 +10,8 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 Data = Annotated[Path, Parameter(help="File in h5ad format.")]
+Model = Annotated[Path, Parameter(help="Folder that `domainvi train` wrote.")]
 Labels = Annotated[str, Parameter("--labels", help="Column of obs with the phenotype.")]
-Targets = Annotated[
-    list[str] | None,
-    Parameter(
-        "--targets",
-        consume_multiple=True,
-        negative="",
-        help="More columns of obs to predict, names or numbers; values may be missing.",
-    ),
-]
 Batch = Annotated[str, Parameter("--batch", help="Column of obs that names the cohort.")]
 Unlabeled = Annotated[
     str,
@@ -52,22 +47,6 @@ MaxEpochs = Annotated[
         help="Passes over the data; the model's own number if not given.",
     ),
 ]
-Checkpoints = Annotated[
-    Path | None,
-    Parameter(
-        "--checkpoints",
-        help="Folder for a checkpoint after each epoch, from which --resume goes on.",
-    ),
-]
-Resume = Annotated[
-    bool,
-    Parameter(
-        "--resume",
-        negative="",
-        show_default=False,
-        help="Go on from the folder of --checkpoints, if there is a checkpoint in it yet.",
-    ),
-]
 UnknownAlpha = Annotated[
     float | None,
     Parameter(
@@ -77,3 +56,42 @@ UnknownAlpha = Annotated[
         "is at most this; if not given, every row gets its best class.",
     ),
 ]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How a model is set up and trained: the options of the commands that do it."""
+
+    labels: Labels
+    batch: Batch
+    targets: Annotated[
+        list[str] | None,
+        Parameter(
+            "--targets",
+            consume_multiple=True,
+            negative="",
+            help="More columns of obs to predict, names or numbers; values may be missing.",
+        ),
+    ] = None
+    layer: Layer = None
+    unlabeled: Unlabeled = "Unknown"
+    seed: Seed = 0
+    device: Device = "auto"
+    max_epochs: MaxEpochs = None
+    checkpoints: Annotated[
+        Path | None,
+        Parameter(
+            "--checkpoints",
+            help="Folder for a checkpoint after each epoch, from which --resume goes on.",
+        ),
+    ] = None
+    resume: Annotated[
+        bool,
+        Parameter(
+            "--resume",
+            negative="",
+            show_default=False,
+            help="Go on from the folder of --checkpoints, if there is a checkpoint in it yet.",
+        ),
+    ] = False

@@ -1,75 +1,50 @@
-"""What a command says: results on standard output, everything else on standard error."""
+"""The command ``domainvi report``."""
 
-import io
-import logging
-import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
-from typing import Any
+from __future__ import annotations
 
-from ._results import Results
+from pathlib import Path
+from typing import Annotated
 
-_CHATTY = ("scvi", "lightning.pytorch", "lightning.fabric")
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from ._files import check_output, naming, read
+from ._options import Data, Force, Json, Model
+from ._results import reporting
+from ._summary import say_written
+
+Html = Annotated[Path, Parameter(("--output", "-o"), help="The HTML file to write.")]
+Truth = Annotated[
+    str | None, Parameter("--truth", help="Column of obs with true labels, to compare with.")
+]
+Genes = Annotated[
+    int, Parameter("--genes", validator=Number(gte=0), help="Genes shown for each class; 0 none.")
+]
 
 
-def note(text: str) -> None:
-    """Write a line to standard error."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+def report(
+    model: Model,
+    data: Data,
+    /,
+    *,
+    output: Html,
+    truth: Truth = None,
+    genes: Genes = 10,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Write a report on a saved model and what it says of data: one HTML file, for a colleague.
 
-
-@contextmanager
-def reporting(as_json: bool = False) -> Iterator[Results]:
-    """Keep standard output for results while a command runs.
-
-    Whatever a library prints goes to standard error. DomainVI's own log and warnings are shown
-    there as plain lines; the libraries' are not.
-
-    Parameters
-    ----------
-    as_json
-        Whether results are one JSON document, written when the command has succeeded.
-
-    Yields
-    ------
-    What takes the results.
+    It opens without a network, and holds the audit's verdict, predictions with confidence, rows
+    of no known class, training, the genes behind each class, and what is needed to run it again.
+    The genes need the extra `interpret`, and are left out without it.
     """
-    results = sys.stdout
-    if isinstance(results, io.TextIOWrapper):  # a console that lacks a letter shows its code
-        results.reconfigure(errors="backslashreplace")
+    with reporting(as_json) as say:
+        from domainvi import DomainVI, tl
 
-    say = Results(results, as_json)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    with redirect_stdout(sys.stderr), _levels(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.filterwarnings("always", module="domainvi")
-        warnings.showwarning = _show_warning
-        logger = logging.getLogger("domainvi")
-        logger.addHandler(handler)
-        try:
-            yield say
-            say.finish()
-        finally:
-            logger.removeHandler(handler)
-
-
-@contextmanager
-def _levels() -> Iterator[None]:
-    """Show DomainVI's messages and silence those of the libraries below it."""
-    import scvi  # noqa: F401  # it sets its log level when it is imported
-
-    wanted = {"domainvi": logging.INFO, **dict.fromkeys(_CHATTY, logging.ERROR)}
-    before = {name: logging.getLogger(name).level for name in wanted}
-    for name, level in wanted.items():
-        logging.getLogger(name).setLevel(level)
-    try:
-        yield
-    finally:
-        for name, level in before.items():
-            logging.getLogger(name).setLevel(level)
-
-
-def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    note(f"warning: {message}")
+        check_output(output, force, others=(model, data))
+        trained = DomainVI.load(model)
+        adata = read(data)
+        with naming(data):
+            tl.report(trained, adata, output, truth=truth, n_genes=genes, overwrite=force)
+        say_written(say, output)

@@ -1,10 +1,22 @@
-"""What a command found: lines of text as they come, or one JSON document at its end."""
+"""Keep standard output for what a command found, and standard error for everything else."""
 
+from __future__ import annotations
+
+import io
 import json
+import logging
 import math
+import sys
+import warnings
 from collections.abc import Mapping
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CHATTY = ("scvi", "lightning.pytorch", "lightning.fabric")
 
 
 class Results:
@@ -15,7 +27,7 @@ class Results:
     stream
         Where to write.
     as_json
-        Whether to write the values, as one document, instead of the lines.
+        Whether to write the values, as one document at the end, instead of the lines.
     """
 
     def __init__(self, stream: TextIO, as_json: bool) -> None:
@@ -30,16 +42,22 @@ class Results:
             if before is not value:
                 self.values[name] = before | value if isinstance(value, dict) else before + value
         if text and not self.as_json:
-            self._write(text)
+            _write_line(self.stream, text)
 
     def finish(self) -> None:
         """Write the document, if that is what was asked for."""
         if self.as_json:
-            self._write(json.dumps(_plain(self.values), indent=2, allow_nan=False))
+            _write_line(self.stream, json.dumps(_plain(self.values), indent=2, allow_nan=False))
 
-    def _write(self, text: str) -> None:
-        self.stream.write(text + "\n")
-        self.stream.flush()
+
+def note(text: str) -> None:
+    """Write a line to standard error."""
+    _write_line(sys.stderr, text)
+
+
+def _write_line(stream: TextIO, text: str) -> None:
+    stream.write(text + "\n")
+    stream.flush()
 
 
 def _plain(value: Any) -> Any:
@@ -53,3 +71,46 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return str(value) if isinstance(value, Path) else value
+
+
+@contextmanager
+def reporting(as_json: bool = False) -> Iterator[Results]:
+    """Keep standard output for results while a command runs; yield what takes them.
+
+    Whatever a library prints goes to standard error. DomainVI's own log and warnings are shown
+    there as plain lines; the libraries' are not. With ``as_json`` the results are one document,
+    written when the command has succeeded.
+    """
+    stream = sys.stdout
+    if isinstance(stream, io.TextIOWrapper):  # a console that lacks a letter shows its code
+        stream.reconfigure(errors="backslashreplace")
+    say = Results(stream, as_json)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    with redirect_stdout(sys.stderr), _levels(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("always", module="domainvi")
+        warnings.showwarning = lambda message, *_, **__: note(f"warning: {message}")
+        logger = logging.getLogger("domainvi")
+        logger.addHandler(handler)
+        try:
+            yield say
+            say.finish()
+        finally:
+            logger.removeHandler(handler)
+
+
+@contextmanager
+def _levels() -> Iterator[None]:
+    """Show DomainVI's messages and silence those of the libraries below it."""
+    import scvi  # noqa: F401  # it sets its log level when it is imported
+
+    wanted = {"domainvi": logging.INFO, **dict.fromkeys(_CHATTY, logging.ERROR)}
+    before = {name: logging.getLogger(name).level for name in wanted}
+    for name, level in wanted.items():
+        logging.getLogger(name).setLevel(level)
+    try:
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)

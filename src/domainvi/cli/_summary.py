@@ -1,39 +1,37 @@
-"""The results that several commands share."""
+"""The results that several commands share: audit, predictions, cautions, written files."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
 from typing import TYPE_CHECKING
 
 import domainvi._keys as keys
 
-from ._results import Results
-
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from anndata import AnnData
 
     from domainvi import DomainVI
 
+    from ._results import Results
 
-def say_audit(say: Results, model: "DomainVI") -> None:
+
+def say_audit(say: Results, model: DomainVI) -> None:
     """Say what the audit found, and what was done about it."""
-    if model.audit_:
-        audit = {key: model.audit_[key] for key in ("verdict", "sentence")}
+    if (found := model.fitted.audit) is not None:
+        audit = {"verdict": found.verdict, "sentence": found.sentence}
+        alignment = model.fitted.guard.alignment
         say(f"audit: {audit['sentence']}", audit=audit)
-        say(f"alignment: {model.guard_['alignment']}", alignment=model.guard_["alignment"])
+        say(f"alignment: {alignment}", alignment=alignment)
 
 
-def say_predictions(
-    say: Results, model: "DomainVI", adata: "AnnData", targets: Sequence[str]
-) -> None:
-    """Say what the labels and further phenotypes are, and what speaks against believing it."""
-    from domainvi.model._annotation import cautions as find_cautions
+def say_predictions(say: Results, adata: AnnData, targets: Sequence[str]) -> None:
+    """Say what the labels and auxiliary phenotypes are, and what speaks against believing it."""
     from domainvi.trust import annotated_rows, cautions_of_rows
 
     summary = adata.uns[keys.RESULTS]
-    labels = summary["labels_key"]
-    _say_classes(say, adata, labels)
-    # Of the rows at hand: a query was annotated together with its reference.
-    summary["cautions"] = find_cautions(model, annotated_rows(adata.obs, labels), summary)
-    cautions = summary["cautions"].tolist()
+    _say_classes(say, adata, summary[keys.LABELS_KEY])
+    cautions = summary[keys.CAUTIONS].tolist()
     for key in targets:
         if keys.unknown(key) in adata.obs:
             _say_classes(say, adata, key)
@@ -46,7 +44,7 @@ def say_predictions(
     say(cautions=cautions)
 
 
-def _say_classes(say: Results, adata: "AnnData", key: str) -> None:
+def _say_classes(say: Results, adata: AnnData, key: str) -> None:
     """Say how many rows each class got, how sure, and how many look like no known class."""
     from domainvi.trust import Flagged
 
@@ -72,22 +70,21 @@ def _say_classes(say: Results, adata: "AnnData", key: str) -> None:
     say(predictions={key: summary})
 
 
-def _say_numbers(say: Results, adata: "AnnData", key: str) -> None:
+def _say_numbers(say: Results, adata: AnnData, key: str) -> None:
     """Say where most predicted numbers lie, and how far off they may be."""
     value, error = adata.obs[keys.prediction(key)], adata.obs[keys.confidence(key)]
     low, high, typical = value.quantile(0.1), value.quantile(0.9), error.median()
+    summary = {"rows": adata.n_obs, "10 %": low, "90 %": high, "standard_error": typical}
     say(
         f"predicted {key} of {adata.n_obs} rows: {low:.3g} to {high:.3g} (10 % to 90 %), "
         f"standard error {typical:.3g}",
-        predictions={
-            key: {"rows": adata.n_obs, "10 %": low, "90 %": high, "standard_error": typical}
-        },
+        predictions={key: summary},
     )
 
 
-def say_agreement(say: Results, adata: "AnnData", labels: str, unlabeled: str) -> None:
+def say_agreement(say: Results, adata: AnnData, labels: str, unlabeled: str) -> None:
     """Score predictions against labels that the data hold, and that were not used."""
-    from domainvi.data._columns import is_labelled
+    from domainvi.data import is_labelled
     from domainvi.metrics import accuracy, macro_f1
 
     if labels not in adata.obs:

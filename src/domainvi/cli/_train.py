@@ -1,4 +1,6 @@
-"""`domainvi train`."""
+"""The command ``domainvi train``."""
+
+from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
@@ -7,22 +9,8 @@ from cyclopts import Parameter
 
 from ._files import check_output, naming, read
 from ._fit import accelerator, fit
-from ._options import (
-    Batch,
-    Checkpoints,
-    Data,
-    Device,
-    Force,
-    Json,
-    Labels,
-    Layer,
-    MaxEpochs,
-    Resume,
-    Seed,
-    Targets,
-    Unlabeled,
-)
-from ._report import reporting
+from ._options import Data, Force, Json, Training
+from ._results import reporting
 from ._summary import say_audit, say_written
 
 
@@ -30,17 +18,8 @@ def train(
     ref: Data,
     /,
     *,
-    labels: Labels,
-    batch: Batch,
+    options: Training,
     output: Annotated[Path, Parameter(("--output", "-o"), help="Folder of the model to write.")],
-    targets: Targets = None,
-    layer: Layer = None,
-    unlabeled: Unlabeled = "Unknown",
-    seed: Seed = 0,
-    device: Device = "auto",
-    max_epochs: MaxEpochs = None,
-    checkpoints: Checkpoints = None,
-    resume: Resume = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -51,23 +30,11 @@ def train(
     ever executed.
     """
     with reporting(as_json) as say:
-        check_output(output, force, others=(ref, checkpoints))
-        where = accelerator(device)
+        check_output(output, force, others=(ref, options.checkpoints))
+        accelerator(options.device)  # refused, if it is, before the data are read
         adata = read(ref)
         with naming(ref):
-            model = fit(
-                adata,
-                batch=batch,
-                labels=labels,
-                unlabeled=unlabeled,
-                layer=layer,
-                seed=seed,
-                where=where,
-                max_epochs=max_epochs,
-                targets=targets,
-                checkpoints=checkpoints,
-                resume=resume,
-            )
+            model = fit(adata, options)
         model.save(output, overwrite=force)
         say_audit(say, model)
         say(f"classes: {', '.join(model.classes)}", classes=model.classes)

@@ -1,30 +1,15 @@
-"""`domainvi transfer`."""
+"""The command ``domainvi transfer``."""
 
+from __future__ import annotations
+
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ._files import check_output, naming, read, write
 from ._fit import accelerator, fit
-from ._join import Columns, check_query, check_reference, check_scales, cohort_of, join
-from ._options import (
-    Batch,
-    Checkpoints,
-    Data,
-    Device,
-    Force,
-    Json,
-    Labels,
-    Layer,
-    MaxEpochs,
-    Output,
-    Report,
-    Resume,
-    Seed,
-    Targets,
-    UnknownAlpha,
-    Unlabeled,
-)
-from ._report import note, reporting
-from ._results import Results
+from ._join import check_query, check_reference, check_scales, cohort_of, join
+from ._options import Data, Force, Json, Output, Report, Training, UnknownAlpha
+from ._results import Results, note, reporting
 from ._summary import say_agreement, say_audit, say_predictions, say_written
 
 if TYPE_CHECKING:
@@ -40,19 +25,10 @@ def transfer(
     query: Data,
     /,
     *,
-    labels: Labels,
-    batch: Batch,
+    options: Training,
     output: Output,
     report: Report = None,
-    targets: Targets = None,
-    layer: Layer = None,
-    unlabeled: Unlabeled = "Unknown",
     unknown_alpha: UnknownAlpha = None,
-    seed: Seed = 0,
-    device: Device = "auto",
-    max_epochs: MaxEpochs = None,
-    checkpoints: Checkpoints = None,
-    resume: Resume = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -63,40 +39,27 @@ def transfer(
     file. Its labels, if it has any, are not used, only compared with the predictions at the end.
     The output is the query with latents, predicted labels, and the verdict on them.
     """
-    columns = Columns(batch, labels, unlabeled, layer, tuple(targets or ()))
     with reporting(as_json) as say:
-        check_output(output, force, others=(ref, checkpoints))
+        check_output(output, force, others=(ref, options.checkpoints))
         if report is not None:
-            check_output(report, force, others=(ref, query, output, checkpoints))
-        where = accelerator(device)
+            check_output(report, force, others=(ref, query, output, options.checkpoints))
+        accelerator(options.device)  # refused, if it is, before the data are read
         reference, adata = read(ref), read(query)
         with naming(ref):
-            check_reference(reference, columns)
+            check_reference(reference, options)
         with naming(query):
-            check_query(adata, columns)
-            taken = set(reference.obs[batch].astype(str))
-            cohort = cohort_of(adata, columns, query.stem, taken)
-            joined, genes = join(reference, adata, cohort, columns)
-            check_scales(reference, adata, layer)
+            check_query(adata, options)
+            taken = set(reference.obs[options.batch].astype(str))
+            cohort = cohort_of(adata, options, query.stem, taken)
+            joined, genes = join(reference, adata, cohort, options)
+            check_scales(reference, adata, options.layer)
         _describe(say, joined, genes, taken, cohort)
         del reference
-        model = fit(
-            joined,
-            batch=batch,
-            labels=labels,
-            unlabeled=unlabeled,
-            layer=None,
-            seed=seed,
-            where=where,
-            max_epochs=max_epochs,
-            targets=targets,
-            checkpoints=checkpoints,
-            resume=resume,
-        )
-        _annotate(model, adata, joined, columns, unknown_alpha)
+        model = fit(joined, replace(options, layer=None))
+        _annotate(model, adata, joined, unknown_alpha)
         say_audit(say, model)
-        say_predictions(say, model, adata, columns.targets)
-        say_agreement(say, adata, labels, unlabeled)
+        say_predictions(say, adata, options.targets or ())
+        say_agreement(say, adata, options.labels, options.unlabeled)
         write(adata, output)
         say_written(say, output)
         if report is not None:
@@ -108,16 +71,13 @@ def transfer(
 
 
 def _describe(
-    say: Results, joined: "AnnData", genes: "GeneAlignment", taken: set[str], cohort: "pd.Series"
+    say: Results, joined: AnnData, genes: GeneAlignment, taken: set[str], cohort: pd.Series
 ) -> None:
+    """Say what the reference and the query have in common."""
     say(
         f"genes: {genes.n_matched} shared by name; the query lacks {genes.n_missing} of the "
         f"reference's and has {genes.n_extra} others",
-        genes={
-            "shared": genes.n_matched,
-            "missing": genes.n_missing,
-            "others": genes.n_extra,
-        },
+        genes={"shared": genes.n_matched, "missing": genes.n_missing, "others": genes.n_extra},
     )
     names = sorted(cohort.unique())
     n_reference = joined.n_obs - len(cohort)
@@ -129,25 +89,22 @@ def _describe(
         f"cohorts: {', '.join(sorted(taken))} (reference); {', '.join(names)} (query)",
         cohorts={"reference": sorted(taken), "query": names},
     )
-    both = taken.intersection(names)
-    if both:
+    if both := taken.intersection(names):
         note(f"warning: taken as one cohort, since both files name it: {', '.join(sorted(both))}")
 
 
 def _annotate(
-    model: "DomainVI",
-    query: "AnnData",
-    joined: "AnnData",
-    columns: Columns,
-    unknown_alpha: float | None,
+    model: DomainVI, query: AnnData, joined: AnnData, unknown_alpha: float | None
 ) -> None:
     """Annotate the joined rows and hand the query's part over to the query."""
+    import numpy as np
+
     before = {part: set(getattr(joined, part)) for part in ("obs", "obsm", "uns")}
-    model.annotate(joined, unknown_alpha=unknown_alpha)
-    rows = slice(joined.n_obs - query.n_obs, None)
+    of_query = np.arange(joined.n_obs) >= joined.n_obs - query.n_obs
+    model.annotate(joined, unknown_alpha=unknown_alpha, caution_rows=of_query)
     for key in joined.obs.columns.difference([*before["obs"]], sort=False):
-        query.obs[key] = joined.obs[key].iloc[rows].set_axis(query.obs_names)
+        query.obs[key] = joined.obs.loc[of_query, key].set_axis(query.obs_names)
     for key in joined.obsm.keys() - before["obsm"]:
-        query.obsm[key] = joined.obsm[key][rows]
+        query.obsm[key] = joined.obsm[key][of_query]
     for key in joined.uns.keys() - before["uns"]:
         query.uns[key] = joined.uns[key]

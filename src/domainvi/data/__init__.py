@@ -16,8 +16,7 @@ from ._columns import (
     is_number_column,
 )
 from ._disk import DiskMatrix, n_bytes
-from ._factors import FACTORS_KEY, RESIDUAL, Factor, confounded_pairs, factor_values, read_factors
-from ._fingerprints import array_digest, checksum, matrix_digest, row_ids, validate_row_ids
+from ._fingerprints import array_digest, matrix_digest, row_ids, validate_row_ids
 from ._genes import GeneAlignment, align_genes
 from ._loaders import (
     ROWS_KEY,
@@ -27,6 +26,7 @@ from ._loaders import (
     labelled_weights,
     process_number,
     row_loader,
+    stratified_split,
     to_tensors,
 )
 from ._log_values import log_normalize, prepare_values, variable_genes
@@ -42,28 +42,26 @@ from ._matrix import (
     matrix_kind,
     select_matrix,
 )
-from ._mudata import choose_modalities, flatten, genes_by_modality
+from ._mudata import choose_modalities, flatten
 from ._phenotypes import Phenotype
 from ._prepare import (
     MODALITIES,
     Columns,
     PreparedAnnData,
     check_unchanged,
+    genes_by_modality,
     prepare,
     reference_order,
 )
 from ._rows import PreparedManager, PreparedRows, row_blocks
-from ._splits import stratified_split
 from ._synthetic_factors import synthetic_factors
 from ._validate import check_setup
 
+# Public; the other names are for the subpackages of DomainVI.
 __all__ = [
     "GeneAlignment",
     "align_genes",
-    "check_setup",
     "cohorts",
-    "matrix_kind",
-    "stratified_split",
     "synthetic_cohorts",
     "synthetic_factors",
 ]

@@ -10,7 +10,7 @@ from scipy import sparse
 from scvi import REGISTRY_KEYS
 from torch.utils.data import IterableDataset
 
-from ._matrix import canonical, computed, dense_rows
+from ._matrix import canonical, computed, cumulative, dense_rows, draw
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -106,17 +106,6 @@ class DiskMatrix:
         return block if self.alignment is None else self.alignment.take(block)
 
 
-def cumulative(weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sum weights up, to 1 in the end; all zero without any."""
-    total = weight.cumsum()
-    return total / total[-1] if len(total) and total[-1] else total
-
-
-def draw(total: NDArray[np.float64], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw ``n`` places with weights whose running sum is ``total``, as ``rng.choice`` does."""
-    return total.searchsorted(rng.random(n), side="right")
-
-
 def file_pools(
     matrix: DiskMatrix, rows: NDArray[np.int64], n_pool: int, rng: np.random.Generator
 ) -> Iterator[Pool]:
@@ -176,20 +165,7 @@ class PooledBatches(IterableDataset):
     rows of the pool and from up to 4,096 others that are kept in memory. So memory does not depend
     on the number of rows.
 
-    Parameters
-    ----------
-    dataset
-        Every row of the prepared object.
-    rows
-        Numbers of the training rows.
-    weigh
-        Function from row numbers to their weights in the labelled half.
-    n_labelled, n_any
-        Rows of the two halves of a batch.
-    n_steps
-        Batches of an epoch.
-    seed
-        Random seed for the order of rows and the labelled half.
+    ``rows`` are the numbers of the training rows; ``weigh`` gives weights in the labelled half.
     """
 
     def __init__(

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import sparse
 
 from ._matrix import iter_row_chunks
 
@@ -17,13 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ID_BYTES = 8
-
-
-def checksum(matrix: Any) -> int:
-    """Checksum of values spread evenly over a matrix in memory: all of them, or some 2**18."""
-    step = 1 + matrix.size // 2**18
-    values = matrix.data[::step] if sparse.issparse(matrix) else matrix[::step]
-    return zlib.crc32(np.ascontiguousarray(values).tobytes())
 
 
 def matrix_digest(matrix: Any) -> str:

@@ -124,13 +124,6 @@ def in_memory(matrix: Any) -> Any:
     return matrix.astype(np.float32) if matrix.dtype == bool else matrix
 
 
-def dense_rows(matrix: Any, rows: Any) -> NDArray[np.float32]:
-    """Read rows as they are, dense float32."""
-    x = matrix[rows]
-    x = x.toarray() if sparse.issparse(x) else np.asarray(x)
-    return np.asarray(x, dtype=np.float32)
-
-
 def iter_row_chunks(matrix: Any) -> Iterator[tuple[int, Any]]:
     """Yield blocks of consecutive rows in memory, of about four million values, with their start.
 
@@ -284,3 +277,21 @@ def _is_finite(values: NDArray[Any]) -> NDArray[np.bool_]:
         values = values.astype(np.float64)
     # Half precision cannot hold the limit itself.
     return np.asarray(np.abs(values) <= min(_LARGEST, float(np.finfo(values.dtype).max)))
+
+
+def dense_rows(matrix: Any, rows: Any) -> NDArray[np.float32]:
+    """Read rows as they are, dense float32."""
+    x = matrix[rows]
+    x = x.toarray() if sparse.issparse(x) else np.asarray(x)
+    return np.asarray(x, dtype=np.float32)
+
+
+def cumulative(weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum weights up, to 1 in the end; all zero without any."""
+    total = weight.cumsum()
+    return total / total[-1] if len(total) and total[-1] else total
+
+
+def draw(total: NDArray[np.float64], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw ``n`` places with weights whose running sum is ``total``, as ``rng.choice`` does."""
+    return total.searchsorted(rng.random(n), side="right")

@@ -14,7 +14,7 @@ from domainvi.errors import GeneMatchError, InputError
 
 from ._genes import align_genes
 from ._matrix import in_memory, select_matrix
-from ._prepare import MODALITIES, FlatAnnData, warn_of_missing
+from ._prepare import MODALITIES, SEPARATOR, FlatAnnData, warn_of_missing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_MODALITIES = 4
-SEPARATOR = ":"
 Modalities = dict[str, str | None]
 Genes = dict[str, list[str]]
 
@@ -60,18 +59,6 @@ def choose_modalities(
         raise InputError(msg)
     layers = modalities if hasattr(modalities, "keys") else {}
     return {name: layers.get(name) for name in names}  # type: ignore[union-attr]
-
-
-def genes_by_modality(names: Sequence[str], modalities: Sequence[str]) -> Genes:
-    """Undo the joining of modality and gene names.
-
-    Examples
-    --------
-    >>> genes_by_modality(["rna:TP53", "mirna:hsa-mir-21"], ["rna", "mirna"])
-    {'rna': ['TP53'], 'mirna': ['hsa-mir-21']}
-    """
-    pairs = [str(name).split(SEPARATOR, 1) for name in names]
-    return {m: [gene for modality, gene in pairs if modality == m] for m in modalities}
 
 
 def flatten(

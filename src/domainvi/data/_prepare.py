@@ -7,6 +7,7 @@ goes to this private object, which shares the expression matrix where its format
 from __future__ import annotations
 
 import logging
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,12 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
+from scipy import sparse
+from scvi import REGISTRY_KEYS
 
 from domainvi.errors import InputError
 
 from ._disk import DiskMatrix, stays_on_disk
-from ._fingerprints import checksum
 from ._genes import align_genes
 from ._matrix import in_memory
 from ._phenotypes import find_phenotypes, phenotype_column
@@ -38,6 +40,7 @@ logger = logging.getLogger(__name__)
 UNSEEN_DOMAIN = "unseen"
 # Which modalities a row has: an obsm array of flat and prepared objects, and its registry key.
 MODALITIES = "modalities"
+SEPARATOR = ":"
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,32 @@ class PreparedAnnData(AnnData):
         """
         names = self.obs_names.to_numpy(dtype=str)
         return np.lexsort((names, np.char.str_len(names)))
+
+    def codes(self, key: str) -> NDArray[np.int64]:
+        """Integer codes of a registered column, shape ``(n_rows,)``."""
+        return np.asarray(self.manager.get_from_registry(key)).ravel().astype(np.int64)
+
+    @property
+    def domain(self) -> NDArray[np.int64]:
+        """Codes of the main domain column, shape ``(n_rows,)``."""
+        return self.codes(REGISTRY_KEYS.BATCH_KEY)
+
+    def size_factors(self, rows: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        """Size factors of rows, ``(n_rows, 1)``; ``None`` when there are none."""
+        if REGISTRY_KEYS.SIZE_FACTOR_KEY not in self.manager.data_registry:
+            return None
+        factors = np.asarray(self.manager.get_from_registry(REGISTRY_KEYS.SIZE_FACTOR_KEY))[rows]
+        return factors.astype(np.float32).reshape(-1, 1)
+
+    def n_missing_genes(self) -> int:
+        """Count genes that are missing, of modalities that some row has."""
+        missing = ~self.gene_mask
+        if MODALITIES in self.obsm:
+            has = self.obsm[MODALITIES]
+            genes = genes_by_modality(self.var_names, list(has.columns))
+            is_there = np.asarray(has).max(axis=0, initial=0) > 0
+            missing = missing & np.repeat(is_there, [len(own) for own in genes.values()])
+        return int(missing.sum())
 
     def _expression(self) -> Any:
         return AnnData.X.fget(self) if self.on_disk is None else self.on_disk
@@ -236,3 +265,22 @@ def reference_order(obs: pd.DataFrame, labels_key: str, classes: Sequence[str]) 
         if len(listed) == len(classes):
             return listed
     return list(classes)
+
+
+def checksum(matrix: Any) -> int:
+    """Checksum of values spread evenly over a matrix in memory: all of them, or some 2**18."""
+    step = 1 + matrix.size // 2**18
+    values = matrix.data[::step] if sparse.issparse(matrix) else matrix[::step]
+    return zlib.crc32(np.ascontiguousarray(values).tobytes())
+
+
+def genes_by_modality(names: Sequence[str], modalities: Sequence[str]) -> dict[str, list[str]]:
+    """Undo the joining of modality and gene names.
+
+    Examples
+    --------
+    >>> genes_by_modality(["rna:TP53", "mirna:hsa-mir-21"], ["rna", "mirna"])
+    {'rna': ['TP53'], 'mirna': ['hsa-mir-21']}
+    """
+    pairs = [str(name).split(SEPARATOR, 1) for name in names]
+    return {m: [gene for modality, gene in pairs if modality == m] for m in modalities}

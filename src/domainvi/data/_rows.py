@@ -56,15 +56,7 @@ def row_blocks(
 
 
 class PreparedRows(Dataset):
-    """Rows of a prepared object as batches: one array a registered field.
-
-    Parameters
-    ----------
-    manager
-        Manager of the prepared object.
-    rows
-        Row numbers that the batches are numbered by; all rows if ``None``.
-    """
+    """Rows of a prepared object as batches, one array a registered field; all rows by default."""
 
     def __init__(self, manager: AnnDataManager, rows: Sequence[int] | None = None) -> None:
         self.matrix = manager.adata.X
@@ -99,15 +91,7 @@ def fits(matrix: Any, device: torch.device) -> bool:
 
 
 class DeviceRows(Dataset):
-    """Rows of a prepared object that live on a device; batches never pass through the host.
-
-    Parameters
-    ----------
-    rows
-        Every row of the prepared object, on the host.
-    device
-        Device that gets the rows.
-    """
+    """Rows of a prepared object that live on a device; batches never pass through the host."""
 
     def __init__(self, rows: PreparedRows, device: torch.device) -> None:
         self.device = device

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from ._references import first_pass, reference_rows
 from ._sums import AttributionSums, contrasts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from anndata import AnnData
     from numpy.typing import ArrayLike, NDArray
@@ -33,12 +33,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """Checked arguments: a head by name, its columns, and groups of rows.
+    """Checked arguments: columns of a head, and groups of rows.
 
     Parameters
     ----------
-    target
-        Name of the head; ``None`` is the main one.
     columns
         Columns of the head to explain, in the order of the result.
     groups
@@ -47,7 +45,6 @@ class Request:
         Group of each row, -1 for none, shape ``(n_rows,)``.
     """
 
-    target: str | None
     columns: list[str]
     groups: list[str] | None
     code: NDArray[np.int64]
@@ -82,26 +79,32 @@ def explain(
         model._own_data()  # The rows that other models are trained on.
     prepared = model._validate_anndata(adata)
     rows = model._row_numbers(prepared, indices)
-    head = head_of(model, prepared, target)
-    request = checked_request(head, data, target, classes, groupby)
-    frame = explain_rows(model, head_of, prepared, rows, request, settings)
+    heads = main_and_asked(head_of, model, prepared, target)
+    request = checked_request(heads[1], data, classes, groupby)
+    frame = explain_rows(model, heads, prepared, rows, request, settings)
+    frames = [frame]
+    for seed in range(model.seed + 1, model.seed + 1 + stability):
+        other = model._retrained(seed)
+        heads = main_and_asked(head_of, other, prepared, target)
+        frames.append(explain_rows(other, heads, prepared, rows, request, settings))
     if stability:
-        others = [
-            explain_rows(model._retrained(seed), head_of, prepared, rows, request, settings)
-            for seed in range(model.seed + 1, model.seed + 1 + stability)
-        ]
-        frame.attrs["stability"] = rank_stability([frame, *others])
+        frame.attrs["stability"] = rank_stability(frames)
     if write_varm:
-        write(frame, data, _keys.attribution(head.name) if write_varm is True else write_varm)
+        key = _keys.attribution(heads[1].name) if write_varm is True else write_varm
+        write(frame, data, key)
     return frame
 
 
+def main_and_asked(
+    head_of: HeadOf, model: Explainable, prepared: PreparedAnnData, target: str | None
+) -> tuple[Head, Head]:
+    """Return the main head, which says of what class rows are, and the one to explain."""
+    main = head_of(model, prepared, None)
+    return main, main if target is None else head_of(model, prepared, target)
+
+
 def checked_request(
-    head: Head,
-    adata: AnnData,
-    target: str | None,
-    classes: Sequence[str] | None,
-    groupby: str | None,
+    head: Head, adata: AnnData, classes: Sequence[str] | None, groupby: str | None
 ) -> Request:
     """Look up columns of a head, all in their order if ``None``, and group rows by ``obs``."""
     names = [classes] if isinstance(classes, str) else [str(c) for c in classes or ()]
@@ -114,7 +117,7 @@ def checked_request(
         msg = f"classes: {', '.join(unknown)} not known. Use some of {', '.join(head.order)}."
         raise InputError(msg)
     if groupby is None:
-        return Request(target, names, None, np.empty(0, dtype=np.int64))
+        return Request(names, None, np.empty(0, dtype=np.int64))
     if groupby not in adata.obs:
         msg = f"groupby={groupby!r} is not a column of adata.obs."
         raise InputError(msg)
@@ -126,22 +129,20 @@ def checked_request(
         raise InputError(msg)
     column = pd.Categorical(adata.obs[groupby]).remove_unused_categories()
     groups = [str(c) for c in column.categories]
-    return Request(target, names, groups, column.codes.astype(np.int64))
+    return Request(names, groups, column.codes.astype(np.int64))
 
 
 def explain_rows(
     model: Explainable,
-    head_of: HeadOf,
+    heads: tuple[Head, Head],
     prepared: PreparedAnnData,
     rows: NDArray[np.int64],
     request: Request,
     settings: Settings,
 ) -> pd.DataFrame:
-    """Compute mean attributions batch by batch."""
+    """Compute mean attributions to genes, by class or group."""
+    main, head = heads
     genes, size = model.genes, settings.rows_at_a_time(len(model.genes))
-    main = head = head_of(model, prepared, None)
-    if request.target is not None:
-        head = head_of(model, prepared, request.target)
     everything = log_batches(model.module, prepared, np.arange(prepared.n_obs), size)
     found = first_pass(everything, main, len(genes))
     references = reference_rows(model, prepared, found, settings)
@@ -149,19 +150,12 @@ def explain_rows(
     sums = AttributionSums(
         head, len(columns), found.tied_to_domain(), settings.method, settings.n_steps
     )
-    asked = torch.tensor([c in request.columns for c in head.columns])
-    start = 0
+    batches = log_batches(model.module, prepared, rows, size)
     with isolate_rng():
         # Captum draws from the generators of numpy and torch as it finds them.
         np.random.seed(model.seed)  # noqa: NPY002
         torch.manual_seed(model.seed)
-        for u, domain in log_batches(model.module, prepared, rows, size):
-            here = rows[start : start + len(u)]
-            grouped = request.groups is not None
-            group = torch.from_numpy(request.code[here]).to(u.device) if grouped else None
-            for contrast in contrasts(head, u, domain, asked.to(u.device), group):
-                sums.add(u, domain, contrast, references)
-            start += len(u)
+        add_rows(sums, batches, rows, request, references)
     frame = sums.frame(genes, columns)
     if request.groups is None:
         frame = frame[request.columns]
@@ -169,6 +163,25 @@ def explain_rows(
         del frame.attrs["tied_share"]
     baseline = settings.baseline if isinstance(settings.baseline, str) else "array"
     return with_attributes(frame, method=settings.method, target=head.name, baseline=baseline)
+
+
+def add_rows(
+    sums: AttributionSums,
+    batches: Iterator[tuple[torch.Tensor, torch.Tensor]],
+    rows: NDArray[np.int64],
+    request: Request,
+    references: list[torch.Tensor],
+) -> None:
+    """Add the attributions of ``rows``, whose log values come in batches."""
+    asked = torch.tensor([c in request.columns for c in sums.head.columns])
+    start = 0
+    for u, domain in batches:
+        group = None
+        if request.groups is not None:
+            group = torch.from_numpy(request.code[rows[start : start + len(u)]]).to(u.device)
+        for contrast in contrasts(sums.head, u, domain, asked.to(u.device), group):
+            sums.add(u, domain, contrast, references)
+        start += len(u)
 
 
 def with_attributes(frame: pd.DataFrame, **values: str) -> pd.DataFrame:

@@ -57,7 +57,8 @@ class Explainable(Protocol):
     seed: int
 
     @property
-    def genes(self) -> list[str]: ...
+    def genes(self) -> list[str]:
+        """Genes of the model, in its order."""
 
     def _check_trained(self) -> None: ...
 

@@ -1,4 +1,4 @@
-"""What may be opened: regular files in a plain directory, never links or devices."""
+"""Paths that may be opened: regular files in a plain directory, never links or devices."""
 
 from __future__ import annotations
 

@@ -36,27 +36,20 @@ def read_model(
     """Load what :func:`write_model` saved; nothing in the directory is ever executed.
 
     Checked in this order, each before more is read: kinds of all directory entries; ``model.json``
-    (size, strict JSON, format, schema version, its checksum, file names); size of the weights;
-    their header (length, strict JSON, names, dtypes, shapes); their SHA-256; that the tensors fill
-    the file without gaps. The checksums find damage, not forgery: they are stored in the directory
-    itself.
+    (size, strict JSON, format, schema version, its checksum, file names); size of the weights, at
+    most ``max_bytes``; their header (length, strict JSON, names, dtypes, shapes); their SHA-256;
+    that the tensors fill the file without gaps. The checksums find damage, not forgery: they are
+    stored in the directory itself. Whatever is wrong is a ``ModelFileError`` of one line that says
+    what and how to go on.
 
-    Parameters
-    ----------
-    directory
-        The model directory. A path with ``..`` or a symbolic link is refused.
-    max_bytes
-        Refuse weights larger than this many bytes, before memory is allocated.
+    Tensors come sorted by name, on the CPU, with the decoded metadata.
 
-    Returns
-    -------
-    Tensors sorted by name, on the CPU with their dtypes and shapes, and the decoded metadata.
-
-    Raises
-    ------
-    ModelFileError
-        Whatever is wrong: missing, damaged, foreign, of a newer schema, too large, with links,
-        devices or pickles inside. One line says what and how to go on.
+    Examples
+    --------
+    >>> read_model("no-such-model")
+    Traceback (most recent call last):
+    ...
+    domainvi.errors.ModelFileError: ... does not exist. Check the path of the model directory.
     """
     path = check_location(directory)
     with reading(path):

@@ -49,7 +49,7 @@ def write_model(
     overwrite: bool = False,
     package_version: str = "",
 ) -> None:
-    """Save tensors and metadata as a directory without pickle.
+    """Save tensors and metadata as a directory without pickle; the user's objects stay untouched.
 
     Writes ``weights-<hash>.safetensors`` and ``model.json`` (metadata, versions, size and SHA-256
     of the weights, and a checksum of itself). A new directory is built beside its final name, and
@@ -57,28 +57,10 @@ def write_model(
     one atomic step, makes them valid; then the old weights are removed. Every file is on the disk
     before a name points to it. What a killed process leaves is removed at the next save.
 
-    Parameters
-    ----------
-    directory
-        Where to save. It must not exist, or be empty, or hold a DomainVI model and ``overwrite`` be
-        set. Missing parents are created. A path with ``..`` or a symbolic link is refused.
-    tensors
-        Dense tensors or arrays of bool, uint8, signed integers, float16, bfloat16, float32 or
-        float64, any shape. Tensors on a GPU are copied to the CPU; shared memory is duplicated.
-    metadata
-        Everything else: numbers, text, numpy arrays, lists and dicts of these.
-    overwrite
-        Replace a DomainVI model. Other files in its directory are left alone.
-    package_version
-        Version of the package, recorded for error messages.
-
-    Raises
-    ------
-    InputError
-        If a tensor or a part of the metadata cannot be held; nothing is written.
-    ModelFileError
-        If the directory cannot be used or written: full disk, no permission, foreign content,
-        another process writing it. The previous model, if there was one, is intact.
+    The directory must not exist, or be empty, or hold a DomainVI model and ``overwrite`` be set;
+    other files in it are left alone. Tensors are dense, of bool, uint8, signed integers or floats;
+    metadata is numbers, text, numpy arrays, lists and dicts of these. What cannot be held is an
+    ``InputError``, and what cannot be written a ``ModelFileError``; the previous model is intact.
 
     Examples
     --------

@@ -2,7 +2,6 @@
 
 from ._centring import Centring, fit_centring
 from ._cotraining import LinearEnsembleFit, fit_linear_ensemble
-from ._genes import leading_genes
 from ._members import LinearMember, components, logistic
 from ._phenotypes import LinearPhenotype, fit_class_phenotype, fit_numeric_phenotype
 from ._rows import TrainingRows, blocks, class_support, source_domains, subsample
@@ -10,6 +9,7 @@ from ._statistics import (
     MIN_SCALE,
     ScalingStatistics,
     domain_statistics,
+    leading_genes,
     source_statistics,
     standardise,
 )

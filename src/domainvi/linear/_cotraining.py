@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import softmax
 
-from ._cross_fit import cross_fit, sharpen
-from ._genes import gene_weights
-from ._members import LinearMember, View, balanced_weights, logistic
+from domainvi.trust import agreement, baseline_share
+
+from ._cross_fit import cross_fit
+from ._members import LinearMember, View, balanced_weights, logistic, sharpen
 from ._rows import blocks
 from ._statistics import (
     class_prior_statistics,
     domain_statistics,
+    gene_weights,
     labelled_statistics,
     source_statistics,
     standardise,
@@ -306,15 +308,3 @@ def confident_rows(
         weight[new] = 1 / np.bincount(label[new])[label[new]]
         weight *= new.sum() / weight.sum()
     return label, weight
-
-
-def agreement(p: NDArray[np.float64], q: NDArray[np.float64]) -> float:
-    """Cohen's kappa of two sets of predictions, at least 0 (Cohen 1960)."""
-    a, b, k = p.argmax(axis=1), q.argmax(axis=1), p.shape[1]
-    chance = float(np.bincount(a, minlength=k) @ np.bincount(b, minlength=k)) / len(a) ** 2
-    return max((float(np.mean(a == b)) - chance) / max(1 - chance, 1e-6), 0.0)
-
-
-def baseline_share(agreement: float | None) -> float:
-    """Share of the source-only baseline: what two views of the target do not agree on."""
-    return 0.0 if agreement is None else 1 - agreement

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import softmax
 
-from ._members import balanced_weights, components, logistic
+from ._members import balanced_weights, components, logistic, sharpen
 from ._statistics import domain_statistics, labelled_statistics, standardise
 
 if TYPE_CHECKING:
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 N_FOLDS = 3
 PRIOR_SHARPNESS = 1.6
 PRIOR_SPREAD = 0.35
-
-
-def sharpen(probs: NDArray[np.float64], power: float) -> NDArray[np.float64]:
-    """Raise probabilities to a power and normalise them again."""
-    p = np.maximum(probs, 1e-6) ** power
-    return p / p.sum(axis=1, keepdims=True)
 
 
 def cross_fit(rows: TrainingRows, views: dict[str, View], target_share: float) -> float:

@@ -175,3 +175,9 @@ def balanced_weights(
     if target.any():
         weight[target] = balanced(target) * (target_share if source.any() else 1)
     return weight * rows.labelled.sum()
+
+
+def sharpen(probs: NDArray[np.float64], power: float) -> NDArray[np.float64]:
+    """Raise probabilities to a power and normalise them again."""
+    p = np.maximum(probs, 1e-6) ** power
+    return p / p.sum(axis=1, keepdims=True)

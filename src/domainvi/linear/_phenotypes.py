@@ -11,9 +11,9 @@ from sklearn.model_selection import StratifiedKFold
 
 from domainvi.trust import fit_calibrator
 
-from ._genes import gene_weights
 from ._members import components, logistic
 from ._rows import TrainingRows
+from ._statistics import gene_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -38,9 +38,8 @@ def cramers_v(table: ArrayLike) -> float:
 
     Examples
     --------
-    >>> from domainvi.metrics import cramers_v
-    >>> round(cramers_v([[50, 0], [0, 50]]), 6), cramers_v([[25, 25], [25, 25]])
-    (1.0, 0.0)
+    >>> dv.metrics.cramers_v([[25, 25], [25, 25]])
+    0.0
     """
     counts = _used(table)
     n, (r, k) = counts.sum(), counts.shape
@@ -61,8 +60,7 @@ def normalised_mutual_information(table: ArrayLike) -> float:
 
     Examples
     --------
-    >>> from domainvi.metrics import normalised_mutual_information
-    >>> round(normalised_mutual_information([[50, 0], [0, 50]]), 6)
+    >>> round(dv.metrics.normalised_mutual_information([[50, 0], [0, 50]]), 6)
     1.0
     """
     counts = _used(table)
@@ -82,8 +80,7 @@ def class_mix(table: ArrayLike) -> FloatArray:
 
     Examples
     --------
-    >>> from domainvi.metrics import class_mix
-    >>> class_mix([[1, 3], [1, 1]]).tolist()
+    >>> dv.metrics.class_mix([[1, 3], [1, 1]]).tolist()
     [[0.5, 0.75], [0.5, 0.25]]
     """
     counts = check_matrix(table, "table")
@@ -103,8 +100,7 @@ def jensen_shannon_divergence(table: ArrayLike) -> FloatArray:
 
     Examples
     --------
-    >>> from domainvi.metrics import jensen_shannon_divergence
-    >>> jensen_shannon_divergence([[10, 0], [0, 10]]).tolist()
+    >>> dv.metrics.jensen_shannon_divergence([[10, 0], [0, 10]]).tolist()
     [[0.0, 1.0], [1.0, 0.0]]
     """
     share = class_mix(table).T
@@ -134,8 +130,7 @@ def mixing_error_bound(table: ArrayLike, latent_divergence: float = 0.0) -> Floa
 
     Examples
     --------
-    >>> from domainvi.metrics import mixing_error_bound
-    >>> mixing_error_bound([[10, 0], [0, 10]])[0, 1].item()
+    >>> dv.metrics.mixing_error_bound([[10, 0], [0, 10]])[0, 1].item()
     0.5
     """
     if not 0 <= latent_divergence <= 1:
@@ -154,8 +149,7 @@ def domain_only_macro_f1(table: ArrayLike) -> float:
 
     Examples
     --------
-    >>> from domainvi.metrics import domain_only_macro_f1
-    >>> domain_only_macro_f1([[10, 0], [0, 10]])
+    >>> dv.metrics.domain_only_macro_f1([[10, 0], [0, 10]])
     1.0
     """
     counts = _used(table)
@@ -171,8 +165,7 @@ def majority_macro_f1(table: ArrayLike) -> float:
 
     Examples
     --------
-    >>> from domainvi.metrics import majority_macro_f1
-    >>> round(majority_macro_f1([[10, 0], [0, 10]]), 4)
+    >>> round(dv.metrics.majority_macro_f1([[10, 0], [0, 10]]), 4)
     0.3333
     """
     counts = _used(table)

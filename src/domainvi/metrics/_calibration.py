@@ -36,8 +36,7 @@ class ReliabilityCurve:
 
     Examples
     --------
-    >>> from domainvi.metrics import reliability_curve
-    >>> curve = reliability_curve([0, 1], [[0.9, 0.1], [0.7, 0.3]], n_bins=2)
+    >>> curve = dv.metrics.reliability_curve([0, 1], [[0.9, 0.1], [0.7, 0.3]], n_bins=2)
     >>> curve.accuracy.tolist(), curve.count.tolist()
     ([0.0, 1.0], [1, 1])
     """
@@ -70,8 +69,7 @@ def reliability_curve(
 
     Examples
     --------
-    >>> from domainvi.metrics import reliability_curve
-    >>> curve = reliability_curve([0, 1], [[0.9, 0.1], [0.6, 0.4]], n_bins=2)
+    >>> curve = dv.metrics.reliability_curve([0, 1], [[0.9, 0.1], [0.6, 0.4]], n_bins=2)
     >>> curve.confidence.tolist(), curve.accuracy.tolist(), curve.count.tolist()
     ([0.6, 0.9], [0.0, 1.0], [1, 1])
     """
@@ -108,8 +106,7 @@ def expected_calibration_error(
 
     Examples
     --------
-    >>> from domainvi.metrics import expected_calibration_error
-    >>> round(expected_calibration_error([0, 0, 1, 1], [[0.8, 0.2]] * 4), 4)
+    >>> round(dv.metrics.expected_calibration_error([0, 0, 1, 1], [[0.8, 0.2]] * 4), 4)
     0.3
     """
     curve = reliability_curve(truth, probs, n_bins, binning)
@@ -128,8 +125,7 @@ def negative_log_likelihood(truth: ArrayLike, probs: ArrayLike) -> float:
 
     Examples
     --------
-    >>> from domainvi.metrics import negative_log_likelihood
-    >>> round(negative_log_likelihood([0, 1], [[0.5, 0.5], [0.5, 0.5]]), 4)
+    >>> round(dv.metrics.negative_log_likelihood([0, 1], [[0.5, 0.5], [0.5, 0.5]]), 4)
     0.6931
     """
     y, p = check_probs(truth, probs)
@@ -149,8 +145,7 @@ def brier(truth: ArrayLike, probs: ArrayLike) -> float:
 
     Examples
     --------
-    >>> from domainvi.metrics import brier
-    >>> brier([0, 1], [[1.0, 0.0], [0.5, 0.5]])
+    >>> dv.metrics.brier([0, 1], [[1.0, 0.0], [0.5, 0.5]])
     0.25
     """
     y, p = check_probs(truth, probs)
@@ -170,8 +165,7 @@ def risk_coverage_curve(truth: ArrayLike, probs: ArrayLike) -> tuple[FloatArray,
 
     Examples
     --------
-    >>> from domainvi.metrics import risk_coverage_curve
-    >>> coverage, risk = risk_coverage_curve([0, 1], [[0.9, 0.1], [0.6, 0.4]])
+    >>> coverage, risk = dv.metrics.risk_coverage_curve([0, 1], [[0.9, 0.1], [0.6, 0.4]])
     >>> coverage.tolist(), risk.tolist()
     ([0.5, 1.0], [0.0, 0.5])
     """
@@ -191,8 +185,7 @@ def area_under_risk_coverage(truth: ArrayLike, probs: ArrayLike) -> float:
 
     Examples
     --------
-    >>> from domainvi.metrics import area_under_risk_coverage
-    >>> area_under_risk_coverage([0, 1], [[0.9, 0.1], [0.6, 0.4]])
+    >>> dv.metrics.area_under_risk_coverage([0, 1], [[0.9, 0.1], [0.6, 0.4]])
     0.25
     """
     return float(risk_coverage_curve(truth, probs)[1].mean())

@@ -47,10 +47,9 @@ class DomainProbe:
 
     Examples
     --------
-    >>> from domainvi.metrics import domain_probe
     >>> rng = np.random.default_rng(0)
     >>> domain = np.repeat([0, 1], 100)
-    >>> found = domain_probe(rng.normal(size=(200, 3)) + 9 * domain[:, None], domain)
+    >>> found = dv.metrics.domain_probe(rng.normal(size=(200, 3)) + 9 * domain[:, None], domain)
     >>> found.balanced_accuracy, found.chance
     (1.0, 0.5)
     """
@@ -112,9 +111,8 @@ def domain_probe(
 
     Examples
     --------
-    >>> from domainvi.metrics import domain_probe
     >>> domain = np.repeat([0, 1], 50)
-    >>> probe = domain_probe(np.c_[domain * 9.0, np.ones(100)], domain)
+    >>> probe = dv.metrics.domain_probe(np.c_[domain * 9.0, np.ones(100)], domain)
     >>> probe.balanced_accuracy, probe.chance, probe.a_distance
     (1.0, 0.5, 2.0)
     """
@@ -178,9 +176,8 @@ def proxy_a_distance(error: float) -> float:
 
     Examples
     --------
-    >>> from domainvi.metrics import proxy_a_distance
-    >>> proxy_a_distance(0.0), proxy_a_distance(0.25), proxy_a_distance(0.5)
-    (2.0, 1.0, 0.0)
+    >>> [dv.metrics.proxy_a_distance(error) for error in (0.0, 0.25, 0.5)]
+    [2.0, 1.0, 0.0]
     """
     if not 0 <= error <= 1:
         msg = f"error={error} must be an error rate between 0 and 1."

@@ -52,10 +52,10 @@ class FactorProbe:
 
     Examples
     --------
-    >>> from domainvi.metrics import factor_probe
     >>> rng = np.random.default_rng(0)
     >>> sex = np.repeat([0, 1], 50)
-    >>> found = factor_probe(rng.normal(size=(100, 2)) + 9 * sex[:, None], sex, n_permutations=5)
+    >>> z = rng.normal(size=(100, 2)) + 9 * sex[:, None]
+    >>> found = dv.metrics.factor_probe(z, sex, n_permutations=5)
     >>> found.score, found.n_rows
     (1.0, 100)
     """
@@ -117,9 +117,8 @@ def factor_probe(
 
     Examples
     --------
-    >>> from domainvi.metrics import factor_probe
     >>> code = np.tile([0, 1], 50)
-    >>> found = factor_probe(code[:, None] * 9.0, code, n_permutations=4)
+    >>> found = dv.metrics.factor_probe(code[:, None] * 9.0, code, n_permutations=4)
     >>> found.score, found.p_value
     (1.0, 0.2)
     """
@@ -190,9 +189,9 @@ def joint_probe(
 
     Examples
     --------
-    >>> from domainvi.metrics import joint_probe
     >>> z = np.random.default_rng(0).normal(size=(100, 2))
-    >>> joint_probe([z, z], n_permutations=0).score > 0.8  # one subspace is a copy of the other
+    >>> found = dv.metrics.joint_probe([z, z], n_permutations=0)  # one is a copy of the other
+    >>> found.score > 0.8
     True
     """
     whole = np.hstack(list(blocks)).astype(np.float64)
@@ -247,10 +246,9 @@ def rows_to_probe(factor: ArrayLike, *, numeric: bool = False, n_splits: int = 5
 
     Examples
     --------
-    >>> from domainvi.metrics import rows_to_probe
-    >>> rows_to_probe([0, 0, 1, 1, 2, -1], n_splits=2)
+    >>> dv.metrics.rows_to_probe([0, 0, 1, 1, 2, -1], n_splits=2)
     array([0, 1, 2, 3])
-    >>> rows_to_probe([0, 0, 0, 0], n_splits=2)
+    >>> dv.metrics.rows_to_probe([0, 0, 0, 0], n_splits=2)
     array([], dtype=int64)
     """
     y = np.asarray(factor)

@@ -43,8 +43,7 @@ def macro_f1(truth: ArrayLike, predicted: ArrayLike) -> float:
 
     Examples
     --------
-    >>> from domainvi.metrics import macro_f1
-    >>> round(macro_f1(["a", "a", "b", "b"], ["a", "a", "b", "c"]), 4)
+    >>> round(dv.metrics.macro_f1(["a", "a", "b", "b"], ["a", "a", "b", "c"]), 4)
     0.8333
     """
     y, p = check_pair(truth, predicted, _LABELS)
@@ -62,8 +61,7 @@ def per_class_recall(
 
     Examples
     --------
-    >>> from domainvi.metrics import per_class_recall
-    >>> classes, recall = per_class_recall(["a", "a", "b"], ["a", "b", "b"])
+    >>> classes, recall = dv.metrics.per_class_recall(["a", "a", "b"], ["a", "b", "b"])
     >>> classes.tolist(), recall.tolist()
     (['a', 'b'], [0.5, 1.0])
     """
@@ -82,8 +80,7 @@ def balanced_accuracy(truth: ArrayLike, predicted: ArrayLike) -> float:
 
     Examples
     --------
-    >>> from domainvi.metrics import balanced_accuracy
-    >>> balanced_accuracy(["a", "a", "b"], ["a", "b", "b"])
+    >>> dv.metrics.balanced_accuracy(["a", "a", "b"], ["a", "b", "b"])
     0.75
     """
     return float(per_class_recall(truth, predicted)[1].mean())
@@ -98,8 +95,7 @@ def accuracy(truth: ArrayLike, predicted: ArrayLike) -> float:
 
     Examples
     --------
-    >>> from domainvi.metrics import accuracy
-    >>> accuracy([0, 1, 2, 2], [0, 1, 2, 0])
+    >>> dv.metrics.accuracy([0, 1, 2, 2], [0, 1, 2, 0])
     0.75
     """
     return float(accuracy_score(*check_pair(truth, predicted, _LABELS)))
@@ -128,8 +124,7 @@ def negative_transfer_rate(
 
     Examples
     --------
-    >>> from domainvi.metrics import negative_transfer_rate
-    >>> negative_transfer_rate([0.90, 0.70, 0.80], [0.80, 0.75, 0.80])
+    >>> dv.metrics.negative_transfer_rate([0.90, 0.70, 0.80], [0.80, 0.75, 0.80])
     0.3333333333333333
     """
     if tolerance < 0:

@@ -29,8 +29,7 @@ def auroc(scores: ArrayLike, unknown: ArrayLike) -> float:
 
     Examples
     --------
-    >>> from domainvi.metrics import auroc
-    >>> auroc([0.1, 0.4, 0.35, 0.8], [False, False, True, True])
+    >>> dv.metrics.auroc([0.1, 0.4, 0.35, 0.8], [False, False, True, True])
     0.75
     """
     s, u = _both_kinds(scores, unknown)
@@ -46,8 +45,7 @@ def fpr_at_95_tpr(scores: ArrayLike, unknown: ArrayLike) -> float:
 
     Examples
     --------
-    >>> from domainvi.metrics import fpr_at_95_tpr
-    >>> fpr_at_95_tpr([0.1, 0.4, 0.35, 0.8], [False, False, True, True])
+    >>> dv.metrics.fpr_at_95_tpr([0.1, 0.4, 0.35, 0.8], [False, False, True, True])
     0.5
     """
     s, u = _both_kinds(scores, unknown)

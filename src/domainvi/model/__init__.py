@@ -1,5 +1,15 @@
-"""The model that a user meets first, and the base that models share."""
+"""The model that a user meets first, and what a second model shares with it.
 
+``__all__`` names what users call. The other names serve models in folders of their own.
+"""
+
+from ._base import CohortModel as CohortModel
 from ._domainvi import DomainVI
+from ._posthoc import fit_calibration as fit_calibration
+from ._query import all_row_ids as all_row_ids
+from ._running import checkpoint_files as checkpoint_files
+from ._running import run_training as run_training
+from ._training import check_checkpoint_arguments as check_checkpoint_arguments
+from ._training import check_training_arguments as check_training_arguments
 
 __all__ = ["DomainVI"]

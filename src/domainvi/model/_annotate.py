@@ -21,7 +21,6 @@ from domainvi.trust import find_cautions
 from ._fitted import Fitted, Order
 from ._inference import labels_of, outputs, probabilities, unknown_p_values, unknown_spaces
 from ._phenotypes import phenotype_numbers, phenotype_probabilities
-from ._setup import domain_codes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,7 +129,7 @@ def rows_of_cautions(
     target: AnnData | MuData,
     mask: NDArray[np.bool_] | None,
 ) -> NDArray[np.bool_]:
-    """Prepared rows that cautions are about: of the model's own data those it did not learn from."""
+    """Find the rows that cautions are about: of the model's own data those without a label."""
     if mask is not None:
         mask = np.asarray(mask)
         if mask.dtype != bool or mask.shape != (target.n_obs,):
@@ -158,7 +157,7 @@ def add_phenotype(
     unknown_alpha: float | None,
 ) -> None:
     """Add the columns of auxiliary phenotype ``i``."""
-    phenotype, domain = model.phenotypes[i], domain_codes(prepared)
+    phenotype, domain = model.phenotypes[i], prepared.domain
     key = phenotype.key
     if phenotype.is_numeric:
         value, error = phenotype_numbers(model, i, out, domain)

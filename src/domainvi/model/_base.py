@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import weakref
 from abc import abstractmethod
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from scvi import REGISTRY_KEYS
 from scvi.model.base import BaseModelClass
 
+from domainvi._checks import refuse_dangerous_fork
 from domainvi._compat import FIELD_REGISTRIES_KEY, STATE_REGISTRY_KEY, parse_device_args
 from domainvi.data import PreparedAnnData, check_unchanged
 from domainvi.errors import InputError, NotTrainedError
 
 from ._save import load_model, save_model
-from ._setup import n_missing_genes
 
 if TYPE_CHECKING:
     import os
@@ -113,6 +114,7 @@ class CohortModel(BaseModelClass):
         self, adata: AnnData | MuData | None = None, copy_if_view: bool = True
     ) -> PreparedAnnData:
         """Return the prepared form of ``adata``, of the model's own data if ``None``."""
+        refuse_dangerous_fork()
         if isinstance(adata, PreparedAnnData):
             return adata
         if adata is None or adata is self._adata:
@@ -135,7 +137,7 @@ class CohortModel(BaseModelClass):
         """State that a field has in the registry."""
         return self.registry_[FIELD_REGISTRIES_KEY][key][STATE_REGISTRY_KEY]
 
-    @property
+    @cached_property
     def genes(self) -> list[str]:
         """Genes of the model, in its order."""
         return [str(g) for g in np.asarray(self._state(REGISTRY_KEYS.X_KEY)["column_names"])]
@@ -147,7 +149,7 @@ class CohortModel(BaseModelClass):
 
     def _check_genes(self, prepared: PreparedAnnData, method: str) -> None:
         """Refuse rows that lack genes of the model, to methods that would take zeros for values."""
-        if missing := n_missing_genes(prepared):
+        if missing := prepared.n_missing_genes():
             msg = (
                 f"The data lack {missing} of {len(prepared.gene_mask)} genes of the model, and "
                 f"{method} needs all. Add them, or use predict, annotate or "

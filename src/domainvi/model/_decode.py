@@ -13,7 +13,7 @@ from domainvi._compat import MODULE_KEYS
 from domainvi.errors import InputError
 from domainvi.train import seeded
 
-from ._setup import domain_codes, refuse_several
+from ._setup import refuse_several
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def refuse_undecodable(model: DomainVI, prepared: PreparedAnnData) -> None:
     """Refuse rows of domains that the decoder does not know, or that lack genes."""
-    if (domain_codes(prepared) >= len(model.domains)).any() or not prepared.gene_mask.all():
+    if (prepared.domain >= len(model.domains)).any() or not prepared.gene_mask.all():
         msg = (
             "adata has domains or lacks genes that were not in training, and this method needs "
             "the decoder. Use load_query_data(adata, model) and train on the query first."
@@ -70,7 +70,7 @@ def decode(
     domain: int | None,
     library_size: float | Literal["latent"],
 ) -> torch.Tensor:
-    """Expected values of rows as measured in a domain; their own if ``None``."""
+    """Decode rows to expected values as measured in a domain; their own if ``None``."""
     own = inputs["batch_index"]
     as_domain = own if domain is None else torch.full_like(own, domain)
     px = model.module.generative(**inputs | {"batch_index": as_domain})[MODULE_KEYS.PX_KEY]
@@ -124,5 +124,3 @@ def predictive_draws(
             for tensors in loader
         ]
     return GCXS.from_numpy(np.concatenate(parts), compressed_axes=(0, 2))
-
-

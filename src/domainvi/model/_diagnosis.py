@@ -10,7 +10,6 @@ import pandas as pd
 from domainvi.metrics import domain_probe
 
 from ._inference import labels_of, outputs
-from ._setup import domain_codes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +21,7 @@ def diagnose(model: DomainVI, seed: int) -> pd.DataFrame:
     """Probe components and latents within classes; see :meth:`domainvi.DomainVI.diagnose`."""
     prepared = model._validate_anndata()
     out = outputs(model, prepared, None, wanted=("reference",))
-    domain, label = domain_codes(prepared), labels_of(model, prepared)
+    domain, label = prepared.domain, labels_of(model, prepared)
     label = np.where(label >= 0, label, out.logits.argmax(axis=1))
     spaces = {"input": out.reference, "latent": out.latent}
     probes = {k: domain_probe(z, domain, label, seed=seed) for k, z in spaces.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -9,7 +10,13 @@ import pandas as pd
 from scvi import REGISTRY_KEYS
 from scvi.model.base import ArchesMixin, VAEMixin
 
-from domainvi._checks import check_choice, check_dropout_rate, check_seed, check_sizes
+from domainvi._checks import (
+    check_choice,
+    check_dropout_rate,
+    check_seed,
+    check_sizes,
+    refuse_dangerous_fork,
+)
 from domainvi._compat import SETUP_ARGS_KEY, SETUP_METHOD_KEY
 from domainvi.data import MODALITIES, check_setup, prepare, to_tensors
 from domainvi.explain import explain
@@ -22,13 +29,12 @@ from ._base import CohortModel
 from ._decode import normalized_expression, predictive_draws, refuse_undecodable
 from ._diagnosis import diagnose
 from ._fitted import Fitted
-from ._heads import head_of, retrained
+from ._heads import check_repeatable, head_of, retrained
 from ._inference import forward, labels_of, outputs, patterns, probabilities
 from ._phenotypes import predict_phenotype
 from ._query import all_row_ids, freeze, genes_of, map_query, with_genes
 from ._setup import (
     columns_of,
-    domain_codes,
     flat_mudata,
     modality_sizes,
     prepare_own,
@@ -138,6 +144,7 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         check_choice("scaling", scaling, ("mix", "domain", "global"))
         check_seed(seed)
         check_dropout_rate(dropout_rate)
+        refuse_dangerous_fork()
         super().__init__(adata, registry)
         if adata is not None:
             likelihood = resolve_likelihood(self, self._validate_anndata().X, likelihood)
@@ -368,22 +375,22 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         prepared.manager.registry[SETUP_ARGS_KEY][MODALITIES] = chosen
         cls._remember(mdata, prepared)
 
-    @property
+    @cached_property
     def modalities(self) -> list[str]:
         """Modalities of the model; empty if it was set up with an AnnData."""
         return list(self.registry_[SETUP_ARGS_KEY].get(MODALITIES) or ())
 
-    @property
+    @cached_property
     def classes(self) -> list[str]:
         """Classes of the main phenotype, in the order of the codes."""
         return [str(c) for c in self._state(REGISTRY_KEYS.LABELS_KEY)["categorical_mapping"][:-1]]
 
-    @property
+    @cached_property
     def domains(self) -> list[str]:
         """Levels of the main domain column, in the order of the codes."""
         return [str(d) for d in self._state(REGISTRY_KEYS.BATCH_KEY)["categorical_mapping"]]
 
-    @property
+    @cached_property
     def phenotypes(self) -> tuple[Phenotype, ...]:
         """Auxiliary phenotypes, those of ``target_keys``."""
         return registered_phenotypes(self.registry_)
@@ -718,7 +725,7 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         out = outputs(self, prepared, rows, batch_size, centre=False)
         index = prepared.obs_names[rows]
         if not is_main:
-            domain = domain_codes(prepared)[rows]
+            domain = prepared.domain[rows]
             return predict_phenotype(
                 self, str(target), out, domain, index, soft=soft, calibrated=calibrated
             )
@@ -915,6 +922,7 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         >>> adata.var.loc[genes["class_0"].idxmax(), "marker_of"]
         'class_0'
         """
+        check_repeatable(self, stability)
         return explain(
             self,
             head_of,

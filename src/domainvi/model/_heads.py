@@ -57,14 +57,18 @@ def head_of(model: DomainVI, prepared: PreparedAnnData, target: str | None) -> H
     return Head(found.key, names, phenotype, not found.is_numeric, n_domains, order)
 
 
-def retrained(model: DomainVI, seed: int) -> DomainVI:
-    """Train a model with the same arguments on the same rows from another seed."""
-    if model.fitted.pretraining is not None:
+def check_repeatable(model: DomainVI, stability: int) -> None:
+    """Refuse stability of a model whose training cannot be repeated, since it was pretrained."""
+    if stability and model.fitted.pretraining is not None:
         msg = (
             "stability= trains the model anew, and cannot repeat its pretraining. Pretrain and "
             "train models with other seeds, and compare what they explain."
         )
         raise InputError(msg)
+
+
+def retrained(model: DomainVI, seed: int) -> DomainVI:
+    """Train a model with the same arguments on the same rows from another seed."""
     other = type(model)(model._validate_anndata(), **(model._parameters() | {"seed": seed}))
     accelerator = "cpu" if model.module.device.type == "cpu" else "auto"
     other.train(**model.fitted.training, accelerator=accelerator, enable_progress_bar=False)

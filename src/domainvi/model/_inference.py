@@ -5,18 +5,16 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scvi import REGISTRY_KEYS
 from scipy.special import softmax
+from scvi import REGISTRY_KEYS
 
 from domainvi.data import MODALITIES, row_blocks, row_loader
-from domainvi.module import OPTIONAL_PARTS, RowReader, heads_of
-from domainvi.train import extend_statistics, modalities_of, size_factors
-
-from ._setup import codes, domain_codes
+from domainvi.module import OPTIONAL_PARTS, RowReader
+from domainvi.train import extend_statistics, modalities_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -100,7 +98,7 @@ def patterns(n_modalities: int) -> list[NDArray[np.bool_]]:
 
 
 def pattern_of(prepared: PreparedAnnData, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number of the set of modalities that each row has."""
+    """Find the number of the set of modalities that each row has."""
     if MODALITIES not in prepared.obsm:
         return np.zeros(len(rows), dtype=np.int64)
     has = np.asarray(prepared.obsm[MODALITIES])[rows] > 0
@@ -109,7 +107,7 @@ def pattern_of(prepared: PreparedAnnData, rows: NDArray[np.int64]) -> NDArray[np
 
 def labels_of(model: DomainVI, prepared: PreparedAnnData) -> NDArray[np.int64]:
     """Class codes of all rows, -1 where unlabelled."""
-    label = codes(prepared.manager, REGISTRY_KEYS.LABELS_KEY)
+    label = prepared.codes(REGISTRY_KEYS.LABELS_KEY)
     return np.where(label < len(model.classes), label, -1)
 
 
@@ -129,7 +127,7 @@ def outputs(
     run = partial(forward, model, prepared, batch_size=batch_size, wanted=wanted)
     if model.fitted.centring is None or not centre:
         return run(rows)
-    domain = domain_codes(prepared)
+    domain = prepared.domain
     if (domain[rows] < n_centred(model)).all():
         return centred(model, run(rows), domain[rows])
     # A new cohort is centred by all of its rows, whichever of them are asked for.
@@ -180,7 +178,9 @@ def forward(
         # Without auxiliary phenotypes there are no scores to write.
         for whole, part in zip(out, parts, strict=False):
             whole[places] = part.cpu().numpy()
-    return RowOutputs(*out, latent=out[0], pattern=pattern_of(prepared, rows))
+    names = [f.name for f in fields(RowOutputs)]
+    values: list[Any] = [*out, out[0], pattern_of(prepared, rows)]
+    return RowOutputs(**dict(zip(names, values, strict=True)))
 
 
 def embedded(
@@ -206,9 +206,9 @@ def embedded(
     reader = RowReader(module, statistics, wanted=wanted)
     n_values = DENSE_VALUES if isinstance(prepared.X, np.ndarray) else INFERENCE_VALUES
     size = batch_size or max(256, n_values // prepared.n_vars)
-    factors = size_factors(prepared, rows)
-    for places, d, block in row_blocks(prepared.X, rows, domain_codes(prepared), size):
-        factor = None if factors is None else factors.numpy()[places]
+    factors = prepared.size_factors(rows)
+    for places, d, block in row_blocks(prepared.X, rows, prepared.domain, size):
+        factor = None if factors is None else factors[places]
         e = reader.embed(block, d, factor)
         scores = reader.score_phenotypes(e.mean, block, d, factor) if model.phenotypes else ()
         yield places, torch.full((len(places),), d, device=e.mean.device), e, scores
@@ -221,7 +221,7 @@ def scaling_statistics(
 
     What was done with each new cohort is noted on ``prepared`` in words.
     """
-    domain, n_known = domain_codes(prepared), len(model.domains)
+    domain, n_known = prepared.domain, len(model.domains)
     if domain.max(initial=0) < n_known and prepared.gene_mask.all():
         return None
     levels = prepared.manager.get_state_registry(REGISTRY_KEYS.BATCH_KEY).categorical_mapping
@@ -256,7 +256,9 @@ def probabilities(
     return p
 
 
-def unknown_spaces(model: DomainVI, out: RowOutputs, pattern: int) -> dict[str, NDArray[np.float32]]:
+def unknown_spaces(
+    model: DomainVI, out: RowOutputs, pattern: int
+) -> dict[str, NDArray[np.float32]]:
     """Spaces in which a row can be far from every class, un-centred and un-adapted.
 
     Centring moves whatever is called a class to where that class is, and alignment can do so too.
@@ -272,7 +274,7 @@ def unknown_p_values(
     model: DomainVI, prepared: PreparedAnnData, out: RowOutputs
 ) -> NDArray[np.float64]:
     """P-value of each row for belonging to any known class; NaN where it was not tested."""
-    domain, p = domain_codes(prepared), np.full(len(out.mean), np.nan)
+    domain, p = prepared.domain, np.full(len(out.mean), np.nan)
     for pattern, rows in out.by_pattern():
         if (scorer := model.fitted.unknown.get(pattern)) is not None:
             own = out if len(rows) == len(p) else out.take(rows)

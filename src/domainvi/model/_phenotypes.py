@@ -14,7 +14,6 @@ from domainvi.train import log_rows
 
 from ._inference import forward, unknown_spaces
 from ._posthoc import MIN_ROWS, fit_calibration, fit_unknown, posthoc_rows
-from ._setup import codes, domain_codes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +34,7 @@ def phenotype_values(prepared: PreparedAnnData, phenotype: Phenotype) -> NDArray
     """Values of all rows: numbers with NaN, or class codes with -1 where there is none."""
     if phenotype.is_numeric:
         return np.array(prepared.manager.get_from_registry(phenotype.field), np.float64).ravel()
-    code = codes(prepared.manager, phenotype.field)
+    code = prepared.codes(phenotype.field)
     return np.where(code < phenotype.n_outputs, code, -1)
 
 
@@ -47,7 +46,7 @@ def fit_phenotypes(model: DomainVI, prepared: PreparedAnnData, rows: TrainingRow
     """
     genes, n_domains = leading_genes(rows, MAX_GENES), rows.n_domains
     del rows
-    domain, order = domain_codes(prepared), prepared.order
+    domain, order = prepared.domain, prepared.order
     for i, phenotype in enumerate(model.phenotypes):
         values = phenotype_values(prepared, phenotype)
         known = np.isfinite(values) if phenotype.is_numeric else values >= 0
@@ -70,7 +69,7 @@ def standardised_rows(
 ) -> NDArray[np.float32]:
     """Read some genes of rows, standardised by domain; few rows at a time with all genes."""
     modality = model.module.modalities.only
-    domain = torch.from_numpy(domain_codes(prepared)[rows])
+    domain = torch.from_numpy(prepared.domain[rows])
     s = np.empty((len(rows), len(genes)), dtype=np.float32)
     for start in range(0, len(rows), BLOCK_ROWS):
         some = slice(start, start + BLOCK_ROWS)
@@ -86,8 +85,8 @@ def set_member(model: DomainVI, i: int, member: LinearPhenotype, genes: NDArray[
     block = heads.block(i)
     heads.coef[torch.from_numpy(genes), block] = torch.as_tensor(member.coef).to(heads.coef)
     for name in ("intercept", "offset", "class_weight"):
-        table = getattr(heads, name)
-        table[..., block] = torch.as_tensor(getattr(member, name)).to(table)
+        values = getattr(heads, name)
+        values[..., block] = torch.as_tensor(getattr(member, name)).to(values)
     heads.is_known[:, i] = torch.from_numpy(member.is_known)
     for name in ("location", "scale", "widening"):
         getattr(heads, name)[i] = getattr(member, name)
@@ -99,10 +98,8 @@ def set_member(model: DomainVI, i: int, member: LinearPhenotype, genes: NDArray[
 def fit_phenotypes_posthoc(model: DomainVI, prepared: PreparedAnnData) -> None:
     """Calibrate the heads on held-out rows, and fit an unknown score for each class phenotype."""
     model.fitted.phenotype_unknown = {}
-    if not model.phenotypes:
-        return
     heads, rows = heads_of(model.module), posthoc_rows(model, prepared)
-    out, domain = forward(model, prepared, rows), domain_codes(prepared)[rows]
+    out, domain = forward(model, prepared, rows), prepared.domain[rows]
     held_out = np.isin(rows, model.validation_indices)
     for i, phenotype in enumerate(model.phenotypes):
         values, block = phenotype_values(prepared, phenotype)[rows], heads.block(i)
@@ -194,5 +191,3 @@ def predict_phenotype(
         return np.asarray(phenotype.classes)[p.argmax(axis=1)]
     frame = pd.DataFrame(p, index=index, columns=list(phenotype.classes))
     return frame[model.fitted.phenotype_order[key].classes]
-
-

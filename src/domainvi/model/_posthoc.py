@@ -14,7 +14,6 @@ from domainvi.linear import fit_centring, subsample
 from domainvi.trust import Calibrator, UnknownScorer, audit_arrays, fit_calibrator
 
 from ._inference import forward, labels_of, patterns, unknown_spaces
-from ._setup import domain_codes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +35,7 @@ def fit_posthoc(model: DomainVI, prepared: PreparedAnnData, *, centre: bool) -> 
     training rows as they look with each set of modalities. Without a label, in a query, the fits of
     the reference stay.
     """
-    domain, label = domain_codes(prepared), labels_of(model, prepared)
+    domain, label = prepared.domain, labels_of(model, prepared)
     if not (label >= 0).any():
         return
     fitted, modalities = model.fitted, model.module.modalities
@@ -75,7 +74,8 @@ def has_all(prepared: PreparedAnnData, visible: NDArray[np.bool_]) -> NDArray[np
     """Rows that have all visible modalities; ``None`` where there is only one."""
     if MODALITIES not in prepared.obsm:
         return None
-    return (np.asarray(prepared.obsm[MODALITIES])[:, visible] > 0).all(axis=1)
+    has = np.asarray(prepared.obsm[MODALITIES])[:, visible] > 0
+    return np.asarray(has.all(axis=1))
 
 
 def posthoc_rows(
@@ -83,7 +83,7 @@ def posthoc_rows(
 ) -> NDArray[np.int64]:
     """Row numbers to fit by, in an order that does not change with that of the rows."""
     order = prepared.order if among is None else prepared.order[among[prepared.order]]
-    domain, label = domain_codes(prepared)[order], labels_of(model, prepared)[order]
+    domain, label = prepared.domain[order], labels_of(model, prepared)[order]
     return order[subsample(domain, label, model.seed, MAX_POSTHOC_ROWS)]
 
 

@@ -19,7 +19,7 @@ from domainvi.nn import NO_DECAY
 from domainvi.train import extend_statistics
 
 from ._inference import labels_of
-from ._setup import check_other_columns, domain_codes, refuse_several
+from ._setup import check_other_columns, refuse_several
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,7 +59,7 @@ def adopt(model: DomainVI, reference: DomainVI, prepared: PreparedAnnData) -> No
         state[name] = expand(state[name], tensor, inputs.get(name))
     module.load_state_dict(state)
     if n_new > n_old:
-        statistics, _ = extend_statistics(old, EXPRESSION, prepared, domain_codes(prepared))
+        statistics, _ = extend_statistics(old, EXPRESSION, prepared, prepared.domain)
         modality.standardiser.set_statistics(*statistics.network)
         modality.linear.centre.copy_(statistics.linear[0])
         modality.linear.scale.copy_(statistics.linear[1])
@@ -75,7 +75,7 @@ def adopt(model: DomainVI, reference: DomainVI, prepared: PreparedAnnData) -> No
 
 
 def decoder_inputs(module: Any) -> dict[str, int]:
-    """Inputs of the decoder's matrices that stand before those of the domains, by parameter."""
+    """Count the inputs of the decoder's matrices that stand before the domains, by parameter."""
     return {
         f"{PART}decoder.hidden.0.weight": module.n_latent,
         f"{PART}decoder.output.weight": module.modalities.only.decoder.n_hidden,

@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
-    from lightning.pytorch import LightningModule
-
     from domainvi.data import PreparedAnnData, TransferDataModule
+    from domainvi.train import DomainTrainingPlan
 
     from ._base import CohortModel
 
@@ -36,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 def run_training(
     model: CohortModel,
-    plan: LightningModule,
+    plan: DomainTrainingPlan,
     data: TransferDataModule,
     best_weights: BestWeights,
     posthoc: Callable[[], None],

@@ -41,8 +41,6 @@ from domainvi.module import EXTRA_DOMAINS_KEY
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
-    from scvi.data import AnnDataManager
     from scvi.data.fields import BaseAnnDataField
 
     from domainvi.data import MatrixSummary, PreparedAnnData
@@ -64,16 +62,6 @@ def columns_of(setup_args: dict[str, Any]) -> Columns:
         continuous_covariate_keys=tuple(setup_args["continuous_covariate_keys"] or ()),
         target_keys=tuple(setup_args["target_keys"] or ()),
     )
-
-
-def codes(manager: AnnDataManager, key: str) -> NDArray[np.int64]:
-    """Integer codes of a registered column, shape ``(n_rows,)``."""
-    return np.asarray(manager.get_from_registry(key)).ravel().astype(np.int64)
-
-
-def domain_codes(prepared: PreparedAnnData) -> NDArray[np.int64]:
-    """Codes of the main domain column."""
-    return codes(prepared.manager, REGISTRY_KEYS.BATCH_KEY)
 
 
 class MaskField(ObsmField):
@@ -183,20 +171,9 @@ def as_rows(data: AnnData | MuData, registry: dict[str, Any]) -> AnnData:
 
 
 def modality_sizes(model: DomainVI) -> dict[str, int]:
-    """Number of genes of each modality of a model that has several."""
+    """Count the genes of each modality of a model that has several."""
     genes = genes_by_modality(model.genes, model.modalities)
     return {name: len(own) for name, own in genes.items()}
-
-
-def n_missing_genes(prepared: PreparedAnnData) -> int:
-    """Count genes that are missing, of modalities that some row has."""
-    missing = ~prepared.gene_mask
-    if MODALITIES in prepared.obsm:
-        has = prepared.obsm[MODALITIES]
-        genes = genes_by_modality(prepared.var_names, list(has.columns))
-        is_there = np.asarray(has).max(axis=0, initial=0) > 0
-        missing = missing & np.repeat(is_there, [len(own) for own in genes.values()])
-    return int(missing.sum())
 
 
 def resolve_likelihood(model: DomainVI, matrix: Any, likelihood: Any) -> Any:
@@ -247,11 +224,12 @@ def prepare_query(model: DomainVI, adata: AnnData | MuData) -> PreparedAnnData:
         require_domains=False,
     )
     matrix = select_matrix(adata, columns.layer)
-    several = len(model.modalities) > 1
-    for name, modality, block in model.module.modalities.blocks():
-        values = matrix[:, block] if several else matrix
-        likelihood = model.likelihood[name] if several else model.likelihood
-        check_scale(describe_matrix(values), likelihood, modality)
+    blocks = model.module.modalities.blocks()
+    for name, modality, block in blocks:
+        values = matrix[:, block] if len(blocks) > 1 else matrix
+        likelihood = model.likelihood
+        kind = likelihood[name] if isinstance(likelihood, dict) else likelihood
+        check_scale(describe_matrix(values), kind, modality)
     prepared = prepare(
         adata,
         columns,

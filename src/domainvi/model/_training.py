@@ -28,7 +28,6 @@ from ._inference import embedded, labels_of
 from ._phenotypes import fit_phenotypes, fit_phenotypes_posthoc
 from ._posthoc import fit_posthoc
 from ._running import checkpoint_files, run_training
-from ._setup import domain_codes
 
 if TYPE_CHECKING:
     import os
@@ -69,12 +68,12 @@ def train(
     check_one_process(model, accelerator, devices, trainer_kwargs)
     prepared = model._validate_anndata()
     model._check_genes(prepared, "train")
-    domain, label = domain_codes(prepared), labels_of(model, prepared)
+    domain, label = prepared.domain, labels_of(model, prepared)
     is_source = source_domains(domain, label, len(model.domains))
     order = prepared.order
     split = stratified_split(domain[order], label[order], 1 - train_size, model.seed)
     align = audit_design(model, domain, label, force=force_alignment)
-    arguments = {
+    arguments: dict[str, Any] = {
         "max_epochs": DEFAULT_EPOCHS if max_epochs is None else max_epochs,
         "train_size": train_size,
         "batch_size": batch_size,
@@ -100,7 +99,8 @@ def train(
     def posthoc() -> None:
         if model.fitted.n_reference_domains is None:
             fit_posthoc(model, prepared, centre=centre)
-            fit_phenotypes_posthoc(model, prepared)
+            if model.phenotypes:
+                fit_phenotypes_posthoc(model, prepared)
 
     run_training(
         model,
@@ -145,7 +145,7 @@ def plan_arguments(
 def fit_starting_values(model: DomainVI, prepared: PreparedAnnData) -> None:
     """Fit scaling and linear members of each modality to the rows that have it."""
     module, fitted = model.module, model.fitted
-    domain, label = domain_codes(prepared), labels_of(model, prepared)
+    domain, label = prepared.domain, labels_of(model, prepared)
     is_source = source_domains(domain, label, len(model.domains))
     priors, agreements = [], []
     for name, part, has in modalities_of(module, prepared):
@@ -192,13 +192,13 @@ def starting_rows(
             "Check which layer holds the expression values."
         )
         raise InputError(msg)
-    domain, label = domain_codes(part)[drawn], labels_of(model, part)[drawn]
+    domain, label = part.domain[drawn], labels_of(model, part)[drawn]
     return TrainingRows(x, domain, label, is_source, len(model.classes))
 
 
 def set_support(model: DomainVI, prepared: PreparedAnnData, label: NDArray[np.int64]) -> None:
     """Tell the adversary of each domain column which classes its domains have."""
-    module, columns = model.module, [domain_codes(prepared)]
+    module, columns = model.module, [prepared.domain]
     if EXTRA_DOMAINS_KEY in prepared.manager.data_registry:
         columns += list(np.asarray(prepared.manager.get_from_registry(EXTRA_DOMAINS_KEY)).T)
     for i, (column, n) in enumerate(zip(columns, module.n_domains, strict=True)):

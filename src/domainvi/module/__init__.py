@@ -1,28 +1,21 @@
 """The torch modules: inference, generative model and loss."""
 
 from ._alignment import DomainAlignment
-from ._disentangled_vae import DisentangledVAE
 from ._domain_vae import EXPRESSION, EXTRA_DOMAINS_KEY, DomainVAE, Embedding
 from ._fast_inference import OPTIONAL_PARTS, RowReader
-from ._independence import INDEPENDENCE, Blocks, IndependenceTerms
-from ._input_scale import InputScale, draw_latents, elbo_terms
 from ._likelihood import CountLikelihood, Likelihood, NormalLikelihood, build_likelihood
 from ._modalities import Modalities
-from ._modality import Modality, ScalingStatistics
+from ._modality import InputScale, Modality, ScalingStatistics, draw_latents, elbo_terms
 from ._phenotype_heads import PhenotypeHeads, PhenotypeScores, heads_of, phenotype_scores
 
 __all__ = [
     "EXPRESSION",
     "EXTRA_DOMAINS_KEY",
-    "INDEPENDENCE",
     "OPTIONAL_PARTS",
-    "Blocks",
     "CountLikelihood",
-    "DisentangledVAE",
     "DomainAlignment",
     "DomainVAE",
     "Embedding",
-    "IndependenceTerms",
     "InputScale",
     "Likelihood",
     "Modalities",

@@ -11,7 +11,7 @@ from domainvi.errors import InputError
 from domainvi.nn import (
     Critic,
     DomainAdversary,
-    balanced_domain_loss,
+    balanced_cross_entropy,
     critic_loss,
     encoder_loss,
     one_hot,
@@ -110,7 +110,7 @@ class DomainAlignment(nn.Module):
             if self.kind == "conditional":
                 row_weight = shared_class_weight(p, getattr(self, f"support_{i}"))
             scores = head(z, p, weight)
-            losses.append(balanced_domain_loss(scores, domain, row_weight))
+            losses.append(balanced_cross_entropy(scores, domain, row_weight))
             if i == 0:
                 accuracies.append(balanced_domain_accuracy(scores, domain))
         loss = torch.stack(losses).sum()

@@ -15,9 +15,8 @@ from domainvi.data import MODALITIES, TEACHER_KEY
 from domainvi.nn import Classifier, class_log_softmax, one_hot
 
 from ._alignment import DomainAlignment
-from ._input_scale import draw_latents, elbo_terms
 from ._modalities import Modalities
-from ._modality import Modality, ScalingStatistics
+from ._modality import Modality, ScalingStatistics, draw_latents, elbo_terms
 from ._phenotype_heads import PhenotypeHeads
 
 if TYPE_CHECKING:

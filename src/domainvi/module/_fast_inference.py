@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from scipy import sparse
 
 from domainvi.data import dense_rows
-from domainvi.nn import FoldedMaps, class_log_softmax
+from domainvi.nn import CLIP, ClampedProduct, class_log_softmax
 
 from ._domain_vae import Embedding
 from ._phenotype_heads import PhenotypeScores, heads_of
@@ -21,7 +21,85 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ._domain_vae import DomainVAE
-    from ._modality import ScalingStatistics
+    from ._modality import InputMap, ScalingStatistics
+
+
+# Values of a dense block of rows: 4 MB in single precision, so that it stays in the cache.
+BLOCK_VALUES = 2**20
+
+
+class FoldedMaps:
+    r"""Several input maps of the rows of one domain, read in one go.
+
+    With bounds :math:`l = c - 8 s` and :math:`h = c + 8 s`, a value :math:`x` adds
+    :math:`(\mathrm{clamp}(x, l, h) - \mathrm{clamp}(0, l, h)) W / s` to the scores, on top of a
+    constant, which is what a row of zeros gets. So only stored values cost anything, for all maps
+    together, and the result is that of :class:`InputMap` up to rounding.
+
+    Parameters
+    ----------
+    maps
+        The maps.
+    domain
+        Code of the domain.
+    """
+
+    def __init__(self, maps: list[InputMap], domain: int) -> None:
+        scalings: list[tuple[torch.Tensor, torch.Tensor]] = []
+        scaling_of = [_find(scalings, m.centre[domain], m.scale[domain]) for m in maps]
+        # Maps that standardise alike stand together, and are read together.
+        self.order = sorted(range(len(maps)), key=lambda i: scaling_of[i])
+        self.widths = [maps[i].weight.shape[1] for i in self.order]
+        self.bias = torch.cat([maps[i].bias for i in self.order])
+        self.centre, self.scale = (torch.stack(t) for t in zip(*scalings, strict=True))
+        self.weights = [
+            torch.cat([m.weight for m, t in zip(maps, scaling_of, strict=True) if t == k], dim=1)
+            for k in range(len(scalings))
+        ]
+
+    @cached_property
+    def _product(self) -> ClampedProduct:
+        centre, scale = self.centre.double(), self.scale.double()
+        lower, upper = centre - CLIP * scale, centre + CLIP * scale
+        zero = torch.zeros_like(centre).clamp(lower, upper)
+        folded = [w.double() / s[:, None] for w, s in zip(self.weights, scale, strict=True)]
+        constant = torch.cat([(z - c) @ f for z, c, f in zip(zero, centre, folded, strict=True)])
+        return ClampedProduct(
+            lower, upper, zero, [f.float() for f in folded], constant + self.bias.double()
+        )
+
+    def dense(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Read log values ``(n_rows, n_input)``; one tensor of scores a map."""
+        parts = [
+            torch.cat([self._standardised(b, k) @ w for k, w in enumerate(self.weights)], dim=1)
+            for b in torch.split(x, max(1, BLOCK_VALUES // x.shape[1]))
+        ]
+        return self._by_map(torch.cat(parts) + self.bias)
+
+    def sparse(
+        self, row_starts: NDArray[np.integer], columns: NDArray[np.integer], values: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """Read log values in CSR, on the CPU; one tensor of scores a map."""
+        return self._by_map(self._product(row_starts, columns, values))
+
+    def _standardised(self, x: torch.Tensor, k: int) -> torch.Tensor:
+        return ((x - self.centre[k]).div_(self.scale[k])).clamp_(-CLIP, CLIP)
+
+    def _by_map(self, scores: torch.Tensor) -> list[torch.Tensor]:
+        parts = dict(zip(self.order, torch.split(scores, self.widths, dim=1), strict=True))
+        return [parts[i] for i in range(len(parts))]
+
+
+def _find(
+    scalings: list[tuple[torch.Tensor, torch.Tensor]], centre: torch.Tensor, scale: torch.Tensor
+) -> int:
+    """Place of centre and scale in a list, to which they are added when they are new."""
+    for k, (c, s) in enumerate(scalings):
+        if torch.equal(c, centre) and torch.equal(s, scale):
+            return k
+    scalings.append((centre, scale))
+    return len(scalings) - 1
+
 
 # Parts of an embedding that cost time and are seldom needed.
 OPTIONAL_PARTS = ("variance", "reference")

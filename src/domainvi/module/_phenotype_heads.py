@@ -32,7 +32,7 @@ class PhenotypeScores(NamedTuple):
 
 
 class PhenotypeHeads(nn.Module):
-    r"""One linear head a phenotype on the shared latents, and a linear member on standardised genes.
+    r"""A linear head on the latents and a linear member on standardised genes for each phenotype.
 
     With the scores :math:`f` of the head and :math:`g` of the member for a row of domain
     :math:`d`, a categorical phenotype has the probabilities
@@ -118,15 +118,15 @@ class PhenotypeHeads(nn.Module):
         self.offset[domains] = 0.0
         self.is_known[domains] = False
 
-    def _own(self, table: torch.Tensor, domain: torch.Tensor) -> torch.Tensor:
-        """Rows of a table by domain; zeros for domains that it does not have."""
-        inside = domain < len(table)
-        return table[torch.where(inside, domain, 0)] * inside[:, None]
+    def _own(self, values: torch.Tensor, domain: torch.Tensor) -> torch.Tensor:
+        """Take the row of each domain; zeros for domains that are not known."""
+        inside = domain < len(values)
+        return values[torch.where(inside, domain, 0)] * inside[:, None]
 
     def log_probabilities(
         self, i: int, scores: PhenotypeScores, domain: torch.Tensor, *, calibrated: bool = True
     ) -> torch.Tensor:
-        """Log-probabilities of the classes of categorical phenotype ``i``, ``(n_rows, n_classes)``."""
+        """Log-probabilities of the classes of phenotype ``i``, ``(n_rows, n_classes)``."""
         block, share = self.block(i), self.share[i]
         warmth = self.temperature[i] if calibrated else torch.ones_like(self.temperature[i])
         network = torch.softmax(scores.network[:, block] / warmth[0], dim=1)

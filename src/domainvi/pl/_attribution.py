@@ -1,4 +1,4 @@
-"""The genes that predictions rest on."""
+"""Plot the genes that predictions rest on."""
 
 from __future__ import annotations
 
@@ -62,8 +62,6 @@ def attribution(
 
     Examples
     --------
-    >>> import pandas as pd
-    >>> import domainvi as dv
     >>> genes = pd.DataFrame({"a": [3.0, 1.0], "b": [-1.0, 2.0]}, index=["CA9", "MET"])
     >>> axes = dv.pl.attribution(genes, classes="a", n_top=1)
     >>> [tick.get_text() for tick in axes.get_yticklabels()]

@@ -1,4 +1,4 @@
-"""The audit: classes by domain and the verdict, before and after alignment."""
+"""Plot the audit: classes by domain with the verdict, before and after alignment."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def audit(
     show: bool | None = None,
     save: str | Path | None = None,
 ) -> Axes | NDArray[np.object_]:
-    """Draw the class mix of each domain with the verdict on it, and what alignment did.
+    """Draw the class proportions of each domain with the verdict on it, and what alignment did.
 
     Columns are domains, shaded by the share of each class, with the number of labelled rows in the
     cells. With ``diagnosis`` a second panel shows, for each class, how well a fresh probe tells
@@ -43,8 +43,8 @@ def audit(
     Parameters
     ----------
     found
-        What :func:`domainvi.tl.audit_confounding` returned, or the dict of it that a model keeps
-        in ``audit_`` and writes to ``uns["domainvi"]["audit"]``.
+        What :func:`domainvi.tl.audit_confounding` returned, or the dict of it that a model writes
+        to ``uns["domainvi"]["audit"]``.
     diagnosis
         What :meth:`domainvi.DomainVI.diagnose` returned.
     ax
@@ -65,7 +65,6 @@ def audit(
 
     Examples
     --------
-    >>> import domainvi as dv
     >>> adata = dv.data.cohorts()
     >>> found = dv.tl.audit_confounding(adata, batch_key="cohort", labels_key="cancer_type")
     >>> axes = dv.pl.audit(found)

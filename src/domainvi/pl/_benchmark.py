@@ -1,4 +1,4 @@
-"""Learning curves, and what random folds promise beside what a new cohort gets."""
+"""Plot a benchmark: random folds beside held-out domains, and learning curves."""
 
 from __future__ import annotations
 
@@ -76,7 +76,6 @@ def benchmark(
 
     Examples
     --------
-    >>> import domainvi as dv
     >>> adata = dv.data.synthetic_cohorts(n_obs=120)
     >>> table = dv.tl.benchmark(
     ...     adata,

@@ -1,4 +1,4 @@
-"""Whether a probability means what it says."""
+"""Plot how often predictions of each confidence are right."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def calibration(
     """Draw how often predictions of each confidence are right, with the number of rows below.
 
     Points on the diagonal say what they mean; below it the model is overconfident. Bars are 95 %
-    intervals (Wilson's), which are wide where few rows are. Rows that taught the model look better
+    intervals (Wilson's), which are wide where few rows are. Rows of the training look better
     than new ones, so give ``by`` the column of the cohort, or a ``truth`` that the model never saw.
 
     Parameters
@@ -71,23 +71,18 @@ def calibration(
 
     Examples
     --------
-    >>> import domainvi as dv
-    >>> adata = dv.data.synthetic_cohorts(n_obs=200, n_genes=50)
-    >>> dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
-    >>> model = dv.DomainVI(adata)
-    >>> model.train(max_epochs=2, enable_progress_bar=False)
     >>> model.annotate(adata)
     >>> axes = dv.pl.calibration(adata, "label_true", by="domain")
     >>> axes.get_ylabel()
     'share of right predictions'
     """
     found = results(adata)
-    key = str(found["labels_key"])
+    key = str(found[keys.LABELS_KEY])
     probs = np.asarray(adata.obsm[keys.probability(key)])
     truth = key if truth is None else truth
     names = column(adata, truth, "truth")
-    code = pd.Index(np.asarray(found["classes"], dtype=object)).get_indexer(names)
-    used = (code >= 0) & known(names, str(found["unlabeled_category"]))
+    code = pd.Index(np.asarray(found[keys.CLASSES], dtype=object)).get_indexer(names)
+    used = (code >= 0) & known(names, str(found[keys.UNLABELED_CATEGORY]))
     groups = np.full(len(code), _ALL, dtype=object) if by is None else column(adata, by, "by")
     order = [_ALL] if by is None else levels(adata, by, groups[used])
     if not used.any():

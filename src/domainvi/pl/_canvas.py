@@ -1,4 +1,4 @@
-"""Where a plot is drawn, and what happens to it when it is done."""
+"""Axes to draw on, legends, and what is done with a figure at the end."""
 
 from __future__ import annotations
 
@@ -34,13 +34,7 @@ def canvases(
     figsize: tuple[float, float],
     **grid: Any,
 ) -> NDArray[np.object_]:
-    """Return an array of axes to draw on, of the given shape.
-
-    Raises
-    ------
-    InputError
-        If the user gave another number of axes.
-    """
+    """Return an array of axes to draw on, of the given shape; refuse another number of axes."""
     if ax is None:
         layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
         _, axes = plt.subplots(*shape, figsize=figsize, layout=layout, squeeze=False, **grid)
@@ -55,17 +49,8 @@ def canvases(
 def finish(axes: Axes, given: Any, show: bool | None, save: str | Path | None) -> None:
     """Save and show the figure of some axes.
 
-    Parameters
-    ----------
-    axes
-        Any axes of the figure.
-    given
-        What the user passed as `ax`: their own figure is shown only when they say so.
-    show
-        Whether to open a window; `None` does so for a new figure where there are windows.
-        Notebooks show figures by themselves.
-    save
-        File to write.
+    ``given`` is what the user passed as ``ax``: their own figure is shown only when they say so.
+    Notebooks show figures by themselves.
     """
     figure: Figure = axes.get_figure(root=True)  # type: ignore[assignment]
     if save is not None:
@@ -80,12 +65,6 @@ def tidy(axes: Axes) -> None:
     """Take away what carries no information."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_axisbelow(True)
-
-
-def legend_beside(axes: Axes, **arguments: Any) -> None:
-    """Put the legend to the right of the axes, where it covers nothing."""
-    where: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)}
-    axes.legend(**where, frameon=False, fontsize="small", **arguments)
 
 
 def legend_above(axes: Axes, **arguments: Any) -> None:

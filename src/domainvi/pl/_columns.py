@@ -1,4 +1,4 @@
-"""Read what `annotate` wrote, and say what is missing."""
+"""Read what ``annotate`` wrote, and say what is missing."""
 
 from __future__ import annotations
 
@@ -15,13 +15,7 @@ if TYPE_CHECKING:
 
 
 def column(adata: AnnData, key: str, argument: str) -> NDArray[np.object_]:
-    """Return a column of names; missing values become None.
-
-    Raises
-    ------
-    InputError
-        If there is no such column.
-    """
+    """Return a column of names; missing values become ``None``."""
     if key not in adata.obs:
         known = ", ".join(map(repr, adata.obs.columns)) or "none"
         msg = f"{argument}={key!r} is not a column of adata.obs; columns: {known}."
@@ -33,13 +27,7 @@ def column(adata: AnnData, key: str, argument: str) -> NDArray[np.object_]:
 
 
 def results(adata: AnnData) -> dict[str, Any]:
-    """Return what `annotate` left in `uns`.
-
-    Raises
-    ------
-    InputError
-        If the object was not annotated.
-    """
+    """Return what ``annotate`` left in ``uns``."""
     if keys.RESULTS not in adata.uns:
         msg = f"adata.uns has no {keys.RESULTS!r}. Call model.annotate(adata) first."
         raise InputError(msg)

@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""Plot which classes are taken for which."""
 
 from __future__ import annotations
 
@@ -62,7 +62,6 @@ def confusion(
 
     Examples
     --------
-    >>> import domainvi as dv
     >>> adata = dv.data.synthetic_cohorts(n_obs=100)
     >>> adata.obs["guess"] = adata.obs["label_true"]
     >>> dv.pl.confusion(adata, "label_true", "guess").get_title()

@@ -1,4 +1,4 @@
-"""From the classes of the reference to the labels of the query."""
+"""Plot how the classes of the reference become the labels of the query."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def label_flow(
     show: bool | None = None,
     save: str | Path | None = None,
 ) -> Axes:
-    """Draw how the class mix of the reference becomes that of the query.
+    """Draw how the class proportions of the reference become those of the query.
 
     Left stand the classes of the labelled rows, beside them the labels predicted for the others.
     A ribbon that widens is a class which is commoner in the query. With ``truth`` a third stack
@@ -82,20 +82,15 @@ def label_flow(
 
     Examples
     --------
-    >>> import domainvi as dv
-    >>> adata = dv.data.synthetic_cohorts(n_obs=200, n_genes=50)
-    >>> dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
-    >>> model = dv.DomainVI(adata)
-    >>> model.train(max_epochs=2, enable_progress_bar=False)
     >>> model.annotate(adata)
     >>> axes = dv.pl.label_flow(adata, "label_true")
     >>> len(axes.patches) > 12
     True
     """
     found = results(adata)
-    key = str(found["labels_key"])
-    sides = _sides(adata, key, str(found["unlabeled_category"]), truth, reference)
-    classes = [str(name) for name in found["classes"]]
+    key = str(found[keys.LABELS_KEY])
+    sides = _sides(adata, key, str(found[keys.UNLABELED_CATEGORY]), truth, reference)
+    classes = [str(name) for name in found[keys.CLASSES]]
     others = sorted({str(name) for _, rows in sides for name in rows} - set(classes))
     names = [*classes, *others]
     colours = class_colours(adata, keys.prediction(key), classes)
@@ -214,7 +209,7 @@ def _label(axes: Axes, stack: _Stack, place: int, *, left: bool) -> None:
 
 
 def spread(places: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
-    """Move sorted places apart until neighbours are `gap` away, within 0 to 1 where they fit."""
+    """Move sorted places apart until neighbours are ``gap`` away, within 0 to 1 where they fit."""
     out = places.copy()
     for i in range(1, len(out)):
         out[i] = max(out[i], out[i - 1] + gap)

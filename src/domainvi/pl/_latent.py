@@ -1,4 +1,4 @@
-"""The cohorts before and after, side by side."""
+"""Plot UMAPs of the expression values and of the latents, side by side."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import domainvi._keys as keys
 from domainvi.data import matrix_kind, prepare_values, select_matrix
 from domainvi.errors import InputError
 
-from ._canvas import canvases, finish, legend_beside
+from ._canvas import canvases, finish
 from ._colours import class_colours
 from ._columns import column, levels, results
 
@@ -71,18 +71,13 @@ def latent(
 
     Examples
     --------
-    >>> import domainvi as dv
-    >>> adata = dv.data.synthetic_cohorts(n_obs=100, n_genes=50)
-    >>> dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
-    >>> model = dv.DomainVI(adata)
-    >>> model.train(max_epochs=2, enable_progress_bar=False)
     >>> model.annotate(adata)
     >>> dv.pl.latent(adata).shape
     (2, 2)
     """
     found = results(adata)
-    batch = np.atleast_1d(found["batch_key"]).astype(str).tolist()
-    usual = [key for key in (*batch, keys.prediction(found["labels_key"])) if key in adata.obs]
+    batch = np.atleast_1d(found[keys.BATCH_KEY]).astype(str).tolist()
+    usual = [key for key in (*batch, keys.prediction(found[keys.LABELS_KEY])) if key in adata.obs]
     wanted = usual if color is None else color
     columns = [wanted] if isinstance(wanted, str) else list(wanted)
     names = {key: column(adata, key, "color") for key in columns}
@@ -136,5 +131,12 @@ def _layouts(adata: AnnData, batch_key: str, layer: str | None, seed: int) -> An
 
 
 def _legend(axes: Axes, colours: dict[str, str]) -> None:
-    marks = [axes.scatter([], [], color=colour, label=name) for name, colour in colours.items()]
-    legend_beside(axes, handles=marks, ncols=1 + len(marks) // 16)
+    """Put the names of the colours to the right of the axes, where they cover nothing."""
+    axes.legend(
+        handles=[axes.scatter([], [], color=c, label=name) for name, c in colours.items()],
+        loc="center left",
+        bbox_to_anchor=(1.01, 0.5),
+        ncols=1 + len(colours) // 16,
+        frameon=False,
+        fontsize="small",
+    )

@@ -1,4 +1,4 @@
-"""Leakage: how much each subspace knows of each factor."""
+"""Plot how much each subspace knows of each factor."""
 
 from __future__ import annotations
 
@@ -54,11 +54,9 @@ def leakage(
 
     Examples
     --------
-    >>> import pandas as pd
-    >>> import domainvi.pl
     >>> row = {"subspace": "biological", "factor": "tissue", "own": True, "score": 0.9}
     >>> table = pd.DataFrame([{**row, "chance": 0.25, "low": 0.85, "high": 0.94}])
-    >>> domainvi.pl.leakage(table).get_xlabel()
+    >>> dv.pl.leakage(table).get_xlabel()
     'score of a fresh probe'
     """
     if missing := [c for c in _NEEDED if c not in table]:

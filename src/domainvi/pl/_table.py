@@ -1,4 +1,4 @@
-"""A table of counts as a coloured grid."""
+"""Draw a table of counts as a coloured grid."""
 
 from __future__ import annotations
 
@@ -30,19 +30,7 @@ def draw_table(
     rows: Sequence[str],
     columns: Sequence[str],
 ) -> None:
-    """Draw shares as shades, with text in the cells of a small table.
-
-    Parameters
-    ----------
-    axes
-        Where to draw.
-    shade
-        Values from 0 to 1, ``(rows, columns)``; NaN is grey.
-    text
-        What to write into each cell, ``(rows, columns)``.
-    rows, columns
-        Names.
-    """
+    """Draw shares from 0 to 1 as shades (NaN is grey), with text in the cells of a small table."""
     shades = colormaps["Blues"].with_extremes(bad="0.95")
     axes.imshow(shade, cmap=shades, vmin=0, vmax=1, aspect="auto")
     slanted = max(map(len, columns)) * len(columns) > 40

@@ -1,4 +1,4 @@
-"""Losses by epoch, and whether the adversary can still tell the cohorts."""
+"""Plot losses by epoch, and whether the adversary can still tell the cohorts."""
 
 from __future__ import annotations
 
@@ -67,11 +67,6 @@ def training_curves(
 
     Examples
     --------
-    >>> import domainvi as dv
-    >>> adata = dv.data.synthetic_cohorts(n_obs=200, n_genes=50)
-    >>> dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
-    >>> model = dv.DomainVI(adata)
-    >>> model.train(max_epochs=2, enable_progress_bar=False)
     >>> axes = dv.pl.training_curves(model)
     >>> axes[-1].get_ylabel()
     'domain accuracy'

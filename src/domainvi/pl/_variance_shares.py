@@ -1,4 +1,4 @@
-"""Variance shares: what the groups explain of each gene."""
+"""Plot what the groups of factors explain of each gene."""
 
 from __future__ import annotations
 
@@ -52,10 +52,8 @@ def variance_shares(
 
     Examples
     --------
-    >>> import pandas as pd
-    >>> import domainvi.pl
     >>> table = pd.DataFrame({"biological": [0.9, 0.2], "technical": [0.1, 0.8]})
-    >>> domainvi.pl.variance_shares(table).get_xlabel()
+    >>> dv.pl.variance_shares(table).get_xlabel()
     '2 genes, by biological'
     """
     key = table.columns[0] if sort_by is None else sort_by

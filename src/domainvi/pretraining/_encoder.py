@@ -49,10 +49,15 @@ def start_from(model: Pretrainable, dir_path: str | os.PathLike[str]) -> None:
     if not weights:
         msg = f"pretrain_from={str(dir_path)!r} holds a model without an encoder to start from."
         raise ModelFileError(msg)
-    fields = metadata["registry"][FIELD_REGISTRIES_KEY]
-    names = fields[REGISTRY_KEYS.X_KEY][STATE_REGISTRY_KEY]["column_names"]
-    source = metadata["fitted"].get("pretraining")
-    alignment = align_genes(list(names), model.genes, min_overlap=0.0)
+    try:
+        fields = metadata["registry"][FIELD_REGISTRIES_KEY]
+        names = list(fields[REGISTRY_KEYS.X_KEY][STATE_REGISTRY_KEY]["column_names"])
+        record = metadata["fitted"]["pretraining"]
+        source = None if record is None else PretrainingRecord.from_dict(record)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        msg = f"pretrain_from={str(dir_path)!r} has a description that does not fit: {error!r:.200}"
+        raise ModelFileError(msg) from error
+    alignment = align_genes(names, model.genes, min_overlap=0.0)
     if alignment.n_matched < MIN_OVERLAP * min(len(names), len(model.genes)):
         warnings.warn(
             f"pretrain_from shares {alignment.n_matched} genes with adata, of its "
@@ -61,11 +66,9 @@ def start_from(model: Pretrainable, dir_path: str | os.PathLike[str]) -> None:
             UserWarning,
             stacklevel=3,
         )
-    adopt_encoder(model.module.modalities.only.z_encoder, weights, alignment)
-    model.fitted.pretraining = PretrainingRecord(
-        source=None if source is None else PretrainingRecord.from_dict(source),
-        n_genes_matched=alignment.n_matched,
-    )
+    encoder = model.module.modalities.only.z_encoder
+    adopt_encoder(encoder, weights, alignment)
+    model.fitted.pretraining = PretrainingRecord(source=source, n_genes_matched=alignment.n_matched)
 
 
 @torch.no_grad()

@@ -18,12 +18,6 @@ def info_nce(a: torch.Tensor, b: torch.Tensor, temperature: float) -> torch.Tens
 
     the InfoNCE loss (van den Oord et al., 2018) in the form NT-Xent (Chen et al., SimCLR, ICML
     2020) that the published implementation of SCARF (Bahri et al., ICLR 2022) uses.
-
-    Examples
-    --------
-    >>> u = torch.eye(2)
-    >>> round(float(info_nce(u, u, 1.0)), 4)  # -1 + log(e + 2)
-    0.5514
     """
     n = len(a)
     u = functional.normalize(torch.cat([a, b]), dim=1)
@@ -33,13 +27,7 @@ def info_nce(a: torch.Tensor, b: torch.Tensor, temperature: float) -> torch.Tens
 
 
 def byol_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    r"""Mean of :math:`2 - 2 \cos(p, t)`, no gradient to the target (Grill et al., NeurIPS 2020).
-
-    Examples
-    --------
-    >>> float(byol_loss(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 3.0]])))
-    2.0
-    """
+    r"""Mean of :math:`2 - 2 \cos(p, t)`, no gradient to the target (Grill et al., NeurIPS 2020)."""
     return (2 - 2 * functional.cosine_similarity(prediction, target.detach(), dim=1)).mean()
 
 
@@ -64,13 +52,6 @@ def vime_loss(
 
     The ``mask`` marks values that differ from the clean ones, ``x``. A draw that happened to give
     the old value is no corruption, and nobody could find it.
-
-    Examples
-    --------
-    >>> zero = torch.zeros(1, 2)
-    >>> loss = vime_loss(zero, zero.bool(), zero, zero + 1.0, 2.0)
-    >>> round(float(loss), 4)  # log 2 + 2 * 1
-    2.6931
     """
     found = functional.binary_cross_entropy_with_logits(mask_logits, mask.float())
     return found + feature_weight * functional.mse_loss(features, x)
@@ -82,11 +63,6 @@ def effective_rank(z: torch.Tensor) -> torch.Tensor:
     :math:`\exp(-\sum_k p_k \log p_k)` with :math:`p_k = \sigma_k / \sum_l \sigma_l` and the
     singular values :math:`\sigma` of the centred embeddings (Roy and Vetterli, EUSIPCO 2007). 1 for
     embeddings on a line, ``width`` for an even cloud.
-
-    Examples
-    --------
-    >>> float(effective_rank(torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])))
-    2.0
     """
     singular = torch.linalg.svdvals(z - z.mean(dim=0))
     p = singular / singular.sum().clamp_min(1e-12)
@@ -97,11 +73,6 @@ def alignment(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     r"""Mean squared distance of two views, :math:`E \lVert u - u' \rVert^2` on the unit sphere.
 
     0 where corruption changes nothing, 2 for unrelated vectors (Wang and Isola, ICML 2020).
-
-    Examples
-    --------
-    >>> float(alignment(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 1.0]])))
-    2.0
     """
     difference = functional.normalize(a, dim=1) - functional.normalize(b, dim=1)
     return difference.square().sum(dim=1).mean()
@@ -111,11 +82,6 @@ def uniformity(z: torch.Tensor) -> torch.Tensor:
     r"""How evenly embeddings cover the unit sphere: :math:`\log E \exp(-2 \lVert u - v \rVert^2)`.
 
     0 when all are the same, below -3 when they are spread out (Wang and Isola, ICML 2020).
-
-    Examples
-    --------
-    >>> float(uniformity(torch.tensor([[1.0, 0.0], [-1.0, 0.0]])))
-    -8.0
     """
     distance = torch.pdist(functional.normalize(z, dim=1)).square()
     return torch.logsumexp(-2 * distance, dim=0) - torch.log(torch.tensor(float(len(distance))))

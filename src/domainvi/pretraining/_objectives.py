@@ -17,17 +17,7 @@ if TYPE_CHECKING:
 
 
 class Views(NamedTuple):
-    """The rows that a step shows the encoder.
-
-    Parameters
-    ----------
-    first, second
-        Two views of the same rows, standardised, each ``(n_rows, n_genes)``.
-    clean
-        The rows themselves.
-    mask
-        Which values of ``second`` differ from the clean ones.
-    """
+    """Two views of standardised rows, the rows themselves, and where ``second`` differs."""
 
     first: torch.Tensor
     second: torch.Tensor
@@ -43,17 +33,7 @@ def projector(n_in: int, n_hidden: int, n_out: int) -> nn.Sequential:
 
 
 class Objective(nn.Module):
-    """An encoder with the heads of one method.
-
-    Parameters
-    ----------
-    encoder
-        The model's encoder; its means are what is trained and kept.
-    n_genes, n_latent
-        Widths of its input and output.
-    settings
-        Weights, widths and temperature.
-    """
+    """The model's encoder, whose means are trained and kept, with the heads of one method."""
 
     def __init__(
         self, encoder: GaussianEncoder, n_genes: int, n_latent: int, settings: PretrainingSettings

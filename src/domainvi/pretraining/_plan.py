@@ -55,10 +55,8 @@ class PretrainingPlan(pl.LightningModule):
     ----------
     module
         Module whose encoder is trained and whose input scaling is used.
-    method
-        ``"scarf"``, ``"vime"`` or ``"byol"``.
-    settings
-        Settings of the method.
+    method, settings
+        Name and settings of the method.
     statistics
         Centre and scale by domain code of the batches, each ``(n_domains, n_genes)``.
     n_steps

@@ -6,7 +6,6 @@ import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 import torch
 from scvi.train import TrainRunner
 
@@ -21,6 +20,7 @@ from ._settings import PretrainingRecord, pretraining_settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from anndata import AnnData
     from numpy.typing import NDArray
 
@@ -53,7 +53,8 @@ class Pretrainable(Protocol):
     fitted: PretrainedState
 
     @property
-    def genes(self) -> list[str]: ...
+    def genes(self) -> list[str]:
+        """Genes of the model, in its order."""
 
     def _validate_anndata(self, adata: AnnData | None = None) -> PreparedAnnData: ...
 
@@ -79,7 +80,8 @@ class Pretrainable(Protocol):
     ) -> NDArray[np.float32]:
         """Latent means of rows as the encoder gives them."""
 
-    def to_device(self, device: Any) -> None: ...
+    def to_device(self, device: Any) -> None:
+        """Move the model."""
 
 
 def pretrain(

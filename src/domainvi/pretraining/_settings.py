@@ -172,7 +172,7 @@ class PretrainingRecord:
         nested = {
             "settings": None if settings is None else PretrainingSettings(**settings),
             "source": None if source is None else cls.from_dict(source),
-            "history": {k: [float(x) for x in v] for k, v in values["history"].items()},
+            "history": {k: [float(v) for v in column] for k, column in values["history"].items()},
         }
         return cls(**{**values, **nested})
 

@@ -1,8 +1,11 @@
 """Functions on AnnData that need no model, or compare several."""
 
-from domainvi.tl._audit import audit_confounding
-from domainvi.tl._benchmark import benchmark
-from domainvi.tl._report import report
 from domainvi.trust import Audit
+
+from ._audit import audit_confounding
+from ._baselines import TransferData, lr_source, lr_z
+from ._benchmark import benchmark
+from ._protocols import Protocol
+from ._report import report
 
 __all__ = ["Audit", "audit_confounding", "benchmark", "report"]

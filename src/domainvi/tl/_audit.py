@@ -1,17 +1,21 @@
-"""The audit of class and domain on an AnnData."""
+"""Audit an AnnData: whether its labels can be transferred between its domains."""
+
+from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
-from anndata import AnnData
 from scipy import sparse
 
-from domainvi.data._columns import check_domains, check_labels
-from domainvi.data._matrix import describe_matrix, select_matrix
+from domainvi.data import check_domains, check_labels, describe_matrix, select_matrix
 from domainvi.errors import InputError
 from domainvi.trust import Audit, audit_arrays, probe_components
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+    from numpy.typing import NDArray
 
 # The probe looks at this many rows and features at most: more would not change what it says.
 _MAX_ROWS = 5000
@@ -31,37 +35,35 @@ def audit_confounding(
     When one class sits in one cohort and another class in the other, nothing in the data tells the
     biology from the laboratory, and a model that makes the cohorts alike makes the classes alike.
     The audit counts classes by domain, measures how far they go together, and gives a verdict:
-    "alignment allowed", "conditional only" (within classes) or "refused". The formulas are those of
-    `trust.audit_arrays`. A probe on principal components of up to 5,000 rows and the 2,000 most
-    variable features (counts are scaled to the median total and logged) adds how well the domain
-    can be told, over all rows and within classes. Nothing is written to the data.
+    "alignment allowed", "conditional only" (within classes) or "refused". A probe on principal
+    components of up to 5,000 rows and the 2,000 most variable features (counts are scaled to the
+    median total and logged) adds how well the domain can be told, over all rows and within classes.
+    Nothing is written to the data.
 
     Parameters
     ----------
     adata
         The data.
     batch_key
-        Column of `adata.obs` that names the domain.
+        Column of ``adata.obs`` that names the domain.
     labels_key
-        Column of `adata.obs` with class names.
+        Column of ``adata.obs`` with class names.
     unlabeled_category
         Rows with this label, like rows without one, are unlabelled.
     layer
-        Layer with the values for the probe, or None for `adata.X`; no probe without either.
+        Layer with the values for the probe, or ``None`` for ``adata.X``; no probe without either.
 
     Returns
     -------
-    Audit
-        Figures, verdict and a sentence; `str()` of it is what a report shows.
+    Numbers, verdict and a sentence; ``str()`` of it is what a report shows.
 
     Raises
     ------
     InputError
-        When a column or the layer is missing, there is one domain only, or no row is labelled.
+        If a column or the layer is missing, there is one domain only, or no row is labelled.
 
     Examples
     --------
-    >>> import domainvi as dv
     >>> adata = dv.data.cohorts()
     >>> audit = dv.tl.audit_confounding(adata, batch_key="cohort", labels_key="cancer_type")
     >>> audit.verdict
@@ -93,25 +95,27 @@ def audit_confounding(
 def _column(adata: AnnData, key: str, argument: str) -> pd.Series:
     if key not in adata.obs:
         known = ", ".join(map(repr, adata.obs.columns)) or "none"
-        raise InputError(f"{argument}={key!r} is not a column of adata.obs; columns: {known}.")
+        msg = f"{argument}={key!r} is not a column of adata.obs; columns: {known}."
+        raise InputError(msg)
     return adata.obs[key]
 
 
-def _sample(n_rows: int) -> npt.NDArray[np.int64]:
+def _sample(n_rows: int) -> NDArray[np.int64]:
     if n_rows <= _MAX_ROWS:
         return np.arange(n_rows)
     return np.sort(np.random.default_rng(0).choice(n_rows, _MAX_ROWS, replace=False))
 
 
-def _features(part: AnnData, layer: str | None) -> npt.NDArray[np.float64]:
+def _features(part: AnnData, layer: str | None) -> NDArray[np.float64]:
     """Return the most variable features of some rows, counts scaled and logged."""
     matrix = select_matrix(part.to_memory() if part.isbacked else part, layer)
     summary = describe_matrix(matrix)
     if summary.n_nonfinite:
-        raise InputError(
+        msg = (
             f"The values hold {summary.n_nonfinite} NaN or infinite entries; expected none. Fill "
             "them, or pass the layer without them."
         )
+        raise InputError(msg)
     values = sparse.csr_array(matrix, dtype=np.float64)
     if summary.kind == "counts":
         total = values.sum(axis=1)

@@ -27,7 +27,7 @@ _CONSTANT = 1e-8
 class TransferData:
     """Pooled rows of every cohort, as the classical methods take them.
 
-    Attributes
+    Parameters
     ----------
     x
         Values on a log scale, ``(n_rows, n_genes)``.

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pandas as pd
 
-from domainvi.data import check_setup
-from domainvi.data._columns import is_number_column
+from domainvi.data import check_setup, is_number_column
 from domainvi.errors import InputError, TrainingError
 
 from ._cohorts import Cohorts
+from ._phenotypes import ClassPhenotype, NumberPhenotype
 from ._protocols import Protocol
-from ._targets import ClassTarget, NumberTarget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -47,7 +46,7 @@ def benchmark(
     """Measure how well labels transfer between the cohorts at hand, by several methods.
 
     Every method may use the values of the scored rows, but not their labels. Random
-    cross-validation beside leave-one-domain-out says how much of a figure is owed to rows of the
+    cross-validation beside leave-one-domain-out says how much of a score is owed to rows of the
     same laboratory on both sides; :func:`domainvi.pl.benchmark` draws them together.
 
     Parameters
@@ -59,7 +58,7 @@ def benchmark(
     labels_key
         Column with the phenotype: names, or numbers such as age, which are regressed.
     target_key
-        Column with a further phenotype, names or numbers, that is scored in place of
+        Column with an auxiliary phenotype, names or numbers, that is scored in place of
         ``labels_key``. DomainVI is then trained with ``labels_key`` as its main phenotype, which is
         hidden along with this one. Without it numbers are left to the simpler methods, since the
         main phenotype of DomainVI has classes.
@@ -67,7 +66,7 @@ def benchmark(
         Rows with this value, like rows without one, are unlabelled.
     protocol
         ``"leave_one_domain_out"`` scores each domain with labels from the others only.
-        ``"cross_validation"`` parts rows at random within domains: what the figure would be if
+        ``"cross_validation"`` parts rows at random within domains: what the score would be if
         the next cohort came from the same laboratories. ``"label_budget"`` holds each domain out
         but for a few labels of each class. Several are run one after the other.
     methods
@@ -85,7 +84,7 @@ def benchmark(
     n_splits
         Number of folds, for ``"cross_validation"``.
     seeds
-        Repetitions, each with its own draw of rows and initialisation.
+        Random seeds, one for each repetition: they draw the rows and initialise the methods.
     layer
         Layer with the values, or None for ``adata.X``.
     train_kwargs
@@ -93,12 +92,12 @@ def benchmark(
 
     Returns
     -------
-    One row for each protocol, held-out part, method, budget and seed: number of labelled rows that
-    taught and of rows scored, macro-F1, balanced accuracy, accuracy, lowest recall of a class,
+    One row for each protocol, held-out part, method, budget and seed: number of labelled rows
+    shown and of rows scored, macro-F1, balanced accuracy, accuracy, lowest recall of a class,
     AUROC (one class against the rest), expected calibration error, negative log-likelihood,
     seconds. Means over classes are over the classes of the scored rows. A numeric phenotype has
     R2, against the mean of the scored rows, and mean absolute error instead. ``budget`` is missing
-    where it does not vary, and figures are where a method cannot learn from what it is shown, such
+    where it does not vary, and scores are where a method cannot learn from what it is shown, such
     as a class of one row; the log says why.
 
     Raises
@@ -108,7 +107,6 @@ def benchmark(
 
     Examples
     --------
-    >>> import domainvi as dv
     >>> adata = dv.data.synthetic_cohorts(n_obs=120)
     >>> table = dv.tl.benchmark(
     ...     adata, batch_key="domain", labels_key="label_true", methods=["logistic_regression_z"]
@@ -130,15 +128,15 @@ def benchmark(
     )
     main = None if target_key is None else labels_key
     cohorts = Cohorts(adata, batch_key, scored, unlabeled_category, groups, layer, main)
-    kind = NumberTarget if cohorts.is_number else ClassTarget
-    target = kind(cohorts, train_kwargs or {})
-    contenders = _with_floor(methods, target)
+    kind = NumberPhenotype if cohorts.is_number else ClassPhenotype
+    phenotype = kind(cohorts, train_kwargs or {})
+    contenders = _with_floor(methods, phenotype)
     table = [
         {"protocol": name, **record}
         for name in protocols
         for seed in seeds
         for trial in cohorts.trials(name, budgets, n_splits, seed)
-        for record in _run_trial(cohorts, target, trial, contenders, seed)
+        for record in _run_trial(cohorts, phenotype, trial, contenders, seed)
     ]
     if not table:
         msg = (
@@ -146,7 +144,7 @@ def benchmark(
             "a class that the rest teaches. See tl.audit_confounding for the shared classes."
         )
         raise InputError(msg)
-    columns = [*_UNIT, *target.scores, "seconds"]
+    columns = [*_UNIT, *phenotype.scores, "seconds"]
     return pd.DataFrame(table, columns=columns).astype({"budget": "Int64"})
 
 
@@ -172,20 +170,21 @@ def _check_arguments(
 
 
 def _with_floor(
-    methods: Sequence[str] | None, target: ClassTarget | NumberTarget
+    methods: Sequence[str] | None, phenotype: ClassPhenotype | NumberPhenotype
 ) -> tuple[str, ...]:
     """Check the names of the methods, and add the one that uses no gene."""
-    chosen = target.usual if methods is None else methods
-    unknown = [name for name in chosen if name not in target.methods]
+    chosen = phenotype.usual if methods is None else methods
+    unknown = [name for name in chosen if name not in phenotype.methods]
     if isinstance(chosen, str) or unknown or not chosen:
-        msg = f"methods={methods!r}; expected a list with names out of {', '.join(target.methods)}."
+        known = ", ".join(phenotype.methods)
+        msg = f"methods={methods!r}; expected a list with names out of {known}."
         raise InputError(msg)
-    return tuple(dict.fromkeys([*chosen, target.floor]))
+    return tuple(dict.fromkeys([*chosen, phenotype.floor]))
 
 
 def _run_trial(
     cohorts: Cohorts,
-    target: ClassTarget | NumberTarget,
+    phenotype: ClassPhenotype | NumberPhenotype,
     trial: Trial,
     methods: Sequence[str],
     seed: int,
@@ -195,11 +194,11 @@ def _run_trial(
         logger.info("%s: %s, seed %d", trial.name, method, seed)
         start = time.perf_counter()
         try:
-            scores = target.run(trial, arrays, method, seed)
+            scores = phenotype.run(trial, arrays, method, seed)
         except (InputError, TrainingError) as error:
             # What was measured so far is not lost for one part that cannot be.
-            logger.warning("%s: %s has no figures: %s", trial.name, method, error)
-            scores = dict.fromkeys(target.scores, float("nan"))
+            logger.warning("%s: %s has no scores: %s", trial.name, method, error)
+            scores = dict.fromkeys(phenotype.scores, float("nan"))
         yield {
             "held_out": trial.held_out,
             "method": method,

@@ -1,4 +1,4 @@
-"""The user's cohorts, coded once for every trial of a benchmark."""
+"""Code the user's cohorts once, for every trial of a benchmark."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from domainvi.data import matrix_kind, select_matrix
-from domainvi.data._columns import is_number_column
+from domainvi.data import is_number_column, matrix_kind, prepare_values, select_matrix
 from domainvi.errors import InputError
 
 from ._baselines import TransferData
 from ._protocols import Protocol, Rows, Trial, cross_validation, label_budget, leave_one_domain_out
-from ._values import prepare_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,9 +1,13 @@
-"""Which rows of a target show their label, and which are left to be scored."""
+"""Choose the rows of a target that show their label, and those that are left to be scored."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class Draw(NamedTuple):
@@ -20,29 +24,13 @@ def draw_per_class(
     budget: int,
     rng: np.random.Generator,
 ) -> Draw:
-    """Show the label of up to `budget` rows of each class.
+    """Show the label of up to ``budget`` rows of each class.
 
-    Rows are taken class by class in turn, in an order set by `rng` alone, so that a larger budget
+    Rows are taken class by class in turn, in an order set by ``rng`` alone, so that a larger budget
     contains a smaller one. A row whose group (a patient) has a shown row is not scored. A row is
     passed over where taking it would leave a class with less than a third of its rows, or less
-    than two, to be scored; so a small class may show fewer than `budget`.
-
-    Parameters
-    ----------
-    label
-        Class codes, shape `(n_rows,)`.
-    rows
-        Row numbers of the target.
-    groups
-        Group codes, shape `(n_rows,)`.
-    budget
-        Labels wanted for each class.
-    rng
-        Source of the order.
-
-    Returns
-    -------
-    Row numbers, sorted.
+    than two, to be scored; so a small class may show fewer than ``budget``.
+    ``label`` and ``groups`` are codes of all rows, ``rows`` the row numbers of the target.
     """
     queues = [list(rng.permutation(rows[label[rows] == c])) for c in np.unique(label[rows])]
     left = np.bincount(label[rows])

@@ -1,4 +1,4 @@
-"""How labelled rows are parted into those that teach and those that are scored."""
+"""Part labelled rows into those whose label is shown and those that are scored."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Protocol = Literal["leave_one_domain_out", "cross_validation", "label_budget"]
 class Rows:
     """Codes of every row that a benchmark may use.
 
-    Attributes
+    Parameters
     ----------
     domain, label, group
         Codes, each ``(n_rows,)``; a label of -1 is unknown.
@@ -45,7 +45,7 @@ class Rows:
 class Trial:
     """One parting of the rows.
 
-    Attributes
+    Parameters
     ----------
     held_out
         Name of the part that is scored.
@@ -81,17 +81,10 @@ class Trial:
 
 
 def leave_one_domain_out(rows: Rows, names: Sequence[str]) -> Iterator[Trial]:
-    """Hold each domain out in turn.
+    """Hold each domain out in turn; ``names`` are those of the domains.
 
     Rows elsewhere whose group occurs in the held-out domain are left out, and rows of a class
-    that no other domain teaches are not scored.
-
-    Parameters
-    ----------
-    rows
-        Codes of all rows.
-    names
-        Name of each domain.
+    that no other domain has a label of are not scored.
     """
     for code, name in enumerate(names):
         yield _hold_out(rows, code, name, np.zeros(0, dtype=np.int64))
@@ -100,19 +93,9 @@ def leave_one_domain_out(rows: Rows, names: Sequence[str]) -> Iterator[Trial]:
 def label_budget(
     rows: Rows, names: Sequence[str], budgets: Sequence[int], seed: int
 ) -> Iterator[Trial]:
-    """Hold each domain out in turn, but for some labelled rows of each class.
+    """Hold each domain out in turn, but for as many labelled rows of each class as a budget says.
 
-    Parameters
-    ----------
-    rows
-        Codes of all rows.
-    names
-        Name of each domain.
-    budgets
-        How many labels of each class are shown. The rows shown for a small budget are among those
-        of a larger one.
-    seed
-        Chooses the rows.
+    The rows shown for a small budget are among those of a larger one; the seed chooses them.
     """
     for code, name in enumerate(names):
         target = np.flatnonzero((rows.domain == code) & rows.labelled)
@@ -136,19 +119,7 @@ def _hold_out(rows: Rows, code: int, name: str, extra: NDArray[np.int64]) -> Tri
 def cross_validation(rows: Rows, n_splits: int, seed: int) -> Iterator[Trial]:
     """Part the labelled rows at random, every domain on both sides.
 
-    Parameters
-    ----------
-    rows
-        Codes of all rows.
-    n_splits
-        Number of folds. Classes are spread over them evenly and groups stay whole.
-    seed
-        Shuffles the rows.
-
-    Raises
-    ------
-    InputError
-        If there are fewer groups, or fewer rows of every class, than folds.
+    Classes are spread evenly over the folds, and groups stay whole.
     """
     labelled = np.flatnonzero(rows.labelled)
     label, group = rows.label[labelled], rows.group[labelled]

@@ -1,4 +1,4 @@
-"""The figures that every benchmark reports."""
+"""The scores that every benchmark reports."""
 
 from __future__ import annotations
 
@@ -27,21 +27,10 @@ NUMBER_SCORES = ("r2", "mae")
 def score_probabilities(
     truth: NDArray[np.int64], probabilities: NDArray[np.float64]
 ) -> dict[str, float]:
-    """Score class probabilities against the truth.
+    """Score class probabilities, ``(n_rows, n_classes)``, against the true codes.
 
-    Parameters
-    ----------
-    truth
-        Class codes, ``(n_rows,)``.
-    probabilities
-        ``(n_rows, n_classes)``. Every class can be predicted; means over classes are over those
-        that ``truth`` holds.
-
-    Returns
-    -------
-    Macro-F1, balanced accuracy, accuracy, the lowest recall of a class, area under the ROC curve
-    (one class against the rest, mean; NaN with a single class), expected calibration error and
-    negative log-likelihood.
+    Every class can be predicted; means over classes are over those that ``truth`` holds. The area
+    under the ROC curve is that of one class against the rest, NaN with a single class.
     """
     predicted = probabilities.argmax(axis=1)
     _, recall = metrics.per_class_recall(truth, predicted)
@@ -64,19 +53,7 @@ def _auroc(truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> floa
 
 
 def score_numbers(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> dict[str, float]:
-    """Score predicted numbers against the truth.
-
-    Parameters
-    ----------
-    truth
-        Values, ``(n_rows,)``.
-    predicted
-        Predictions, ``(n_rows,)``.
-
-    Returns
-    -------
-    R2, against the mean of ``truth`` itself (NaN with a single row), and mean absolute error.
-    """
+    """Score predicted numbers: R2 against the mean of ``truth`` (NaN with one row) and error."""
     several = truth.size > 1
     return {
         "r2": float(r2_score(truth, predicted)) if several else float("nan"),

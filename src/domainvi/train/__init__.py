@@ -1,14 +1,9 @@
 """How models are trained."""
 
+from ._best_weights import BestWeights, interruptible
 from ._checkpoint import CheckpointFiles, has_checkpoint, read_checkpoint
-from ._disentangled import DisentangledTrainingPlan, start_disentangled
-from ._erasure import Concept, erasure_map
-from ._interrupt import interruptible
-from ._best_weights import BestWeights
-from ._plan import MAX_GRADIENT_NORM, DomainTrainingPlan, parameter_groups
-from ._processes import is_distributed, is_main_process, trainer_arguments
-from ._randomness import seeded
-from ._schedule import cosine, ramp
+from ._plan import MAX_GRADIENT_NORM, DomainTrainingPlan, cosine, own_rate, parameter_groups, ramp
+from ._processes import is_distributed, is_main_process, seeded, trainer_arguments
 from ._start import (
     extend_statistics,
     initialise,
@@ -17,18 +12,14 @@ from ._start import (
     set_library,
     set_mean_profiles,
     set_projection,
-    size_factors,
 )
 
 __all__ = [
     "MAX_GRADIENT_NORM",
     "BestWeights",
     "CheckpointFiles",
-    "Concept",
-    "DisentangledTrainingPlan",
     "DomainTrainingPlan",
     "cosine",
-    "erasure_map",
     "extend_statistics",
     "has_checkpoint",
     "initialise",
@@ -37,14 +28,14 @@ __all__ = [
     "is_main_process",
     "log_rows",
     "modalities_of",
+    "own_rate",
     "parameter_groups",
     "ramp",
     "read_checkpoint",
     "seeded",
+    "set_baseline",
     "set_library",
     "set_mean_profiles",
     "set_projection",
-    "size_factors",
-    "start_disentangled",
     "trainer_arguments",
 ]

@@ -1,23 +1,30 @@
-"""What a training keeps for bad times: the best weights in memory, checkpoints on the disk."""
+"""Best weights in memory, checkpoints on the disk, and an end after the step on Ctrl-C."""
 
 from __future__ import annotations
 
 import math
+import signal
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from domainvi.errors import ModelFileError
 
-from ._randomness import random_state, set_random_state
+from ._processes import random_state, set_random_state
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
+    from types import FrameType
 
     import torch
 
     from domainvi.data import TransferDataModule
+
 
 # What a checkpoint holds of how far a training has come.
 PROGRESS = ("rows", "best", "best_epoch", "best_loss", "finished")
@@ -110,7 +117,7 @@ class BestWeights(pl.Callback):
             self._write(trainer, pl_module)
 
     def _close_epoch(self, trainer: pl.Trainer, plan: pl.LightningModule) -> None:
-        # The plan logs at the end of an epoch, so its figures are whole when the next one starts.
+        # The plan logs at the end of an epoch, so its numbers are whole when the next one starts.
         if trainer.current_epoch == self.epoch:
             return
         self.rows.append({name: float(value) for name, value in trainer.callback_metrics.items()})
@@ -136,3 +143,39 @@ class BestWeights(pl.Callback):
         progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]
         for count in (progress["current"], progress["total"]):
             count["ready"] = count["started"]
+
+
+@contextmanager
+def interruptible(best_weights: BestWeights) -> Iterator[None]:
+    """Let the first Ctrl-C of a block end the training after its step, and a second one at once.
+
+    Only the main thread of a process gets signals; elsewhere nothing changes.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        On the second Ctrl-C, which lightning would turn into an exit of its own.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        if best_weights.interrupted:
+            raise KeyboardInterrupt
+        best_weights.interrupted = True
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    except SIGTERMException:
+        # Lightning has put the handlers back; one that was there before decides, or the process
+        # ends as terminated ones do, and not with success.
+        signal.raise_signal(signal.SIGTERM)
+        raise
+    except SystemExit as error:
+        if best_weights.interrupted:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
@@ -12,13 +13,56 @@ from domainvi.data import ROWS_KEY
 from domainvi.nn import NO_DECAY
 
 from ._faults import FaultFinder
-from ._schedule import cosine, ramp
 
 if TYPE_CHECKING:
     from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
     from scvi.module.base import LossOutput
 
     from domainvi.module import DomainVAE
+
+
+def ramp(progress: float, start: float = 0.2, steepness: float = 10.0) -> float:
+    r"""Weight factor that rises from 0 to 1.
+
+    0 until ``start``, then :math:`2 / (1 + e^{-10 p}) - 1` with :math:`p` the share of the
+    remaining steps that is done (Ganin et al., JMLR 2016). The classifier has to be better than
+    chance before anything is aligned by its predictions, hence the start.
+
+    Parameters
+    ----------
+    progress
+        Share of the training steps done, in [0, 1].
+    start
+        Share at which the rise begins.
+    steepness
+        Steepness of the sigmoid.
+
+    Examples
+    --------
+    >>> ramp(0.1), round(ramp(1.0), 3)
+    (0.0, 1.0)
+    """
+    if progress <= start:
+        return 0.0
+    p = (progress - start) / (1 - start)
+    return 2 / (1 + math.exp(-steepness * p)) - 1
+
+
+def cosine(progress: float) -> float:
+    """Learning-rate factor that falls from 1 to 0 along half a cosine.
+
+    Parameters
+    ----------
+    progress
+        Share of the training steps done, in [0, 1].
+
+    Examples
+    --------
+    >>> cosine(0.0), cosine(0.5)
+    (1.0, 0.5)
+    """
+    return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
 
 MAX_GRADIENT_NORM = 5.0
 
@@ -51,6 +95,9 @@ class DomainTrainingPlan(pl.LightningModule):
     encoder_lr_factor
         Learning rate of the encoder over that of the rest; below 1 where it is pretrained.
     """
+
+    # Names of the term that encoder and heads fight over, and of its weight.
+    penalty_loss, penalty_name = "adversary_loss", "adversary_weight"
 
     def __init__(
         self,
@@ -146,7 +193,7 @@ class DomainTrainingPlan(pl.LightningModule):
         for name, value in terms.items():
             self._add(f"{name}_{stage}", value)
         # The loss of held-out rows is that of autoencoder and classifier, without the adversary.
-        game = 0.0 if stage == "train" else terms.get("adversary_loss", 0.0)
+        game = 0.0 if stage == "train" else terms.get(self.penalty_loss, 0.0)
         self._add(f"{stage}_loss", output.loss - game)
 
     def _add(self, name: str, value: torch.Tensor, count: torch.Tensor | float = 1.0) -> None:
@@ -168,8 +215,8 @@ class DomainTrainingPlan(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Log the epoch's means, and the adversary's weight at its end."""
         self.faults.check()
-        weight = self.loss_weights()["adversary_weight"]
-        self.log("adversary_weight", weight, on_step=False, on_epoch=True)
+        weight = self.loss_weights()[self.penalty_name]
+        self.log(self.penalty_name, weight, on_step=False, on_epoch=True)
         if "domain_accuracy_train" in self.sums:
             self.log("domain_accuracy_chance", self.module.alignment.chance, on_epoch=True)
         self._log_epoch([n for n in self.sums if "validation" not in n])
@@ -197,9 +244,13 @@ class DomainTrainingPlan(pl.LightningModule):
         encoders = nn.ModuleList(m.z_encoder for m in self.module.modalities.parts.values())
         return own_rate(groups, encoders, self.lr * self.encoder_lr_factor)
 
+    def penalty(self) -> nn.Module:
+        """Part of the module that is trained against the encoder."""
+        return self.module.alignment
+
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip the gradient norms of the autoencoder and of the domain heads apart."""
-        heads = {id(p) for p in self.module.alignment.parameters()}
+        heads = {id(p) for p in self.penalty().parameters()}
         parameters = [p for p in self.module.parameters() if p.grad is not None]
         for inside in (True, False):
             group = [p for p in parameters if (id(p) in heads) == inside]

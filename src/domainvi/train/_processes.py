@@ -1,15 +1,24 @@
-"""Training in several processes: what the trainer is told, and who writes."""
+"""Processes and random states: arguments of the trainer, who writes, and seeds put back."""
 
 from __future__ import annotations
 
-from typing import Any
+import os
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
 from lightning.pytorch.accelerators import AcceleratorRegistry
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.strategies import DDPStrategy
 
 from domainvi._compat import SimpleLogger, parse_device_args
 from domainvi.data import process_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 PATIENCE = 10
 MONITOR = "validation_loss"
@@ -43,7 +52,7 @@ def trainer_arguments(
     """Arguments of :class:`scvi.train.TrainRunner` beyond model, plan and data.
 
     The trainer of scvi-tools drops early stopping with several processes, and writes its history
-    to the working directory. Here the figures are means over all processes, so all of them stop
+    to the working directory. Here the losses are means over all processes, so all of them stop
     at the same epoch, and nothing is written. Our sampler shares the rows out itself.
     """
     stopping = {"early_stopping_monitor": MONITOR, "early_stopping_patience": PATIENCE}
@@ -57,3 +66,72 @@ def trainer_arguments(
         arguments.setdefault("check_val_every_n_epoch", 1)
     arguments.setdefault("logger", SimpleLogger())
     return arguments | {"callbacks": callbacks, "use_distributed_sampler": False}
+
+
+_turn = threading.RLock()
+
+
+def _renew_turn() -> None:
+    """Forget, in a forked process, the thread of the parent whose turn it was."""
+    global _turn
+    _turn = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_turn)
+
+
+@contextmanager
+def seeded(seed: int, *, devices: list[int] | None = None) -> Iterator[None]:
+    """Seed torch for a block, and leave its generators afterwards as they were.
+
+    Torch has one generator for all threads of a process. So threads take turns with these blocks:
+    two models that are trained at once in one process come out as if trained one after the other.
+    To train at the same time, use processes.
+
+    Parameters
+    ----------
+    seed
+        Seed of torch's generators.
+    devices
+        GPUs whose generators are put back too; all of them if ``None``.
+    """
+    with _turn, torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def random_state(**parts: Any) -> dict[str, Any]:
+    """Gather the states of torch's generators and of the numpy generators that parts hold.
+
+    Parameters
+    ----------
+    **parts
+        Objects; a torch module is searched with all modules in it.
+    """
+    state: dict[str, Any] = {"torch": torch.get_rng_state()}
+    if torch.cuda.is_initialized():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    generators = numpy_generators(parts)
+    return state | {"numpy": {k: g.bit_generator.state for k, g in generators.items()}}
+
+
+def set_random_state(state: dict[str, Any], **parts: Any) -> None:
+    """Undo :func:`random_state`, for the same parts."""
+    torch.set_rng_state(state["torch"])
+    if torch.cuda.is_initialized() and "cuda" in state:
+        torch.cuda.set_rng_state_all(state["cuda"])
+    for name, generator in numpy_generators(parts).items():
+        generator.bit_generator.state = state["numpy"][name]
+
+
+def numpy_generators(parts: dict[str, Any]) -> dict[str, np.random.Generator]:
+    """Find the numpy generators among the attributes of objects, and of modules in them."""
+    found = {}
+    for name, part in parts.items():
+        inner = part.named_modules() if isinstance(part, torch.nn.Module) else [("", part)]
+        for path, owner in inner:
+            for attribute, value in vars(owner).items():
+                if isinstance(value, np.random.Generator):
+                    found[f"{name}.{path}.{attribute}"] = value
+    return found

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scvi import REGISTRY_KEYS
 
 from domainvi.data import MODALITIES, PreparedAnnData, dense_rows
 from domainvi.linear import (
@@ -36,14 +35,6 @@ MIN_OWN_ROWS = 20
 N_ROUNDS = 3
 
 
-def size_factors(prepared: PreparedAnnData, rows: NDArray[np.int64]) -> torch.Tensor | None:
-    """Look up the size factors of rows, ``(n_rows, 1)``; ``None`` when there are none."""
-    if REGISTRY_KEYS.SIZE_FACTOR_KEY not in prepared.manager.data_registry:
-        return None
-    factors = np.asarray(prepared.manager.get_from_registry(REGISTRY_KEYS.SIZE_FACTOR_KEY))[rows]
-    return torch.from_numpy(factors.astype(np.float32).reshape(-1, 1))
-
-
 def modalities_of(
     module: DomainVAE, prepared: PreparedAnnData
 ) -> Iterator[tuple[str, PreparedAnnData, NDArray[np.bool_]]]:
@@ -67,9 +58,10 @@ def set_library(modality: Modality, prepared: PreparedAnnData, rows: NDArray[np.
     """
     sums = as_float(np.asarray(prepared.X[rows].sum(axis=1, dtype=np.float64)).ravel())
     median = sums[sums > 0].median() if (sums > 0).any() else torch.ones(())
-    factors = size_factors(prepared, rows)
+    factors = prepared.size_factors(rows)
     if factors is not None:
-        modality.input_scale.size_factor_scale.copy_(median / factors.median())
+        middle = torch.from_numpy(factors).median()
+        modality.input_scale.size_factor_scale.copy_(median / middle)
     modality.input_scale.target_sum.copy_(median)
 
 
@@ -78,10 +70,10 @@ def log_rows(
 ) -> NDArray[np.float32]:
     """Read rows of a modality on the log scale of input scaling, dense float32."""
     x = dense_rows(prepared.X, rows)
-    factors = size_factors(prepared, rows)
+    factors = prepared.size_factors(rows)
     for some in blocks(len(rows)):
         block = torch.from_numpy(x[some]).to(modality.device)
-        factor = None if factors is None else factors[some].to(modality.device)
+        factor = None if factors is None else torch.from_numpy(factors[some]).to(modality.device)
         x[some] = modality.log_values(block, factor)[0].cpu().numpy()
     return x
 
@@ -251,14 +243,15 @@ def standardise_alone(
         if i:
             out = modality.embed(u, domain, statistics)
             network = torch.log_softmax(module.classifier(out.mean), dim=1)
-            p = torch.exp(module.ensemble(network, out.linear, domain))
+            linear_part = network if out.linear is None else out.linear
+            p = torch.exp(module.ensemble(network, linear_part, domain))
             ratio = (modality.class_prior / p.mean(dim=0).clamp_min(1e-4)).clamp(0.2, 5.0)
             weight = p @ torch.where(modality.class_prior > 0, ratio, torch.ones_like(ratio))
         moments = weighted_moments(u, weight)
-        for table, values in zip(statistics.network, moments, strict=True):
-            table[d] = values
-        for table, values in zip(statistics.linear, moments, strict=True):
-            table[own, d] = values
+        for old, values in zip(statistics.network, moments, strict=True):
+            old[d] = values
+        for old, values in zip(statistics.linear, moments, strict=True):
+            old[own, d] = values
         own[-1:] = False  # The baseline is un-adapted: it keeps the plain statistics.
         statistics.linear[1][:, d][unused] = torch.inf
         mask_genes(statistics, missing)

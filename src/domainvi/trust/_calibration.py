@@ -30,7 +30,6 @@ class Calibrator:
 
     Examples
     --------
-    >>> from domainvi.trust import Calibrator
     >>> Calibrator(2.0).apply([[2.0, 0.0]]).round(3).tolist()
     [[0.731, 0.269]]
     """
@@ -89,7 +88,6 @@ def fit_calibrator(
 
     Examples
     --------
-    >>> from domainvi.trust import fit_calibrator
     >>> rng = np.random.default_rng(0)
     >>> label = rng.integers(2, size=2000)
     >>> logits = 3.0 * np.eye(2)[np.where(rng.random(2000) < 0.8, label, 1 - label)]

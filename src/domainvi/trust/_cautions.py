@@ -1,4 +1,4 @@
-"""What speaks against predictions: cautions, in sentences with numbers."""
+"""Cautions: the reasons not to believe predictions, in sentences with numbers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,6 @@ class Flagged:
 
     Examples
     --------
-    >>> from domainvi.trust import Flagged
     >>> flagged = Flagged.count([0.01, 0.02, 0.03, 0.2, 0.5, 0.8, float("nan")])
     >>> flagged.found, flagged.tested, round(flagged.expected, 1), flagged.is_many
     (3, 6, 0.3, True)
@@ -71,7 +70,6 @@ def annotated_rows(obs: pd.DataFrame, key: str) -> pd.DataFrame:
 
     Examples
     --------
-    >>> from domainvi.trust import annotated_rows
     >>> obs = pd.DataFrame({"type_pred": ["B"], "type_conf": [0.9], "type_unknown": [0.5]})
     >>> annotated_rows(obs, "type").to_dict("list")
     {'label': ['B'], 'confidence': [0.9], 'unknown': [0.5]}
@@ -137,7 +135,6 @@ def cautions_of_rows(rows: pd.DataFrame) -> list[str]:
 
     Examples
     --------
-    >>> from domainvi.trust import cautions_of_rows
     >>> cautions_of_rows(pd.DataFrame({"confidence": [0.9, 0.4], "unknown": [0.5, 0.5]}))
     ['50% of the rows have a confidence under 0.6.']
     """

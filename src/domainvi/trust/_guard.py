@@ -37,7 +37,6 @@ class GuardRecord:
 
     Examples
     --------
-    >>> from domainvi.trust import GuardRecord
     >>> GuardRecord(agreement=0.75, baseline_share=0.25).evidence
     "Views of the target by its own rows and by the source's agree at 0.75 (Cohen's kappa); the
     source-only baseline has the rest of the vote."
@@ -85,7 +84,6 @@ def agreement(p: FloatArray, q: FloatArray) -> float:
 
     Examples
     --------
-    >>> from domainvi.trust import agreement
     >>> agreement(np.eye(2)[[0, 1, 0, 1]], np.eye(2)[[0, 1, 1, 1]])
     0.5
     """
@@ -99,7 +97,6 @@ def baseline_share(agreement: float | None) -> float:
 
     Examples
     --------
-    >>> from domainvi.trust import baseline_share
     >>> baseline_share(0.75), baseline_share(None)
     (0.25, 0.0)
     """

@@ -141,7 +141,6 @@ class UnknownScorer:
 
     Examples
     --------
-    >>> from domainvi.trust import UnknownScorer
     >>> rng = np.random.default_rng(0)
     >>> label = rng.integers(2, size=400)
     >>> z = rng.normal(size=(400, 2)) + 8 * np.eye(2)[label]

@@ -1,4 +1,4 @@
-"""Predictions beside true labels, on rows whose labels did not teach the model."""
+"""Compare predictions with true labels, on rows whose labels the model was not trained with."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 
 from domainvi import _keys as keys
 from domainvi._compat import SETUP_ARGS_KEY
-from domainvi.data._columns import is_labelled
+from domainvi.data import is_labelled, row_ids
 from domainvi.metrics import accuracy, balanced_accuracy, macro_f1
-from domainvi.model._taught import fingerprints
+from domainvi.model import all_row_ids
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -33,7 +33,7 @@ class Comparison:
     scores
         Agreement by name; empty if there is no such row.
     remark
-        Which labelled rows were left out, and what is not known of the others.
+        Which labelled rows were left out, and why there are no others if there are none.
     """
 
     truth: str
@@ -43,15 +43,15 @@ class Comparison:
 
 
 def compare(model: DomainVI, adata: AnnData, truth: str) -> Comparison:
-    """Score the predictions of rows that have a true label and did not teach the model."""
+    """Score predictions on rows that have a true label and that the model did not learn from."""
     setup = model.registry_[SETUP_ARGS_KEY]
     predicted = adata.obs[keys.prediction(setup["labels_key"])]
     known = predicted.notna().to_numpy()
     labelled = known & is_labelled(adata.obs[truth], setup["unlabeled_category"])
-    taught = np.isin(fingerprints(adata.obs_names), model._taught())
-    rows = labelled & ~taught
+    known_to_model = np.isin(row_ids(adata.obs_names), all_row_ids(model))
+    rows = labelled & ~known_to_model
     names = (column[rows].astype(str).to_numpy() for column in (adata.obs[truth], predicted))
-    remark = _remark(int((labelled & taught).sum()), int(rows.sum()), model.taught_ is not None)
+    remark = _remark(int((labelled & known_to_model).sum()), int(rows.sum()))
     return Comparison(truth, rows, _scores(*names) if rows.any() else {}, remark)
 
 
@@ -64,17 +64,12 @@ def _scores(truth: NDArray[np.object_], predicted: NDArray[np.object_]) -> dict[
     }
 
 
-def _remark(n_taught: int, n_rows: int, is_known: bool) -> str:
-    said = []
-    if n_taught:
-        said.append(
-            f"Left out: {n_taught:,} rows with the name of one whose label taught the model."
+def _remark(n_left_out: int, n_rows: int) -> str:
+    sentences = []
+    if n_left_out:
+        sentences.append(
+            f"Left out: {n_left_out:,} rows with the name of one whose label taught the model."
         )
     if not n_rows:
-        said.append("No other row has a true label." if n_taught else "No row has a true label.")
-    elif not is_known:
-        said.append(
-            "The model was saved by an earlier version, which did not note the rows whose labels "
-            "taught it: such rows may be among those that are scored."
-        )
-    return " ".join(said)
+        sentences.append(f"No {'other ' if n_left_out else ''}row has a true label.")
+    return " ".join(sentences)

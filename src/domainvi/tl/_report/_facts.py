@@ -1,4 +1,4 @@
-"""What the report says, as plain values."""
+"""Collect what the report says, as plain values."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Facts:
     labels_key, batch_key
         Columns of phenotype and domain.
     tiles
-        Figures for the top, by name.
+        Numbers for the top, by name.
     verdict
         ``"trust"``, ``"care"`` or ``"doubt"``, for the colour of the top.
     audit
@@ -45,7 +45,7 @@ class Facts:
     cautions
         Sentences on what speaks against the predictions.
     evidence
-        What the guard saw.
+        What the guard decided on.
     notes
         How cohorts that were not in training were treated.
     classes
@@ -89,18 +89,19 @@ def gather(model: DomainVI, adata: AnnData, *, own: bool, truth: str | None, n_g
     batch = setup["batch_key"] if isinstance(setup["batch_key"], str) else setup["batch_key"][0]
     summary = adata.uns[keys.RESULTS]
     rows = _rows(adata, key, batch)
-    cautions = list(summary["cautions"])
-    refused = model.audit_.get("verdict") == "refused"
+    cautions = list(summary[keys.CAUTIONS])
+    audit = model.fitted.audit
+    refused = audit is not None and audit.verdict == "refused"
     now = datetime.datetime.now(datetime.UTC)
     return Facts(
         labels_key=key,
         batch_key=batch,
         tiles=_tiles(model, rows, summary),
         verdict="doubt" if refused else "care" if cautions else "trust",
-        audit=str(model.audit_.get("sentence", "")),
+        audit="" if audit is None else audit.sentence,
         cautions=cautions,
-        evidence=str(model.guard_.get("evidence", "")),
-        notes=dict(summary.get("unseen_cohorts", {})),
+        evidence=model.fitted.guard.evidence,
+        notes=dict(summary[keys.UNSEEN_COHORTS]),
         classes=summarise(rows, "label"),
         cohorts=summarise(rows, "cohort"),
         comparison=None if truth is None else compare(model, adata, truth),
@@ -142,7 +143,7 @@ def _tiles(model: DomainVI, rows: pd.DataFrame, summary: dict[str, Any]) -> dict
         "rows": f"{len(rows):,}",
         "cohorts": f"{rows['cohort'].nunique():,}",
         "classes": f"{len(model.classes):,}",
-        "genes matched": f"{int(summary.get('genes_matched', len(model.genes))):,}",
+        "genes matched": f"{summary[keys.GENES_MATCHED]:,}",
         "mean confidence": f"{rows['confidence'].mean():.2f}",
         "fit no known class": f"{flagged:.1%}",
     }

@@ -1,4 +1,4 @@
-"""The figures of the report, as images inside the file."""
+"""Draw the plots of the report, as images inside the file."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def figures(model: DomainVI, adata: AnnData, facts: Facts) -> dict[str, str]:
     from domainvi import pl
 
     wanted: dict[str, Callable[[], Any]] = {}
-    if model.audit_:
-        wanted["audit"] = lambda: pl.audit(model.audit_, diagnosis=facts.diagnosis, show=False)
+    if (audit := model.fitted.audit) is not None:
+        wanted["audit"] = lambda: pl.audit(audit, diagnosis=facts.diagnosis, show=False)
     if model.history_:
         wanted["training"] = lambda: pl.training_curves(model, show=False)
     some = thinned(adata)

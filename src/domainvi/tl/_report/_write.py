@@ -53,14 +53,14 @@ def report(
         Headline; names the phenotype if ``None``.
     truth
         Column of ``adata.obs`` with true labels, to compare with. Rows whose names are those of
-        rows that taught the model are not compared.
+        labelled rows of the training are not compared.
     n_genes
         Genes to show for each class; 0 for none. They need the extra ``interpret``, and are left
         out without it.
     unknown_alpha
-        As for :meth:`domainvi.DomainVI.annotate`.
+        P-value up to which a row is called unknown, see :meth:`domainvi.DomainVI.annotate`.
     overwrite
-        Replace a file that exists.
+        Whether to replace a file that exists.
 
     Returns
     -------
@@ -77,11 +77,6 @@ def report(
     Examples
     --------
     >>> import tempfile
-    >>> import domainvi as dv
-    >>> adata = dv.data.synthetic_cohorts(n_obs=300, n_genes=100, seed=1)
-    >>> dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
-    >>> model = dv.DomainVI(adata)
-    >>> model.train(max_epochs=2, enable_progress_bar=False)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     dv.tl.report(model, path=f"{folder}/report.html", n_genes=0).name
     'report.html'
@@ -94,10 +89,10 @@ def report(
         msg = f"truth={truth!r} is not a column of obs: {', '.join(map(str, data.obs.columns))}."
         raise InputError(msg)
     key = model.registry_[SETUP_ARGS_KEY]["labels_key"]
-    own, work = data is model._adata, _working_copy(data)
-    model.annotate(work, unknown_alpha=unknown_alpha)
-    facts = gather(model, work, own=own, truth=truth, n_genes=n_genes)
-    html = render(facts, figures(model, work, facts), title or f"Label transfer: {key}")
+    own, annotated = data is model._adata, _working_copy(data)
+    model.annotate(annotated, unknown_alpha=unknown_alpha)
+    facts = gather(model, annotated, own=own, truth=truth, n_genes=n_genes)
+    html = render(facts, figures(model, annotated, facts), title or f"Label transfer: {key}")
     put_file(target, html.encode("utf-8"))
     return target
 

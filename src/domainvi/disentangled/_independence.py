@@ -1,0 +1,340 @@
+"""Independence: measures of it between blocks of latents, and the term of the loss."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from domainvi.nn import (
+    DomainAdversary,
+    balanced_cross_entropy,
+    one_hot,
+    reverse_gradient,
+    shared_class_weight,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+INDEPENDENCE = ("adversarial", "covariance", "hsic", "none")
+# Fewer rows than this say nothing of dependence.
+MIN_ROWS = 8
+EPSILON = 1e-6
+# Width of the two hidden layers of the discriminator.
+N_HIDDEN = 64
+
+
+def strata_of(stratum: torch.Tensor | None, n_rows: int, device: torch.device) -> Iterator:
+    """Yield the row numbers of each stratum; all rows when there are no strata."""
+    if stratum is None:
+        yield torch.arange(n_rows, device=device)
+        return
+    for code in torch.unique(stratum):
+        yield torch.nonzero(stratum == code).squeeze(1)
+
+
+def centre_columns(x: torch.Tensor, stratum: torch.Tensor | None = None) -> torch.Tensor:
+    """Subtract from each column its mean, within strata where they are given."""
+    if stratum is None:
+        return x - x.mean(dim=0)
+    _, code = torch.unique(stratum, return_inverse=True)
+    member = functional.one_hot(code).to(x.dtype)
+    means = (member.T @ x) / member.sum(dim=0)[:, None]
+    return x - means[code]
+
+
+def standardise_columns(x: torch.Tensor, stratum: torch.Tensor | None = None) -> torch.Tensor:
+    """Bring columns to mean 0 and standard deviation 1; constant ones become 0."""
+    centred = centre_columns(x, stratum)
+    return centred / (centred.square().mean(dim=0) + EPSILON**2).sqrt().clamp_min(EPSILON)
+
+
+def cross_covariance(
+    a: torch.Tensor, b: torch.Tensor, stratum: torch.Tensor | None = None
+) -> torch.Tensor:
+    r"""Mean squared correlation between the columns of two blocks of shapes ``(n_rows, d)``.
+
+    .. math:: \frac{1}{d_a d_b} \bigl\lVert \tilde a^\top \tilde b / n \bigr\rVert_F^2
+
+    with standardised columns :math:`\tilde a, \tilde b`: between 0 and 1 whatever the sizes of the
+    blocks and the scale of their columns, so that one weight serves all. With strata the columns
+    are centred within them, which makes the correlations partial.
+    """
+    correlation = standardise_columns(a, stratum).T @ standardise_columns(b, stratum) / len(a)
+    return correlation.square().mean()
+
+
+def hsic(a: torch.Tensor, b: torch.Tensor, stratum: torch.Tensor | None = None) -> torch.Tensor:
+    r"""Hilbert-Schmidt independence criterion with Gaussian kernels, normalised.
+
+    .. math:: \frac{\mathrm{tr}(\bar K \bar L)}
+                   {\sqrt{\mathrm{tr}(\bar K \bar K)\, \mathrm{tr}(\bar L \bar L)}}
+
+    with doubly centred kernel matrices :math:`\bar K, \bar L` of the blocks (Gretton et al., ALT
+    2005; normalised as in Cortes et al., JMLR 2012), between 0 and 1, and 0 when the rows hold
+    every value of one block with every value of the other. The bandwidth is the median distance
+    and a constant to the gradient. With strata, numerator and denominator are summed over them.
+    """
+    cross, own_a, own_b = a.new_zeros(()), a.new_zeros(()), a.new_zeros(())
+    for rows in strata_of(stratum, len(a), a.device):
+        k, m = centred_kernel(a[rows]), centred_kernel(b[rows])
+        cross = cross + (k * m).sum()
+        own_a, own_b = own_a + k.square().sum(), own_b + m.square().sum()
+    return cross / (own_a * own_b + EPSILON**2).sqrt()
+
+
+def centred_kernel(x: torch.Tensor) -> torch.Tensor:
+    """Doubly centred Gaussian kernel matrix of rows, with the median distance as bandwidth."""
+    gram = x @ x.T
+    norms = gram.diagonal()
+    squared = (norms[:, None] + norms[None, :] - 2 * gram).clamp_min(0.0)
+    apart = squared.detach()[squared.detach() > EPSILON]
+    width = apart.median() if apart.numel() else squared.new_ones(())
+    kernel = torch.exp(-squared / width)
+    means = kernel.mean(dim=0)
+    return kernel - means[:, None] - means[None, :] + means.mean()
+
+
+def shuffle_blocks(
+    blocks: Sequence[torch.Tensor],
+    generator: np.random.Generator,
+    stratum: torch.Tensor | None = None,
+) -> list[torch.Tensor]:
+    """Permute the rows of every block but the first on its own, within strata where given."""
+    n = len(blocks[0])
+    out = [blocks[0]]
+    for block in blocks[1:]:
+        order = torch.arange(n, device=block.device)
+        for rows in strata_of(stratum, n, block.device):
+            shuffled = torch.from_numpy(generator.permutation(len(rows))).to(block.device)
+            order[rows] = rows[shuffled]
+        out.append(block[order])
+    return out
+
+
+class JointDiscriminator(nn.Module):
+    r"""Tell rows of the blocks as they are from rows whose blocks were shuffled.
+
+    At its optimum the discriminator is at chance if and only if the blocks are independent (the
+    adversarially learnt penalty of MFD; Rakowski et al., Bioinformatics 2024). With cross-entropy
+    :math:`H` the dependence is :math:`\log 2 - H`, a lower bound of the Jensen-Shannon divergence
+    of joint and product, which the discriminator raises and, by gradient reversal, the encoder
+    lowers. ``n_latent`` is the total width of the blocks.
+    """
+
+    def __init__(self, n_latent: int) -> None:
+        super().__init__()
+        self.network = nn.Sequential(
+            nn.Linear(n_latent, N_HIDDEN),
+            nn.LeakyReLU(0.2),
+            nn.Linear(N_HIDDEN, N_HIDDEN),
+            nn.LeakyReLU(0.2),
+            nn.Linear(N_HIDDEN, 1),
+        )
+
+    def forward(
+        self, blocks: Sequence[torch.Tensor], shuffled: Sequence[torch.Tensor], reversal: float
+    ) -> torch.Tensor:
+        r"""Return the cross-entropy less :math:`\log 2`, to be minimised; 0 at chance.
+
+        The gradient to the blocks is multiplied by ``-reversal``.
+        """
+        joint, product = (torch.cat(list(b), dim=1) for b in (blocks, shuffled))
+        rows = reverse_gradient(torch.cat([joint, product]), reversal)
+        is_joint = torch.cat([joint.new_ones(len(joint)), joint.new_zeros(len(product))])
+        scores = self.network(rows).squeeze(1)
+        return functional.binary_cross_entropy_with_logits(scores, is_joint) - math.log(2)
+
+
+MEASURES = {"covariance": cross_covariance, "hsic": hsic}
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Which factors the subspaces own, and where independence must be conditional.
+
+    Parameters
+    ----------
+    sizes
+        Units of each subspace, by its name, the residual one included.
+    groups
+        Subspace that owns each factor.
+    n_levels
+        Levels of each factor, quarters for a number.
+    confounded
+        Pairs of factors that are associated, that of the first subspace before the other, the
+        strongest first.
+    """
+
+    sizes: Mapping[str, int]
+    groups: tuple[str, ...]
+    n_levels: tuple[int, ...]
+    confounded: tuple[tuple[int, int], ...] = ()
+
+    def condition(self, subspace: str, factor: int) -> int | None:
+        """Own factor of ``subspace`` within whose levels ``factor`` has to be hidden from it."""
+        for pair in self.confounded:
+            for own, other in (pair, pair[::-1]):
+                if other == factor and self.groups[own] == subspace:
+                    return own
+        return None
+
+    def shared(self, a: str, b: str) -> int | None:
+        """Variable that two subspaces share: they are to be independent within its levels."""
+        for own, other in self.confounded:
+            if {self.groups[own], self.groups[other]} == {a, b}:
+                return own
+        return None
+
+
+class IndependenceTerms(nn.Module):
+    r"""Make each subspace forget the others and their factors.
+
+    For subspaces :math:`z_g` and factors :math:`m_k` of other groups,
+
+    * ``"covariance"`` and ``"hsic"``: the mean of ``cross_covariance`` or
+      ``hsic`` over all pairs :math:`(z_g, z_h)`, plus its mean over all pairs
+      :math:`(z_g, m_k)`;
+    * ``"adversarial"``: a ``JointDiscriminator`` of rows against rows with
+      shuffled subspaces, plus one :class:`~domainvi.nn.DomainAdversary` for each pair
+      :math:`(z_g, m_k)`. With one technical column and no other group the latter is the domain
+      adversary of :class:`~domainvi.module.DomainAlignment`, marginal or conditional.
+
+    Where a factor of :math:`g` is confounded with one of :math:`h`, full independence would erase
+    both. There the pair is made independent within the levels of that factor instead: shuffled,
+    centred or conditioned on it, as the term wants it.
+
+    Latents are standardised over the batch first, so that nothing can be hidden by shrinking it.
+    """
+
+    def __init__(self, kind: str, blocks: Blocks) -> None:
+        super().__init__()
+        self.kind = kind
+        self.blocks = blocks
+        # A generator of its own: shuffles must not move the noise of the encoder.
+        self.shuffles = np.random.default_rng(0)
+        self.heads = nn.ModuleDict()
+        if kind == "adversarial":
+            self.discriminator = JointDiscriminator(sum(blocks.sizes.values()))
+            for name, factor in self.foreign():
+                own = blocks.condition(name, factor)
+                n_strata = 0 if own is None else blocks.n_levels[own]
+                self.heads[f"{name}_{factor}"] = DomainAdversary(
+                    blocks.sizes[name], blocks.n_levels[factor], n_strata
+                )
+
+    def foreign(self) -> list[tuple[str, int]]:
+        """Pairs of a subspace and a factor that it should not know."""
+        return [
+            (name, k)
+            for name in self.blocks.sizes
+            for k, group in enumerate(self.blocks.groups)
+            if group != name
+        ]
+
+    def forward(
+        self, z: Mapping[str, torch.Tensor], codes: Sequence[torch.Tensor], weight: float
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return the weighted term and what to log of it.
+
+        ``codes`` are levels of each factor, -1 where missing. A weight of 0 gives the encoder
+        exactly the gradient of ``"none"``.
+        """
+        rows = len(codes[0])
+        if self.kind == "none" or rows < MIN_ROWS:
+            return codes[0].new_zeros((), dtype=torch.float32), {}
+        blocks = {name: standardise_columns(block) for name, block in z.items()}
+        if self.kind == "adversarial":
+            joint = self._joint(blocks, codes, weight)
+            hidden = [
+                self._hide(blocks[name], name, k, codes, weight) for name, k in self.foreign()
+            ]
+            loss = joint + torch.stack(hidden).sum()
+            return loss, {"independence_loss": loss, "joint_loss": joint}
+        between = [
+            self._measure(blocks[a], blocks[b], self.blocks.shared(a, b), codes)
+            for a, b in combinations(blocks, 2)
+        ]
+        factors = [self._from_factor(blocks[name], name, k, codes) for name, k in self.foreign()]
+        value = torch.stack(between).mean() + torch.stack(factors).mean()
+        loss = weight * value
+        return loss, {"independence_loss": loss, "dependence": value}
+
+    def _hide(
+        self,
+        block: torch.Tensor,
+        name: str,
+        factor: int,
+        codes: Sequence[torch.Tensor],
+        weight: float,
+    ) -> torch.Tensor:
+        own = self.blocks.condition(name, factor)
+        strata = None if own is None else one_hot(codes[own], self.blocks.n_levels[own])
+        head = cast("DomainAdversary", self.heads[f"{name}_{factor}"])
+        return hide_factor(head, block, codes[factor], strata, weight)
+
+    def _joint(
+        self, blocks: Mapping[str, torch.Tensor], codes: Sequence[torch.Tensor], weight: float
+    ) -> torch.Tensor:
+        """Discriminator of joint against shuffled, within the strata of all shared variables."""
+        shared = {
+            s for a, b in combinations(blocks, 2) if (s := self.blocks.shared(a, b)) is not None
+        }
+        stratum = None
+        for factor in sorted(shared):
+            # Rows without a value are a stratum of their own.
+            own = codes[factor] + 1
+            stratum = own if stratum is None else stratum * (self.blocks.n_levels[factor] + 1) + own
+        whole = list(blocks.values())
+        return self.discriminator(whole, shuffle_blocks(whole, self.shuffles, stratum), weight)
+
+    def _measure(
+        self,
+        a: torch.Tensor,
+        b: torch.Tensor,
+        shared: int | None,
+        codes: Sequence[torch.Tensor],
+    ) -> torch.Tensor:
+        return MEASURES[self.kind](a, b, None if shared is None else codes[shared])
+
+    def _from_factor(
+        self, block: torch.Tensor, name: str, factor: int, codes: Sequence[torch.Tensor]
+    ) -> torch.Tensor:
+        """Dependence of a subspace on a factor, over the rows whose value is known."""
+        own = self.blocks.condition(name, factor)
+        known = codes[factor] >= 0
+        if own is not None:
+            known = known & (codes[own] >= 0)
+        if known.sum() < MIN_ROWS:
+            return block.new_zeros(())
+        levels = one_hot(codes[factor][known], self.blocks.n_levels[factor])
+        present = levels[:, levels.any(dim=0)]
+        return self._measure(block[known], present, own, [c[known] for c in codes])
+
+
+def hide_factor(
+    head: DomainAdversary,
+    z: torch.Tensor,
+    code: torch.Tensor,
+    strata: torch.Tensor | None,
+    weight: float,
+) -> torch.Tensor:
+    """Loss of an adversarial head for one factor, over the rows whose value is known.
+
+    ``strata`` are one-hot levels of the factor that the head is conditioned on. Strata in which the
+    batch has one level only take no part.
+    """
+    row_weight = (code >= 0).float()
+    if strata is None:
+        strata = z.new_zeros(len(z), 0)
+    else:
+        support = one_hot(code, head.n_domains).T @ strata > 0
+        row_weight = row_weight * shared_class_weight(strata, support)
+    return balanced_cross_entropy(head(z, strata, weight), code.clamp_min(0), row_weight)

@@ -1,0 +1,140 @@
+"""Independence inside the module: weight 0 is none, and DomainVI's adversary is a special case."""
+
+import pytest
+import torch
+
+from domainvi.disentangled import DisentangledVAE, IndependenceTerms
+from domainvi.disentangled._factors import FACTORS_KEY, Factor
+from domainvi.disentangled._independence import Blocks, hide_factor
+from domainvi.disentangled._metadata import factor_codes
+from domainvi.module import DomainAlignment
+from domainvi.nn import one_hot
+
+FACTORS = [
+    Factor("tissue", "biological", ("a", "b", "c")),
+    Factor("age", "biological", (), 40.0, 10.0, (-0.5, 0.0, 0.5)),
+    Factor("platform", "technical", ("x", "y")),
+]
+SIZES = {"biological": 4, "technical": 3, "residual": 2}
+
+
+def blocks(confounded=()):
+    groups = tuple(f.group for f in FACTORS)
+    return Blocks(SIZES, groups, tuple(f.n_levels for f in FACTORS), confounded)
+
+
+def build(independence, confounded=(), seed=3):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return DisentangledVAE(
+            12, FACTORS, blocks(confounded), ("platform",), independence=independence
+        )
+
+
+def batch(n=40):
+    generator = torch.Generator().manual_seed(1)
+    values = torch.stack(
+        [
+            torch.randint(3, (n,), generator=generator).float(),
+            torch.randn(n, generator=generator),
+            torch.randint(2, (n,), generator=generator).float(),
+        ],
+        dim=1,
+    )
+    values[:5, 0], values[3:8, 2] = torch.nan, torch.nan
+    return {"X": torch.randn(n, 12, generator=generator), FACTORS_KEY: values}
+
+
+def gradients(module, weight):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        module.zero_grad()
+        _, _, output = module(batch(), loss_kwargs={"penalty_weight": weight})
+        output.loss.backward()
+    heads = {id(p) for p in module.independence.parameters()}
+    return {n: p.grad.clone() for n, p in module.named_parameters() if id(p) not in heads}
+
+
+@pytest.mark.parametrize("kind", ["adversarial", "covariance", "hsic"])
+@pytest.mark.parametrize("confounded", [(), ((0, 2),)])
+def test_weight_zero_is_none_to_the_bit(kind, confounded):
+    none = gradients(build("none"), 1.0)
+    zero = gradients(build(kind, confounded), 0.0)
+    assert zero.keys() == none.keys()
+    assert all(torch.equal(zero[name], none[name]) for name in none)
+    some = gradients(build(kind, confounded), 1.0)
+    assert (some["z_encoder.mean.weight"] - none["z_encoder.mean.weight"]).abs().max() > 1e-4
+    assert torch.equal(some["intercept"], none["intercept"])
+
+
+@pytest.mark.parametrize("kind", ["marginal", "conditional"])
+def test_the_domain_adversary_of_domainvi_is_the_case_of_one_technical_column(kind):
+    domain, label = torch.arange(30) % 2, torch.arange(30) % 3
+    one = Blocks(
+        {"signal": 4},
+        ("label", "domain") if kind == "marginal" else ("signal", "domain"),
+        (3, 2),
+        () if kind == "marginal" else ((0, 1),),
+    )
+    terms = IndependenceTerms("adversarial", one)
+    alignment = DomainAlignment(kind, 4, [2], 3)
+    alignment.heads[0].load_state_dict(terms.heads["signal_1"].state_dict())
+    strata = None if kind == "marginal" else one_hot(label, 3)
+    found = []
+    for is_term in (True, False):
+        z = torch.linspace(-1, 1, 120).view(30, 4).sin().requires_grad_()
+        if is_term:
+            value = hide_factor(terms.heads["signal_1"], z, domain, strata, 0.7)
+        else:
+            value, _ = alignment(z, torch.zeros(30, 3), label, [domain], 0.7)
+        value.backward()
+        found.append((value.detach(), z.grad))
+    torch.testing.assert_close(found[0], found[1])
+    assert found[0][1].abs().max() > 0
+
+
+def test_missing_values_take_no_part():
+    terms = IndependenceTerms("adversarial", blocks())
+    z, code = torch.randn(20, 4), torch.arange(20) % 2
+    half = code.clone()
+    half[10:] = -1
+    head = terms.heads["biological_2"]
+    expected = hide_factor(head, z[:10], code[:10], None, 1.0)
+    torch.testing.assert_close(hide_factor(head, z, half, None, 1.0), expected)
+
+
+def test_what_is_conditional_follows_from_what_is_confounded():
+    tied = blocks(((0, 2),))
+    assert tied.condition("biological", 2) == 0
+    assert tied.condition("technical", 0) == 2
+    assert tied.condition("technical", 1) is None
+    assert tied.shared("technical", "biological") == 0
+    assert blocks().shared("technical", "biological") is None
+
+
+def test_metadata_are_known_values_and_the_heads_expectation_elsewhere():
+    module = build("none").eval()
+    values = batch()[FACTORS_KEY]
+    scores = module.factor_scores(torch.randn(40, 9))
+    metadata = module.metadata(values, scores)
+    torch.testing.assert_close(metadata["biological"][0, :3], torch.softmax(scores[0][0], 0))
+    assert metadata["biological"][9, :3].tolist() == one_hot(values[9:10, 0].long(), 3)[0].tolist()
+    assert metadata["biological"][9, 3] == values[9, 1]
+    assert metadata["technical"].shape == (40, 2)
+
+
+def test_scores_are_the_sum_of_the_parts():
+    module = build("none").eval()
+    tensors = batch()
+    inference, generative, _ = module(tensors)
+    z = inference["z"]
+    metadata = module.metadata(tensors[FACTORS_KEY], module.factor_scores(z))
+    parts = module.contributions(z, metadata)
+    assert list(parts) == list(SIZES)
+    torch.testing.assert_close(generative["px"].mean, module.intercept + sum(parts.values()))
+
+
+def test_levels_of_a_number_are_its_quarters():
+    values = torch.tensor([[0.0, -2.0, 1.0], [torch.nan, 0.2, 0.0], [2.0, 9.0, torch.nan]])
+    codes = [c.tolist() for c in factor_codes(FACTORS, values)]
+    assert codes == [[0, -1, 2], [0, 2, 3], [1, 0, -1]]
