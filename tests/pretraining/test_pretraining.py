@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -102,9 +103,15 @@ def test_history_has_pretraining_and_training() -> None:
         "pretraining_uniformity": 3,
     }
     assert 1 <= model.history["pretraining_effective_rank"].iloc[-1, 0] <= 8
+    before = {name: values.copy() for name, values in model.history.items()}
+    loss = before["pretraining_loss"].iloc[:, 0]
+    assert loss.iloc[-1] < loss.iloc[0]
     model.train(max_epochs=2, **QUIET)
-    assert len(model.history["pretraining_loss"]) == 3
-    assert len(model.history["train_loss"]) == 2
+    for name, values in before.items():
+        pd.testing.assert_frame_equal(model.history[name], values)
+    loss = model.history["train_loss"].iloc[:, 0]
+    assert len(loss) == 2
+    assert loss.iloc[-1] < loss.iloc[0]
 
 
 def test_heads_are_thrown_away_and_the_model_is_not_trained() -> None:
