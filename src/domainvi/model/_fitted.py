@@ -126,7 +126,7 @@ class Fitted:
         """
         tensors: dict[str, Any] = {ROW_IDS: row_ids}
         if self.centring is not None:
-            tensors |= {CENTRING + k: v for k, v in self.centring.to_arrays().items()}
+            tensors |= {CENTRING + k: v for k, v in vars(self.centring).items()}
         for prefix, scorers in (
             (UNKNOWN, self.unknown),
             (PHENOTYPE_UNKNOWN, self._numbered_phenotypes()),
@@ -186,7 +186,7 @@ class Fitted:
             phenotype_unknown={
                 keys[i]: scorer for i, scorer in scorers_under(PHENOTYPE_UNKNOWN, tensors).items()
             },
-            centring=Centring.from_arrays(centring) if centring else None,
+            centring=Centring(**centring) if centring else None,
             audit=None if audit is None else Audit.from_dict(audit),
             guard=GuardRecord.from_dict(values["guard"]),
             pretraining=None if pretraining is None else PretrainingRecord.from_dict(pretraining),
