@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from domainvi.linear import TrainingRows
 
 mpl.use("Agg")
+# Small matrices gain nothing from more threads, and beside a busy process threads wait for each
+# other: the suite takes six times as long. What more threads do is tested in fresh interpreters.
+torch.set_num_threads(1)
 
 
 SLOW_DEADLINE = 1800  # seconds; the others have that of pyproject.toml

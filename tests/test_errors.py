@@ -27,7 +27,8 @@ def test_errors_are_caught_by_the_builtin_a_user_would_expect(
     error: type[Exception], builtin: type[Exception]
 ) -> None:
     with pytest.raises(builtin, match="the reason"):
-        raise error("the reason")
+        msg = "the reason"
+        raise error(msg)
 
 
 def test_a_model_file_error_is_not_an_input_error() -> None:

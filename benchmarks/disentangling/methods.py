@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import domainvi as dv
-from domainvi.data import log_normalize, matrix_kind
+from domainvi.data import describe_matrix, log_normalize
 from domainvi.disentangled import fit_erasure, reset_erasure
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _scvi(dataset: Dataset, adata: AnnData, seed: int) -> Latents:
     from scvi.model import SCVI
 
     settings.seed = seed
-    is_count = matrix_kind(adata.X) == "counts"
+    is_count = describe_matrix(adata.X).kind == "counts"
     arguments = {} if is_count else {"gene_likelihood": "normal", "log_variational": False}
     shift = 0.0 if is_count else float(adata.X.min())
 
@@ -87,7 +87,7 @@ def _scvi(dataset: Dataset, adata: AnnData, seed: int) -> Latents:
 
 
 def _pca(dataset: Dataset, adata: AnnData, seed: int) -> Latents:
-    is_count = matrix_kind(adata.X) == "counts"
+    is_count = describe_matrix(adata.X).kind == "counts"
 
     def values(rows: AnnData) -> np.ndarray:
         x = log_normalize(rows.X) if is_count else rows.X

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 import mudata
 import numpy as np
 from mudata import MuData
-from scvi import REGISTRY_KEYS
 from torch.nn import functional
 
 import domainvi as dv
-from domainvi.linear import source_domains
-from domainvi.model._codes import codes
-from domainvi.module import MultimodalVAE
+from domainvi.model._inference import forward, outputs
+from domainvi.module import Modalities, _modalities
 from domainvi.tl._baselines import TransferData, lr_z
 
 if TYPE_CHECKING:
@@ -80,8 +78,8 @@ def probabilities(model: dv.DomainVI, target: str, *visible: bool) -> NDArray[np
     rows = model.adata.obs["cohort"].to_numpy() == target
     if not visible:
         return model.predict(indices=rows, soft=True)[CLASSES].to_numpy()
-    with model.module.looking_at(visible):
-        out = model._outputs(None, rows, None)
+    with model.module.modalities.looking_at(visible):
+        out = outputs(model, None, rows)
     p = np.exp(out.logits.astype(np.float64))
     return p / p.sum(axis=1, keepdims=True)
 
@@ -103,14 +101,13 @@ def members(mdata: MuData, target: str, seed: int) -> Predictions:
     hidden = hide(mdata, target)
     dv.DomainVI.setup_mudata(hidden, "cohort", "label")
     model = dv.DomainVI(hidden, seed=seed)
-    work = model._validate_anndata()
-    domain, label = codes(work.manager, REGISTRY_KEYS.BATCH_KEY), model._labels(work)
-    model._fit_scaling(work, source_domains(domain, label, len(model.domains)))
+    prepared = model._validate_anndata()
+    model._fit_starting_values(prepared)
     rows = np.flatnonzero(hidden.obs["cohort"].to_numpy() == target)
     out = {}
     for name, visible in {"both": (1, 1), "rna": (1, 0), "mirna": (0, 1)}.items():
-        with model.module.looking_at(visible):
-            out[name] = np.exp(model._forward(work, rows, None).linear.astype(np.float64))
+        with model.module.modalities.looking_at(visible):
+            out[name] = np.exp(forward(model, prepared, rows).linear.astype(np.float64))
     return {name: p / p.sum(axis=1, keepdims=True) for name, p in out.items()}
 
 
@@ -120,17 +117,17 @@ def mixture(mdata: MuData, target: str, seed: int) -> Predictions:
     In training the latents of a row are drawn from one of its modalities; what is predicted from
     is the mean of the mixture.
     """
-    initialise = MultimodalVAE.__init__
+    initialise, product = Modalities.__init__, _modalities.product_of_experts
 
-    def as_mixture(self: MultimodalVAE, *args: object, **kwargs: object) -> None:
-        initialise(self, *args, **kwargs)
-        self.experts, self.alone = mixture_of_experts, 1.0
+    def as_mixture(self: Modalities, *args: object) -> None:
+        initialise(self, *args)
+        self.alone = 1.0
 
-    MultimodalVAE.__init__ = as_mixture
+    Modalities.__init__, _modalities.product_of_experts = as_mixture, mixture_of_experts
     try:
         return joint(mdata, target, seed)
     finally:
-        MultimodalVAE.__init__ = initialise
+        Modalities.__init__, _modalities.product_of_experts = initialise, product
 
 
 def mixture_of_experts(

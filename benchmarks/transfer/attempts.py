@@ -33,7 +33,7 @@ from benchmarks.transfer.tables import to_markdown
 from benchmarks.transfer.tasks import select_tasks
 from benchmarks.transfer.units import Unit, build_unit
 from domainvi.linear import LinearMember, TrainingRows, fit_linear_ensemble, standardise
-from domainvi.linear._cross_fit import PRIOR_SHARPNESS, sharpen
+from domainvi.linear._cotraining import PRIOR_SHARPNESS, sharpen
 from domainvi.metrics import macro_f1
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def attempts(rows: TrainingRows) -> dict[str, NDArray[np.float64]]:
     weights = np.array([m.weight for m in fit.members.values()])
     vote = sharpen(np.tensordot(weights / weights.sum(), members, 1), fit.sharpness)
     equal = vote
-    if fit.agreement is None and rows.partly_labelled().any():
+    if fit.agreement is None and rows.partly_labelled.any():
         equal = sharpen(np.concatenate([members, baseline[None]]).mean(axis=0), PRIOR_SHARPNESS)
     log_prior = fit.log_prior[rows.domain]
 

@@ -1,14 +1,15 @@
 """Harder versions of a task: what users' data do that tidy benchmarks do not.
 
 ``label_shift``   half of the classes (one of two) cut to 12 % of the unlabelled target rows
-``dirichlet``     half of the unlabelled target rows, their class mix drawn from a flat Dirichlet
+``dirichlet``     half of the unlabelled target rows, class proportions drawn from a flat Dirichlet
                   distribution, as far as there are rows
 ``missing_class`` one class does not occur in the target
 ``noise05``, ``noise20``   5 % and 20 % of the source labels are wrong
 ``small30``, ``small60``   the target has 30 or 60 rows, labelled ones included
 ``genes100``      100 genes were measured
 
-Labels are drawn before the class mix is changed, so that the labelled rows do not give it away.
+Labels are drawn before class proportions are changed, so that the labelled rows do not give them
+away.
 """
 
 from __future__ import annotations

@@ -123,11 +123,14 @@ def _choice_line(budget: str, title: str, choice: Choice) -> str:
 
 def _risks(table: pd.DataFrame) -> str:
     baseline = tables.negative_transfer(table, tables.BASELINE, tables.BASELINE_MARGIN)
-    twin = tables.negative_transfer(table, tables.TWIN, tables.TWIN_MARGIN)
+    network = tables.negative_transfer(table, tables.NETWORK, tables.NETWORK_MARGIN)
     return "\n".join(
         [
             _section("Negative transfer: % of (task, seed) over 2 points below `lr_z`", baseline),
-            _section("Negative transfer: % of (task, seed) over 1 point below the baseline", twin),
+            _section(
+                "Negative transfer: % of (task, seed) over 1 point below the un-adapted network",
+                network,
+            ),
             _section("Worst seed less mean, on the worst task, points", tables.worst_seed(table)),
         ]
     )

@@ -9,8 +9,8 @@ import pandas as pd
 if TYPE_CHECKING:
     from pathlib import Path
 
-BASELINE, TWIN = "lr_z", "network"
-BASELINE_MARGIN, TWIN_MARGIN = 0.02, 0.01
+BASELINE, NETWORK = "lr_z", "network"
+BASELINE_MARGIN, NETWORK_MARGIN = 0.02, 0.01
 ORDER = (
     "domainvi",
     "domainvi_bf16",

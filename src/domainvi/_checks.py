@@ -112,10 +112,10 @@ def check_probs(truth: ArrayLike, probs: ArrayLike) -> tuple[IntArray, FloatArra
 
 
 # A fork copies the memory of a process and one of its threads. The workers of torch's thread pool
-# are not copied, and the first operation that is shared out among them waits for ever: in a child that
-# was forked after a model had been made or used with more than one thread, and does not set its own
-# number of threads to one.
-# Threads that models have used: in this process, and in the processes that it was forked from.
+# are not copied, and the first operation that is shared out among them waits for ever: in a child
+# that was forked after a model had been made or used with more than one thread, and that does not
+# set its own number of threads to one. These are the threads that models have used, in this process
+# and in those that it was forked from.
 _used, _left_behind = 1, 1
 
 

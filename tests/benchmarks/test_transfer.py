@@ -147,7 +147,8 @@ def test_failing_method_does_not_end_the_run(
     data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(unit: Unit, seed: int) -> np.ndarray:
-        raise RuntimeError("no")
+        msg = "no"
+        raise RuntimeError(msg)
 
     monkeypatch.setitem(runner.METHODS, "lr_z", fail)
     tasks = table_tasks(data_folder)[:1]

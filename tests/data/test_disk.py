@@ -11,15 +11,13 @@ from scipy import sparse
 import domainvi as dv
 from domainvi.data import (
     ROWS_KEY,
-    DiskMatrix,
     PreparedRows,
     TransferDataModule,
     _disk,
     align_genes,
-    n_bytes,
     row_blocks,
 )
-from domainvi.data._disk import stays_on_disk
+from domainvi.data._disk import DiskMatrix, n_bytes, stays_on_disk
 from domainvi.errors import InputError
 
 ORDER = np.array([5, 3, 3, 119, 0])

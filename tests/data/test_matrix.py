@@ -13,10 +13,8 @@ from domainvi.data import (
     MatrixSummary,
     _matrix,
     describe_matrix,
-    iter_row_chunks,
-    matrix_kind,
 )
-from domainvi.data._matrix import locate_nonfinite
+from domainvi.data._matrix import iter_row_chunks, locate_nonfinite
 
 FORMATS = [np.asarray, sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array, sparse.coo_array]
 MIXED = np.array([[0, 2, -1.5], [np.nan, 0, 7], [0.25, -np.inf, 0], [3, 4, -2]])
@@ -82,7 +80,7 @@ def test_chunks_put_together_are_the_matrix(
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float32, np.float64])
 @pytest.mark.parametrize("convert", [np.asarray, sparse.csr_array])
 def test_whole_numbers_are_counts_in_any_type(dtype: Any, convert: Callable[[Any], Any]) -> None:
-    assert matrix_kind(convert(np.array([[0, 1], [1, 0]]).astype(dtype))) == "counts"
+    assert describe_matrix(convert(np.array([[0, 1], [1, 0]]).astype(dtype))).kind == "counts"
 
 
 @pytest.mark.parametrize(
@@ -97,7 +95,7 @@ def test_whole_numbers_are_counts_in_any_type(dtype: Any, convert: Callable[[Any
     ],
 )
 def test_the_kind_of_values(values: list[list[float]], kind: str) -> None:
-    assert matrix_kind(np.array(values)) == kind
+    assert describe_matrix(np.array(values)).kind == kind
 
 
 def test_the_first_faults_are_located_in_reading_order() -> None:

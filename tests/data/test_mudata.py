@@ -10,7 +10,8 @@ from mudata import MuData
 from scipy import sparse
 
 from domainvi.data import MODALITIES, choose_modalities, flatten, genes_by_modality
-from domainvi.data._mudata import side_by_side, spread_rows
+from domainvi.data._matrix import take_present
+from domainvi.data._mudata import side_by_side
 from domainvi.errors import GeneMatchError, InputError
 
 BOTH = {"rna": None, "mirna": None}
@@ -148,9 +149,9 @@ def test_rows_that_mdata_does_not_know(mdata: MuData) -> None:
 def test_spreading_sparse_rows_is_spreading_dense_ones() -> None:
     dense = np.arange(6).reshape(3, 2)
     source = np.array([2, -1, 0, 0])
-    want = spread_rows(dense, source)
+    want = take_present(dense, source, axis=0)
     assert want.tolist() == [[4, 5], [0, 0], [0, 1], [0, 1]]
-    np.testing.assert_array_equal(spread_rows(sparse.csr_matrix(dense), source).toarray(), want)
+    np.testing.assert_array_equal(take_present(sparse.csr_matrix(dense), source, 0).toarray(), want)
 
 
 def test_the_widest_block_decides_the_format() -> None:

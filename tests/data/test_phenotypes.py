@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import domainvi as dv
-from domainvi.data._phenotypes import Phenotype, find_phenotypes, phenotype_column
+from domainvi.data._prepare import Phenotype, find_phenotypes, phenotype_column
 from domainvi.errors import InputError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from domainvi.data import matrix_kind, synthetic_cohorts
+from domainvi.data import describe_matrix, synthetic_cohorts
 from domainvi.errors import InputError
 
 
@@ -42,7 +42,7 @@ def test_shapes_names_and_kinds(values: Any) -> None:
     adata = synthetic_cohorts(90, 60, 3, 3, 5, values=values)
     assert adata.shape == (90, 60)
     assert adata.X.dtype == np.float32
-    assert matrix_kind(adata.X) == ("counts" if values == "counts" else "nonnegative")
+    assert describe_matrix(adata.X).kind == ("counts" if values == "counts" else "nonnegative")
     assert adata.obs["domain"].value_counts().to_dict() == dict.fromkeys(
         ["domain_0", "domain_1", "domain_2"], 30
     )

@@ -13,9 +13,10 @@ from scipy.stats import hypergeom
 
 import domainvi as dv
 from domainvi.errors import InputError, NotTrainedError
-from domainvi.explain import Head, domainvi_head, log_batches
+from domainvi.explain import Head, log_batches
 from domainvi.explain._references import first_pass
 from domainvi.explain._sums import contrasts, score_contrast
+from domainvi.model._heads import head_of
 
 from .conftest import QUIET, fit, small_cohorts
 
@@ -55,7 +56,7 @@ def precision(genes: pd.DataFrame, adata: AnnData) -> dict[str, float]:
 @pytest.mark.parametrize("method", METHODS)
 def test_planted_markers_come_first(method: str, model: dv.DomainVI, adata: AnnData) -> None:
     found = precision(model.explain(method=method, n_steps=16), adata)
-    assert list(found) == model.class_order_
+    assert list(found) == model.fitted.order.classes
     assert min(found.values()) >= 0.9
 
 
@@ -223,7 +224,7 @@ def test_first_pass_by_hand() -> None:
 
 def test_contrasts_are_with_the_runner_up(model: dv.DomainVI) -> None:
     prepared = model._validate_anndata()
-    head = domainvi_head(model, prepared, None)
+    head = head_of(model, prepared, None)
     u, domain = next(log_batches(model.module, prepared, np.arange(8), 8))
     (contrast,) = contrasts(head, u, domain, torch.ones(4, dtype=torch.bool), None)
     asked = score_contrast(head)(u, domain, contrast.first, contrast.second).detach().numpy()

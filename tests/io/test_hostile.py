@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from domainvi.errors import ModelFileError
-from domainvi.io import _paths, read_model
+from domainvi.io import _paths, _read, read_model, write_model
 
 
 class Evil:
@@ -44,9 +44,9 @@ def crafted(request, tmp_path):
     return file.read_bytes(), marker
 
 
-def refused(directory, match, **kwargs):
+def refused(directory, match):
     with pytest.raises(ModelFileError, match=match) as caught:
-        read_model(directory, **kwargs)
+        read_model(directory)
     assert "\n" not in str(caught.value)
     assert str(caught.value).endswith(".")
 
@@ -141,7 +141,8 @@ def test_weights_shorter_than_their_prefix(size, saved, resign):
     refused(saved, "is not valid safetensors")
 
 
-def test_weights_larger_than_allowed_are_not_read(saved, resign):
+def test_weights_larger_than_the_memory_are_not_read(saved, resign, monkeypatch):
+    monkeypatch.setattr(_read, "_memory", lambda: 2**39)
     (weights,) = saved.glob("weights-*")
     with weights.open("r+b") as handle:
         handle.truncate(2**40)  # sparse: takes no space
@@ -150,14 +151,27 @@ def test_weights_larger_than_allowed_are_not_read(saved, resign):
     content = json.loads((saved / "model.json").read_text())
     files[weights.name]["sha256"] = content["files"][weights.name]["sha256"]
     resign(saved, files=files)
-    refused(saved, "more than max_bytes=4294967296.*pass a larger max_bytes")
+    refused(saved, "needs 1099511627776 bytes of memory, more than there are")
 
 
-def test_max_bytes(saved):
+def test_weights_may_take_the_memory_that_there_is(saved, monkeypatch):
     (weights,) = saved.glob("weights-*")
     size = weights.stat().st_size
-    refused(saved, f"has {size} bytes, more than max_bytes={size - 1}", max_bytes=size - 1)
-    assert len(read_model(saved, max_bytes=size)[0]) == 4
+    monkeypatch.setattr(_read, "_memory", lambda: size - 1)
+    refused(saved, f"needs {size} bytes of memory, more than there are. Load it on a larger")
+    monkeypatch.setattr(_read, "_memory", lambda: size)
+    assert len(read_model(saved)[0]) == 4
+
+
+def test_models_of_more_than_four_gigabytes_are_not_refused():
+    assert _read._memory() > 2**30
+
+
+@pytest.mark.parametrize("name", ["half", "no such tensor"])
+def test_metadata_with_arrays_that_are_none(name, tmp_path, resign):
+    write_model(tmp_path / "m", {"half": torch.zeros(1, dtype=torch.bfloat16)}, {})
+    resign(tmp_path / "m", metadata={"x": {"__ndarray__": name}})
+    refused(tmp_path / "m", "Model metadata is damaged")
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def test_tensors_that_cannot_be_held(tensors, match, tmp_path):
     ("changes", "match"),
     [
         ({"metadata": {"x": "a" * 2**25}}, "more than 33554432"),
-        ({"metadata": {"x": np.full(2**20, np.nan)}}, "lists and objects, more than 1048576"),
+        ({"metadata": {"x": [np.nan] * 2**20}}, "lists and objects, more than 1048576"),
         ({"metadata": {1: 2}}, "keys must be text"),
         ({"directory": ""}, "non-empty"),
         ({"directory": "a\0b"}, "NUL"),

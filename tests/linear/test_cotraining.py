@@ -1,5 +1,7 @@
 """Co-training on planted cohorts: classes found, weights to the right members."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import softmax
@@ -11,10 +13,10 @@ from domainvi.linear._cotraining import (
     PSEUDO_ROWS,
     class_prior_correction,
     confident_rows,
+    cross_fit,
     fit_baseline,
 )
-from domainvi.linear._cross_fit import cross_fit, sharpen
-from domainvi.linear._members import View, balanced_weights
+from domainvi.linear._members import View, balanced_weights, sharpen
 
 
 def macro_f1(truth, predicted):
@@ -35,7 +37,7 @@ def test_planted_classes_are_found_where_the_source_alone_fails(planted, shift, 
 @pytest.mark.parametrize("shown", [1, 2, 5])
 def test_some_labels_in_the_target_do_no_harm(planted, shown):
     rows, truth = planted(shown=shown)
-    assert rows.partly_labelled().tolist() == [False, True]
+    assert rows.partly_labelled.tolist() == [False, True]
     target = ~rows.in_source
     found = fit_linear_ensemble(rows).probs.argmax(axis=1)
     assert macro_f1(truth[target], found[target]) >= 0.95
@@ -176,7 +178,7 @@ def test_cross_fitting_scores_rows_without_their_own_label(planted):
     labelled_target = rows.labelled & ~rows.in_source
     label = rows.label.copy()
     label[labelled_target] = rng.permutation(label[labelled_target])
-    lied = rows.with_label(label)
+    lied = replace(rows, label=label)
     honest = cross_fit(rows, views_right_and_wrong(rows), 0.5)
     assert cross_fit(lied, views_right_and_wrong(lied), 0.5) < honest
 

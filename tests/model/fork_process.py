@@ -54,9 +54,9 @@ def begin(n_threads: int) -> None:
         torch.set_num_threads(n_threads)
 
 
-def in_forks(function: Any, n_threads: int = 0, n_workers: int = 2) -> Any:
-    """Call a function in forked workers; the error's name and text if it raises one."""
-    with mp.get_context("fork").Pool(n_workers, begin, (n_threads,)) as pool:
+def in_a_fork(function: Any, n_threads: int = 0) -> Any:
+    """Call a function in a forked worker; the error's name and text if it raises one."""
+    with mp.get_context("fork").Pool(1, begin, (n_threads,)) as pool:
         try:
             return pool.map_async(function, SEEDS).get(SECONDS + 10)
         except Exception as error:  # noqa: BLE001
@@ -66,7 +66,7 @@ def in_forks(function: Any, n_threads: int = 0, n_workers: int = 2) -> Any:
 def before() -> dict[str, Any]:
     """Fork before the first operation, then train in this process too."""
     torch.set_num_threads(2)
-    return {"forked": in_forks(train), "serial": [train(seed) for seed in SEEDS]}
+    return {"forked": in_a_fork(train), "serial": [train(seed) for seed in SEEDS]}
 
 
 def beside_a_thread() -> dict[str, Any]:
@@ -81,7 +81,7 @@ def beside_a_thread() -> dict[str, Any]:
     thread = threading.Thread(target=hold)
     thread.start()
     begun.wait()
-    forked = in_forks(train, n_workers=1)
+    forked = in_a_fork(train)
     done.set()
     thread.join()
     return {"forked": forked, "serial": [train(seed) for seed in SEEDS]}
@@ -91,8 +91,8 @@ def after() -> dict[str, Any]:
     """Fork after a training with two threads: whatever the workers do is refused."""
     torch.set_num_threads(2)
     train(0)
-    calls = {f.__name__: in_forks(f) for f in (train, predict, make)}
-    one_thread = in_forks(predict, 1)
+    calls = {f.__name__: in_a_fork(f) for f in (train, predict, make)}
+    one_thread = in_a_fork(predict, 1)
     torch.set_num_threads(1)
     return {**calls, "one thread in the worker": one_thread, "serial": predict(0)}
 
@@ -101,7 +101,7 @@ def after_one_thread() -> dict[str, Any]:
     """Fork after a training with one thread, which leaves nothing behind."""
     torch.set_num_threads(1)
     train(0)
-    return {"forked": in_forks(train), "serial": [train(seed) for seed in SEEDS]}
+    return {"forked": in_a_fork(train), "serial": [train(seed) for seed in SEEDS]}
 
 
 if __name__ == "__main__":

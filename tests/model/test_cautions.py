@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 
 import domainvi as dv
 from domainvi.errors import InputError
-from domainvi.model import _annotation
+from domainvi.model import _annotate
+from domainvi.trust import GuardRecord, find_cautions
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pandas as pd
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +50,14 @@ def test_cautions_are_written_and_survive_h5ad(
 def test_none_is_an_empty_list_in_the_file(
     adata: ad.AnnData, model: dv.DomainVI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_annotation, "find_cautions", lambda *_, **__: np.array([], dtype=str))
+    monkeypatch.setattr(_annotate, "find_cautions", lambda *_, **__: np.array([], dtype=str))
     query = adata.copy()
     model.annotate(query)
     query.write_h5ad(tmp_path / "query.h5ad")
     assert list(ad.read_h5ad(tmp_path / "query.h5ad").uns["domainvi"]["cautions"]) == []
 
 
-def test_they_are_about_rows_that_did_not_teach(
+def test_they_are_about_rows_that_the_model_did_not_learn_from(
     adata: ad.AnnData, model: dv.DomainVI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
@@ -65,7 +66,7 @@ def test_they_are_about_rows_that_did_not_teach(
         seen.append(len(rows))
         return np.array([], dtype=str)
 
-    monkeypatch.setattr(_annotation, "find_cautions", count)
+    monkeypatch.setattr(_annotate, "find_cautions", count)
     model.annotate(adata)
     model.annotate(adata.copy())
     model.annotate(adata[:100].copy())
@@ -86,30 +87,23 @@ def test_rows_asked_for_are_a_mask(adata: ad.AnnData, model: dv.DomainVI) -> Non
     assert "domainvi" not in query.uns
 
 
-@pytest.mark.parametrize(
-    ("attribute", "value", "expected"),
-    [
-        ("guard_", {"alignment": "off"}, "Alignment is off, because the audit refused it."),
-        ("guard_", {"baseline_share": 0.8}, "80% of the vote stays with a classifier"),
-        ("audit_", {"nested": ["Tumours are in one cohort only."]}, "Tumours are in one"),
-    ],
-)
-def test_each_has_its_reason(
-    model: dv.DomainVI,
-    monkeypatch: pytest.MonkeyPatch,
-    attribute: str,
-    value: dict[str, object],
-    expected: str,
-) -> None:
+CLEAN = {"guard": GuardRecord(), "audit": None, "n_genes": 60, "n_missing": 0}
+
+
+def test_each_has_its_reason(model: dv.DomainVI) -> None:
     rows = pd.DataFrame({"confidence": np.full(100, 0.9), "unknown": np.full(100, 0.5)})
-    monkeypatch.setattr(model, "guard_", {})
-    monkeypatch.setattr(model, "audit_", {})
-    assert list(find_cautions(model, rows, {})) == []
-    monkeypatch.setattr(model, attribute, value)
-    (caution,) = find_cautions(model, rows, {})
-    assert expected in caution
+    assert list(find_cautions(rows, **CLEAN)) == []
+    nested = replace(model.fitted.audit, nested=("Tumours are in one cohort only.",))
+    for change, expected in (
+        ({"guard": GuardRecord("off")}, "Alignment is off, because the audit refused it."),
+        ({"guard": GuardRecord(baseline_share=0.8)}, "80%: that much of the vote stays with a"),
+        ({"audit": nested}, "Tumours are in one"),
+        ({"n_missing": 10}, "10 of the model's 60 genes are missing here."),
+    ):
+        (caution,) = find_cautions(rows, **{**CLEAN, **change})
+        assert expected in caution
 
 
-def test_rows_that_were_not_tested_are_said(model: dv.DomainVI) -> None:
+def test_rows_that_were_not_tested_are_said() -> None:
     rows = pd.DataFrame({"confidence": [0.9], "unknown": [np.nan]})
-    assert any("could not be looked for" in c for c in find_cautions(model, rows, {}))
+    assert any("could not be looked for" in c for c in find_cautions(rows, **CLEAN))

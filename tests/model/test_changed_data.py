@@ -150,8 +150,8 @@ def test_a_query_that_is_trained_whole_keeps_what_can_be_trusted(is_labelled: bo
     query.obs["label"] = query.obs["label_true"] if is_labelled else "Unknown"
     mapped = dv.DomainVI.load_query_data(query, model, unfrozen=True)
     mapped.train(max_epochs=1, **QUIET)
-    assert mapped.calibration_ is not None
-    assert mapped.unknown_ is not None
+    assert mapped.fitted.calibration
+    assert mapped.fitted.unknown
     mapped.annotate(query)
     assert query.obs["label_unknown"].notna().all()
 

@@ -15,6 +15,7 @@ from tests.processes import MINUTE, environment, run_to_end
 
 import domainvi as dv
 from domainvi.errors import DomainVIError, TrainingError
+from domainvi.model import _annotate
 
 from .conftest import QUIET, small_cohorts
 
@@ -97,9 +98,9 @@ def test_nothing_changes_when_a_call_fails_midway(monkeypatch: pytest.MonkeyPatc
     def fail(*_: object, **__: object) -> None:
         raise Boom
 
-    for step in ("_forward", "_unknown_p_values", "_summary"):
+    for step in ("outputs", "unknown_p_values", "summarise", "find_cautions"):
         with monkeypatch.context() as patch:
-            patch.setattr(model, step, fail)
+            patch.setattr(_annotate, step, fail)
             with pytest.raises(Boom):
                 model.annotate(adata)
         assert_unchanged(adata, before)

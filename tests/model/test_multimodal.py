@@ -114,7 +114,7 @@ def test_the_draw_of_rows_does_not_depend_on_their_order(
     mdata: MuData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = partial(subsample, limit=80)
-    monkeypatch.setattr("domainvi.model._multimodal.subsample", few)
+    monkeypatch.setattr("domainvi.model._training.subsample", few)
     shuffled = mdata[np.random.default_rng(1).permutation(mdata.n_obs)].copy()
     model, other = fit(mdata, max_epochs=1), fit(shuffled, max_epochs=1)
     np.testing.assert_allclose(
@@ -227,7 +227,7 @@ def test_labels_may_stand_beside_one_modality_only(whole: AnnData) -> None:
     mdata = MuData({"rna": whole[:, :N_RNA].copy(), "mirna": whole[target, N_RNA:].copy()})
     mdata.obs = whole.obs.loc[mdata.obs_names, ["domain", "label"]]
     model = fit(mdata)
-    assert model.module.parts["mirna"].linear.n_members == 0
+    assert model.module.modalities.parts["mirna"].linear.n_members == 0
     assert accuracy(whole, mdata.obs_names, model.predict()) > 0.85
     assert np.isfinite(model.predict(only(mdata, "mirna"), soft=True).to_numpy()).all()
 
@@ -274,7 +274,7 @@ def test_a_likelihood_for_each_modality(whole: AnnData) -> None:
     with pytest.raises(InputError, match="likelihood names rna, and the modalities are rna, mirna"):
         dv.DomainVI(mdata, likelihood={"rna": "normal"})
     chosen = dv.DomainVI(mdata, likelihood={"rna": "normal", "mirna": "poisson"})
-    assert chosen.module.parts["mirna"].likelihood.kind == "poisson"
+    assert chosen.module.modalities.parts["mirna"].likelihood.kind == "poisson"
     query = split(whole)
     query["rna"].X = query["rna"].X * 1000
     with pytest.raises(InputError, match="trained on log values"):
@@ -288,7 +288,7 @@ def test_methods_that_decode(model: dv.DomainVI) -> None:
 
 def test_diagnose_and_guard(model: dv.DomainVI) -> None:
     assert model.diagnose().loc["mean", "n_rows"] == 240
-    assert 0 <= model.guard_["twin_share"] <= 1
+    assert 0 <= model.fitted.guard.baseline_share <= 1
     assert "domain_accuracy_train" in model.history
 
 

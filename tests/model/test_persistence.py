@@ -26,7 +26,7 @@ def test_save_load_predict_is_identical(model: dv.DomainVI, adata: AnnData, tmp_
     for loaded in (dv.DomainVI.load(tmp_path / "m", adata), dv.DomainVI.load(tmp_path / "m")):
         pd.testing.assert_frame_equal(loaded.predict(adata, soft=True), soft)
         np.testing.assert_array_equal(loaded.get_latent_representation(adata), z)
-        assert loaded.class_order_ == model.class_order_
+        assert loaded.fitted.order == model.fitted.order
         pd.testing.assert_frame_equal(
             loaded.history["train_loss"], model.history["train_loss"].astype(float)
         )
@@ -43,15 +43,17 @@ def test_files_hold_no_pickle(model: dv.DomainVI, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "taught", [np.zeros(3, dtype=np.float32), np.zeros((2, 2), dtype=np.int64)]
+    "row_ids", [np.zeros(3, dtype=np.float32), np.zeros((2, 2), dtype=np.int64)]
 )
-def test_names_of_rows_that_taught_in_another_form_are_refused(
-    model: dv.DomainVI, tmp_path: Path, taught: np.ndarray
+def test_training_row_ids_in_another_form_are_refused(
+    model: dv.DomainVI, tmp_path: Path, row_ids: np.ndarray
 ) -> None:
     model.save(tmp_path / "m")
     tensors, metadata = read_model(tmp_path / "m")
-    write_model(tmp_path / "forged", tensors | {"taught": taught}, metadata, package_version="0")
-    with pytest.raises(ModelFileError, match="rows that taught"):
+    assert "training_row_ids" in tensors
+    forged = tensors | {"training_row_ids": row_ids}
+    write_model(tmp_path / "forged", forged, metadata, package_version="0")
+    with pytest.raises(ModelFileError, match="ids of the training rows"):
         dv.DomainVI.load(tmp_path / "forged")
 
 
@@ -78,9 +80,10 @@ def test_training_can_go_on_after_loading(
 ) -> None:
     model.save(tmp_path / "m")
     loaded = dv.DomainVI.load(tmp_path / "m", adata)
-    tables = loaded.module.standardiser.loc.clone()
+    standardiser = loaded.module.modalities.only.standardiser
+    centre = standardiser.loc.clone()
     loaded.train(max_epochs=2, **QUIET)
-    assert (loaded.module.standardiser.loc == tables).all()
+    assert (standardiser.loc == centre).all()
     assert len(loaded.history["train_loss"]) == 5
 
 
@@ -98,13 +101,15 @@ def test_query_training_leaves_the_reference(model: dv.DomainVI, query: AnnData)
     mapped.train(max_epochs=2, **QUIET)
     np.testing.assert_allclose(mapped.predict(soft=True), before, atol=1e-5)
     changed = {k for k, v in mapped.module.state_dict().items() if not (v == old[k]).all()}
+    part = "modalities.parts.expression."
     assert changed - {"alignment.support_0"} <= {
-        "decoder.hidden.0.weight",
-        "decoder.output.weight",
-        "likelihood.baseline",
+        f"{part}decoder.hidden.0.weight",
+        f"{part}decoder.output.weight",
+        f"{part}likelihood.baseline",
     }
-    weight, start = mapped.module.decoder.hidden[0].weight, mapped.module.n_latent
-    same = (weight == old["decoder.hidden.0.weight"]).all(dim=0)
+    weight = mapped.module.modalities.only.decoder.hidden[0].weight
+    start = mapped.module.n_latent
+    same = (weight == old[f"{part}decoder.hidden.0.weight"]).all(dim=0)
     assert same[: start + 2].all()
     assert not same[start + 2]
     assert np.isfinite(float(mapped.get_elbo()))
@@ -153,19 +158,19 @@ def test_training_again_without_alignment_drops_the_centring(adata: AnnData) -> 
     dv.DomainVI.setup_anndata(data, batch_key="domain", labels_key="label")
     model = dv.DomainVI(data)
     model.train(max_epochs=1, **QUIET)
-    assert model.centring_ is not None
+    assert model.fitted.centring is not None
     model.train(max_epochs=1, plan_kwargs={"adversary_weight": 0.0}, **QUIET)
-    assert model.centring_ is None
+    assert model.fitted.centring is None
 
 
 def test_frozen_query_stays_frozen_and_leaves_the_reference_alone(
     model: dv.DomainVI, query: AnnData, tmp_path: Path
 ) -> None:
-    guard = model.guard_["class_mix"].copy()
+    prior = model.fitted.guard.target_class_prior.copy()
     query.obs["label"] = query.obs["label_true"].to_numpy()
     mapped = dv.DomainVI.load_query_data(query, model)
     mapped.train(max_epochs=1, **QUIET)
-    np.testing.assert_array_equal(model.guard_["class_mix"], guard)
+    np.testing.assert_array_equal(model.fitted.guard.target_class_prior, prior)
     z = mapped.get_latent_representation()
     np.testing.assert_allclose(mapped.get_latent_representation(indices=range(9)), z[:9], atol=1e-5)
     mapped.save(tmp_path / "q")

@@ -92,7 +92,7 @@ def test_unknown_alpha_labels_rows_unknown(adata: ad.AnnData, model: dv.DomainVI
     np.testing.assert_array_equal(target.obs["label_pred"] == "Unknown", expected)
 
 
-def test_class_order_and_colours_are_those_of_the_reference() -> None:
+def test_order_and_colours_of_classes_are_those_of_the_reference() -> None:
     adata = small_cohorts(n_obs=120)
     order = ["class_2", "class_0", "Unknown", "class_3", "class_1"]
     adata.obs["label"] = adata.obs["label"].cat.reorder_categories(order)
@@ -214,8 +214,8 @@ def test_labelled_target_rows_help() -> None:
         shown[rows] = c
     adata.obs["label"] = pd.Categorical(shown)
     model = fit(adata)
-    assert float(model.module.linear.baseline_share) == 0.0
-    # The class mix of the target is estimated once it has labels, and only there.
+    assert float(model.module.modalities.baseline_share) == 0.0
+    # Class proportions of the target are estimated once it has labels, and only there.
     assert model.module.log_prior[1].abs().max() > 0
     assert model.module.log_prior[0].abs().max() == 0
     hidden = target & (shown == "Unknown")
@@ -225,14 +225,14 @@ def test_labelled_target_rows_help() -> None:
 def test_confounded_design_is_not_aligned() -> None:
     adata = small_cohorts(n_classes=2, confounding=1.0, labelled_domains=2)
     model = fit(adata, max_epochs=1)
-    assert model.audit_["verdict"] == "refused"
-    assert model.guard_["alignment"] == "off"
-    assert model.centring_ is None
+    assert model.fitted.audit.verdict == "refused"
+    assert model.fitted.guard.alignment == "off"
+    assert model.fitted.centring is None
     assert float(model.history["adversary_weight"].iloc[-1, 0]) == 0.0
     dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
     forced = dv.DomainVI(adata)
     forced.train(max_epochs=1, force_alignment=True, **QUIET)
-    assert forced.guard_["alignment"] == "as set up"
+    assert forced.fitted.guard.alignment == "as set up"
     assert float(forced.history["adversary_weight"].iloc[-1, 0]) > 0
 
 
@@ -272,13 +272,14 @@ def test_new_data_are_checked(model: dv.DomainVI, adata: ad.AnnData, spoil, mess
 def test_guard_and_second_audit_are_recorded(
     model: dv.DomainVI, adata: ad.AnnData, capsys: pytest.CaptureFixture
 ) -> None:
-    assert 0 <= model.guard_["baseline_share"] <= 1
-    assert model.guard_["baseline_share"] == float(model.module.linear.doubt)
-    assert float(model.history["baseline_share"].iloc[-1, 0]) == model.guard_["baseline_share"]
-    np.testing.assert_allclose(model.guard_["target_class_prior"].sum(axis=1), 1.0, rtol=1e-5)
-    after = model.audit_["with_predictions"]
-    assert after["uses_predictions"]
-    assert after["table"].sum() == adata.n_obs
+    guard = model.fitted.guard
+    assert 0 <= guard.baseline_share <= 1
+    assert guard.baseline_share == float(model.module.modalities.baseline_share)
+    assert float(model.history["baseline_share"].iloc[-1, 0]) == guard.baseline_share
+    np.testing.assert_allclose(guard.target_class_prior.sum(axis=1), 1.0, rtol=1e-5)
+    after = model.fitted.audit.with_predictions
+    assert after.uses_predictions
+    assert after.table.sum() == adata.n_obs
     repr(model)
     assert "baseline share" in capsys.readouterr().out
 

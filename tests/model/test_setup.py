@@ -135,7 +135,7 @@ def test_several_domain_columns_have_an_adversary_each() -> None:
     model = dv.DomainVI(adata)
     model.train(max_epochs=1, **QUIET)
     assert len(model.module.alignment.heads) == 2
-    assert model.module.decoder.hidden[0].in_features == model.module.n_latent + 4
+    assert model.module.modalities.only.decoder.hidden[0].in_features == model.module.n_latent + 4
     assert len(model.predict()) == adata.n_obs
 
 
@@ -154,7 +154,10 @@ def test_covariates_and_size_factor_reach_the_decoder() -> None:
     )
     model = dv.DomainVI(adata)
     model.train(max_epochs=1, **QUIET)
-    assert model.module.decoder.hidden[0].in_features == model.module.n_latent + 2 + 2 + 1
+    assert (
+        model.module.modalities.only.decoder.hidden[0].in_features
+        == model.module.n_latent + 2 + 2 + 1
+    )
     assert np.isfinite(float(model.get_elbo()))
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from domainvi.errors import InputError
-from domainvi.module import ScalingTables
+from domainvi.module import EXPRESSION, ScalingStatistics
 
 LIKELIHOODS = ("normal", "nb", "zinb", "poisson")
 
@@ -56,7 +56,7 @@ def test_the_input_is_standardised_by_domain(build, batch):
     module, tensors = build().eval(), batch()
     loc, scale = torch.randn(2, 12), torch.rand(2, 12) + 0.5
     before = module.inference(**module._get_inference_input(tensors))["qz"].loc
-    module.standardiser.set_tables(loc, scale)
+    module.modalities.only.standardiser.set_statistics(loc, scale)
     domain = tensors["batch"].squeeze(1)
     moved = {**tensors, "X": tensors["X"] * scale[domain] + loc[domain]}
     after = module.inference(**module._get_inference_input(moved))["qz"].loc
@@ -130,7 +130,7 @@ def test_the_ensemble_averages_probabilities(build):
     torch.testing.assert_close(module.ensemble(network, linear, domain), network)
 
 
-def test_the_class_mix_of_a_domain_is_bayes_rule(build):
+def test_the_class_prior_of_a_domain_is_bayes_rule(build):
     module = build()
     module.log_prior[1] = torch.tensor([2.0, 0.5, 0.25]).log()
     p = torch.tensor([[0.2, 0.4, 0.4]]).repeat(3, 1)
@@ -146,21 +146,24 @@ def test_without_members_the_network_speaks_alone(build, batch):
     assert mean.shape == variance.shape == (6, 4)
     assert torch.equal(network, linear)
     torch.testing.assert_close(network.exp().sum(dim=1), torch.ones(6))
-    module.set_linear_members(2)
+    module.modalities.only.set_linear_members(2)
+    module.share_vote()
     assert 0 < module.network_share < 1
     linear = module.embed(**module._get_inference_input(tensors))[3]
     torch.testing.assert_close(linear, torch.full((6, 3), -math.log(3)))
 
 
-def test_other_tables_serve_domains_that_are_new(build, batch):
+def test_other_statistics_serve_domains_that_are_new(build, batch):
     module, tensors = build().eval(), batch()
-    module.set_linear_members(2)
-    module.linear.coef.normal_()
+    modality = module.modalities.only
+    modality.set_linear_members(2)
+    modality.linear.coef.normal_()
+    module.share_vote()
     grown = torch.zeros(3, 12), torch.ones(3, 12)
-    tables = ScalingTables(grown, (torch.zeros(2, 3, 12), torch.ones(2, 3, 12)))
+    own = ScalingStatistics(grown, (torch.zeros(2, 3, 12), torch.ones(2, 3, 12)))
     new = {**tensors, "batch": torch.full((6, 1), 2)}
     known = module.embed(**module._get_inference_input(tensors))
-    unseen = module.embed(**module._get_inference_input(new), tables=tables)
+    unseen = module.embed(**module._get_inference_input(new), statistics={EXPRESSION: own})
     for a, b in zip(known, unseen, strict=True):
         torch.testing.assert_close(a, b)
 
@@ -168,8 +171,9 @@ def test_other_tables_serve_domains_that_are_new(build, batch):
 def test_the_state_can_be_loaded(build, batch):
     module, other = build(adversary="conditional"), build(adversary="conditional")
     for m in (module, other):
-        m.set_linear_members(2)
-    module.linear.coef.normal_()
+        m.modalities.only.set_linear_members(2)
+        m.share_vote()
+    module.modalities.only.linear.coef.normal_()
     other.load_state_dict(module.state_dict())
     tensors = batch()
     a, b = (m.eval().embed(**m._get_inference_input(tensors)) for m in (module, other))

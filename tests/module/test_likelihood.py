@@ -20,7 +20,7 @@ LIBRARY = torch.tensor([[10.0], [100.0], [1000.0]])
 @pytest.fixture
 def standardiser() -> Standardiser:
     module = Standardiser(2, 4)
-    module.set_tables(torch.randn(2, 4), torch.rand(2, 4) + 0.5)
+    module.set_statistics(torch.randn(2, 4), torch.rand(2, 4) + 0.5)
     return module
 
 
@@ -47,7 +47,7 @@ def test_normal_by_hand(standardiser):
 def test_normal_does_not_depend_on_the_units_of_a_cohort(standardiser):
     likelihood, scores, x = NormalLikelihood(4), torch.randn(3, 4), torch.randn(3, 4)
     before = likelihood(scores, LIBRARY, DOMAIN, standardiser).log_prob(x)
-    standardiser.set_tables(5 * standardiser.loc + 3, 5 * standardiser.scale)
+    standardiser.set_statistics(5 * standardiser.loc + 3, 5 * standardiser.scale)
     after = likelihood(scores, LIBRARY, DOMAIN, standardiser).log_prob(5 * x + 3)
     torch.testing.assert_close(after, before - math.log(5), rtol=1e-4, atol=1e-4)
 

@@ -69,11 +69,11 @@ def test_rows_are_clipped_before_the_linear_map():
     assert torch.equal(ensemble(at_limit, domain), ensemble(beyond, domain))
 
 
-def test_other_tables_serve_new_domains():
+def test_other_statistics_serve_new_domains():
     ensemble = filled()
-    tables = (torch.ones(3, 3, 1).double(), torch.full((3, 3, 1), 2.0).double())
-    tables[0][1], tables[1][1] = 0.0, 1.0
-    found = ensemble(torch.tensor([[3.0]]).double(), torch.tensor([2]), tables)
+    statistics = (torch.ones(3, 3, 1).double(), torch.full((3, 3, 1), 2.0).double())
+    statistics[0][1], statistics[1][1] = 0.0, 1.0
+    found = ensemble(torch.tensor([[3.0]]).double(), torch.tensor([2]), statistics)
     torch.testing.assert_close(
         found.exp(), torch.tensor([by_hand(3.0, 1.0, 2.0)], dtype=torch.float64)
     )
@@ -81,8 +81,8 @@ def test_other_tables_serve_new_domains():
 
 def test_masked_genes_leave_the_intercepts():
     ensemble = filled()
-    tables = (ensemble.centre, torch.full_like(ensemble.scale, torch.inf))
-    found = ensemble(torch.tensor([[1e9]]).double(), torch.tensor([0]), tables).exp()
+    statistics = (ensemble.centre, torch.full_like(ensemble.scale, torch.inf))
+    found = ensemble(torch.tensor([[1e9]]).double(), torch.tensor([0]), statistics).exp()
     expected = 0.75 * 0.5 + 0.25 * sigmoid(0.5)
     torch.testing.assert_close(found[0, 0], torch.tensor(expected, dtype=torch.float64))
 

@@ -1,4 +1,4 @@
-"""Input scaling: logarithm of counts, tables by domain, clipping, masked genes."""
+"""Input scaling: logarithm of counts, statistics by domain, clipping, masked genes."""
 
 import math
 
@@ -37,7 +37,7 @@ def test_rows_without_counts_are_zero():
 @pytest.fixture
 def standardiser() -> Standardiser:
     module = Standardiser(2, 3)
-    module.set_tables(
+    module.set_statistics(
         torch.tensor([[1.0, 2.0, 3.0], [0.0, 0.0, 10.0]]),
         torch.tensor([[1.0, 2.0, 0.5], [1.0, 4.0, 1.0]]),
     )
@@ -56,20 +56,20 @@ def test_values_are_clipped_at_eight(standardiser):
 
 
 def test_an_infinite_scale_gives_zero(standardiser):
-    tables = (torch.zeros(1, 3), torch.tensor([[1.0, math.inf, 2.0]]))
-    found = standardiser(torch.tensor([[1.0, 1e30, 4.0]]), torch.tensor([0]), tables)
+    statistics = (torch.zeros(1, 3), torch.tensor([[1.0, math.inf, 2.0]]))
+    found = standardiser(torch.tensor([[1.0, 1e30, 4.0]]), torch.tensor([0]), statistics)
     assert found.tolist() == [[1.0, 0.0, 2.0]]
 
 
-def test_other_tables_replace_and_do_not_overwrite(standardiser):
+def test_other_statistics_replace_and_do_not_overwrite(standardiser):
     before = standardiser.loc.clone()
     x, domain = torch.tensor([[2.0, 4.0, 3.5]]), torch.tensor([2])
-    tables = (torch.ones(3, 3), torch.ones(3, 3))
-    torch.testing.assert_close(standardiser(x, domain, tables), x - 1)
+    statistics = (torch.ones(3, 3), torch.ones(3, 3))
+    torch.testing.assert_close(standardiser(x, domain, statistics), x - 1)
     assert torch.equal(standardiser.loc, before)
 
 
-def test_tables_are_saved_and_not_trained(standardiser):
+def test_statistics_are_saved_and_not_trained(standardiser):
     assert set(standardiser.state_dict()) == {"loc", "scale", "is_shared"}
     assert not list(standardiser.parameters())
 

@@ -30,7 +30,7 @@ def setup(adata: AnnData, **kwargs: object) -> dv.DomainVI:
     """Make a model whose scaling is fitted."""
     dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
     model = dv.DomainVI(adata, scaling="domain", **{**SMALL, **kwargs})
-    model._fit_scaling(model._validate_anndata(), np.array([True, False]))
+    model._fit_starting_values(model._validate_anndata())
     return model
 
 
@@ -135,7 +135,7 @@ def test_every_part_of_the_encoder_learns(method: str, cohorts: Callable[..., An
     plan = plan_of(setup(cohorts()), method)
     loss = plan.objective(plan.views(plan.monitored))
     loss.backward()
-    for name, parameter in plan.module.z_encoder.named_parameters():
+    for name, parameter in plan.module.modalities.only.z_encoder.named_parameters():
         learns = parameter.grad is not None and bool(parameter.grad.any())
         assert learns != name.startswith("log_variance"), name
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -54,10 +55,12 @@ def untrained(noisy: AnnData) -> float:
     scores = []
     for from_components in (False, True):
         model = make(noisy, n_latent=32, n_hidden=128, n_components=100, scaling="domain")
-        start = {k: v.clone() for k, v in model.module.z_encoder.state_dict().items()}
+        start = {
+            k: v.clone() for k, v in model.module.modalities.only.z_encoder.state_dict().items()
+        }
         model.pretrain(max_epochs=1, plan_kwargs={"lr": 0.0}, **QUIET)
         if not from_components:
-            model.module.z_encoder.load_state_dict(start)
+            model.module.modalities.only.z_encoder.load_state_dict(start)
         z = model.get_pretrained_representation()
         scores.append(probe(z / z.std(), truth))
     return max(scores)
@@ -71,7 +74,7 @@ def test_frozen_embedding_beats_a_random_one_by_ten_points(
     model = make(noisy, n_latent=32, n_hidden=128, n_components=100, scaling="domain")
     model.pretrain(method, max_epochs=15, **QUIET)
     assert probe(model.get_pretrained_representation(), truth) > untrained + 0.1
-    assert not model.pretraining_.collapsed
+    assert not model.fitted.pretraining.collapsed
 
 
 @pytest.mark.parametrize(
@@ -87,7 +90,7 @@ def test_collapse_is_said_with_the_remedy(method: str, changes: dict[str, float]
     model = make(adata, n_latent=32, n_hidden=128, n_components=100, scaling="domain")
     with pytest.warns(UserWarning, match="has collapsed: effective rank .* smaller lr"):
         model.pretrain(method, max_epochs=6, plan_kwargs=changes, **QUIET)
-    assert model.pretraining_.collapsed
+    assert model.fitted.pretraining.collapsed
 
 
 def test_history_has_pretraining_and_training() -> None:
@@ -100,22 +103,28 @@ def test_history_has_pretraining_and_training() -> None:
         "pretraining_uniformity": 3,
     }
     assert 1 <= model.history["pretraining_effective_rank"].iloc[-1, 0] <= 8
+    before = {name: values.copy() for name, values in model.history.items()}
+    loss = before["pretraining_loss"].iloc[:, 0]
+    assert loss.iloc[-1] < loss.iloc[0]
     model.train(max_epochs=2, **QUIET)
-    assert len(model.history["pretraining_loss"]) == 3
-    assert len(model.history["train_loss"]) == 2
+    for name, values in before.items():
+        pd.testing.assert_frame_equal(model.history[name], values)
+    loss = model.history["train_loss"].iloc[:, 0]
+    assert len(loss) == 2
+    assert loss.iloc[-1] < loss.iloc[0]
 
 
 def test_heads_are_thrown_away_and_the_model_is_not_trained() -> None:
     model = make(small_cohorts())
     before = set(model.module.state_dict())
     model.pretrain("byol", max_epochs=1, **QUIET)
-    members = {k for k in model.module.state_dict() if k.startswith("linear.")}
+    members = {k for k in model.module.state_dict() if "expression.linear." in k}
     assert set(model.module.state_dict()) - members == before - members
     assert not model.is_trained_
     assert not model.module.training
     with pytest.raises(dv.errors.NotTrainedError):
         model.predict()
-    assert all(p.requires_grad for p in model.module.z_encoder.parameters())
+    assert all(p.requires_grad for p in model.module.modalities.only.z_encoder.parameters())
 
 
 def test_train_starts_from_the_pretrained_encoder() -> None:
@@ -131,7 +140,7 @@ def test_same_seed_gives_the_same_weights() -> None:
     for _ in range(2):
         model = make(small_cohorts())
         model.pretrain("vime", max_epochs=2, **QUIET)
-        weights.append(model.module.z_encoder.projection.weight.detach().clone())
+        weights.append(model.module.modalities.only.z_encoder.projection.weight.detach().clone())
     assert torch.equal(*weights)
 
 
@@ -144,7 +153,7 @@ def test_pretrained_model_is_saved_and_loaded(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         loaded.get_pretrained_representation(), model.get_pretrained_representation()
     )
-    assert loaded.pretraining_ == model.pretraining_
+    assert loaded.fitted.pretraining == model.fitted.pretraining
     assert len(loaded.history["pretraining_loss"]) == 2
     loaded.train(max_epochs=1, **QUIET)
     model.train(max_epochs=1, **QUIET)
@@ -160,8 +169,8 @@ def test_encoder_is_loaded_by_gene_name(tmp_path: Path) -> None:
     model.save(tmp_path / "model")
     other = adata[:, adata.var_names[::-1]].copy()
     start = make(other, scaling="domain", pretrain_from=tmp_path / "model")
-    assert start.pretraining_.n_genes_matched == 120
-    assert start.pretraining_.source == model.pretraining_
+    assert start.fitted.pretraining.n_genes_matched == 120
+    assert start.fitted.pretraining.source == model.fitted.pretraining
     start.train(max_epochs=1, plan_kwargs={"lr": 1e-9}, **QUIET)
     np.testing.assert_allclose(
         start.get_pretrained_representation(), model.get_pretrained_representation(), atol=1e-3
@@ -198,12 +207,12 @@ def test_more_rows_join_the_pretraining_and_nothing_else() -> None:
     alone, joined = make(adata), make(adata)
     alone.pretrain(max_epochs=2, **QUIET)
     joined.pretrain(max_epochs=2, adata=more, **QUIET)
-    weights = [m.module.z_encoder.projection.weight for m in (alone, joined)]
+    weights = [m.module.modalities.only.z_encoder.projection.weight for m in (alone, joined)]
     assert not torch.equal(*weights)
     assert joined.get_pretrained_representation().shape == (240, 8)
     for name in ("loc", "scale"):
-        tables = [getattr(m.module.standardiser, name) for m in (alone, joined)]
-        assert torch.equal(*tables)
+        statistics = [getattr(m.module.modalities.only.standardiser, name) for m in (alone, joined)]
+        assert torch.equal(*statistics)
 
 
 def test_rows_that_lack_genes_do_not_lend_their_zeros() -> None:
@@ -233,5 +242,5 @@ def test_trained_model_is_not_pretrained(model: DomainVI) -> None:
 def test_paper_preset_runs() -> None:
     model = make(small_cohorts(values="log"))
     model.pretrain("scarf", preset="paper", max_epochs=1, **QUIET)
-    assert model.pretraining_.settings.marginal == "uniform"
-    assert model.pretraining_.settings.max_epochs == 1
+    assert model.fitted.pretraining.settings.marginal == "uniform"
+    assert model.fitted.pretraining.settings.max_epochs == 1

@@ -173,11 +173,11 @@ def test_arguments_out_of_range(cohorts, arguments, message):
 def test_a_folder_that_cannot_be_written_is_noticed_before_training(cohorts, tmp_path):
     (tmp_path / "file").write_text("no folder")
     model = fresh(cohorts)
-    before = {k: v.clone() for k, v in model.module.z_encoder.state_dict().items()}
+    before = {k: v.clone() for k, v in model.module.modalities.only.z_encoder.state_dict().items()}
     with pytest.raises(ModelFileError, match="The model in memory is intact"):
         model.train(**FIT, checkpoint_dir=tmp_path / "file" / "c")
     assert not model.is_trained_
-    assert torch.equal(before["mean.weight"], model.module.z_encoder.mean.weight)
+    assert torch.equal(before["mean.weight"], model.module.modalities.only.z_encoder.mean.weight)
     model.train(**FIT)
     assert model.is_trained_
 
@@ -213,7 +213,7 @@ def test_a_checkpoint_sets_nothing_but_the_progress_of_a_training(cohorts, tmp_p
     fit = {**FIT, "max_epochs": 1, "checkpoint_dir": tmp_path / "c"}
     fresh(cohorts).train(**fit)
     tensors, metadata = read_model(tmp_path / "c")
-    (kept,) = (v for k, v in metadata["checkpoint"]["callbacks"].items() if "Keeper" in k)
+    (kept,) = (v for k, v in metadata["checkpoint"]["callbacks"].items() if "BestWeights" in k)
     for name, value in change.items():
         if value is None:
             del kept[name]

@@ -34,12 +34,13 @@ def test_only_matrices_decay(module):
 
 
 def test_frozen_and_marked_parameters_do_not_decay(module):
-    module.decoder.output.weight.requires_grad_(False)
-    marked = module.z_encoder.mean.weight
+    modality = module.modalities.only
+    modality.decoder.output.weight.requires_grad_(False)
+    marked = modality.z_encoder.mean.weight
     setattr(marked, NO_DECAY, True)
     decaying, others = parameter_groups(module, 0.3)
     ids = [{id(p) for p in group["params"]} for group in (decaying, others)]
-    assert id(module.decoder.output.weight) not in ids[0] | ids[1]
+    assert id(modality.decoder.output.weight) not in ids[0] | ids[1]
     assert id(marked) in ids[1]
 
 
@@ -146,7 +147,7 @@ def test_terms_are_averaged_over_batches(module):
 
 
 @pytest.mark.parametrize(("stage", "expected"), [("train", 10.0), ("validation", 7.0)])
-def test_held_out_rows_are_judged_without_the_adversary(module, stage, expected):
+def test_held_out_rows_are_evaluated_without_the_adversary(module, stage, expected):
     plan = DomainTrainingPlan(module, n_steps=10)
     rows = torch.tensor([1.0, 3.0])
     output = LossOutput(

@@ -52,7 +52,7 @@ def test_both_processes_stop_at_the_same_epoch(tmp_path):
     assert len(outcomes[0]["history"]["validation_loss"]) == outcomes[0]["epochs"]
 
 
-def test_further_phenotypes_are_trained_in_one_process():
+def test_auxiliary_phenotypes_are_trained_in_one_process():
     adata = dv.data.synthetic_cohorts(n_obs=60, n_genes=40, seed=1)
     adata.obs["sex"] = ["f", "m"] * 30
     dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label", target_keys=["sex"])
@@ -60,7 +60,7 @@ def test_further_phenotypes_are_trained_in_one_process():
     for arguments in ({"strategy": "ddp"}, {"devices": 2}, {"devices": "2"}):
         with pytest.raises(InputError, match="one process"):
             model.train(accelerator="cpu", **arguments)
-    assert not model.is_scaled_
+    assert not model.fitted.is_scaled
 
 
 def test_one_process_leaves_early_stopping_to_scvi_tools():

@@ -1,4 +1,4 @@
-"""Starting values: statistics, members, projection and mean profiles in the module."""
+"""Starting values: statistics, members, projection and mean profiles in a modality."""
 
 import tracemalloc
 import weakref
@@ -29,16 +29,20 @@ def module_for(rows, likelihood="normal", **kwargs):
     return DomainVAE(n_genes, [n_domains], rows.n_classes, likelihood=likelihood, **sizes, **kwargs)
 
 
+def modality_for(rows, likelihood="normal"):
+    return module_for(rows, likelihood).modalities.only
+
+
 @pytest.mark.parametrize(
     ("scaling", "expected"), [("domain", domain_statistics), ("global", source_statistics)]
 )
 def test_scaling_by_name(planted, scaling, expected):
     rows, _ = planted()
-    module = module_for(rows)
-    assert initialise(module, rows, scaling) is None
-    assert module.linear.n_members == 0
+    modality = modality_for(rows)
+    assert initialise(modality, rows, scaling) is None
+    assert modality.linear.n_members == 0
     for found, values in zip(
-        (module.standardiser.loc, module.standardiser.scale), expected(rows), strict=True
+        (modality.standardiser.loc, modality.standardiser.scale), expected(rows), strict=True
     ):
         np.testing.assert_allclose(found.numpy(), values, rtol=1e-5, atol=1e-6)
 
@@ -47,45 +51,47 @@ def test_scaling_by_name(planted, scaling, expected):
 def test_members_in_the_module_say_what_the_fit_says(planted, shown):
     rows, _ = planted(shown=shown)
     module = module_for(rows)
-    fit = initialise(module, rows, "mix")
+    modality = module.modalities.only
+    fit = initialise(modality, rows, "mix")
     domain = torch.from_numpy(rows.domain)
-    linear = module.linear(torch.from_numpy(rows.x), domain)
+    linear = modality.linear(torch.from_numpy(rows.x), domain)
     module.network_share.fill_(0.0)
+    module.log_prior.copy_(torch.as_tensor(fit.log_prior))
     found = module.ensemble(linear, linear, domain).exp()
     np.testing.assert_allclose(found.numpy(), fit.probs, atol=5e-4)
     np.testing.assert_allclose(fit.probs, fit_linear_ensemble(rows).probs)
-    np.testing.assert_allclose(module.linear.weight.sum(), 1, rtol=1e-6)
-    assert module.linear.weight[-1] == 0
+    np.testing.assert_allclose(modality.linear.weight.sum(), 1, rtol=1e-6)
+    assert modality.linear.weight[-1] == 0
     names = [*fit.members, "baseline"]
-    assert module.linear.is_shared.tolist() == [name == "shared" for name in names]
-    np.testing.assert_allclose(module.standardiser.loc.numpy(), fit.statistics.centre, rtol=1e-5)
-    np.testing.assert_allclose(module.class_prior.numpy(), fit.class_prior, rtol=1e-6)
+    assert modality.linear.is_shared.tolist() == [name == "shared" for name in names]
+    np.testing.assert_allclose(modality.standardiser.loc.numpy(), fit.statistics.centre, rtol=1e-5)
+    np.testing.assert_allclose(modality.class_prior.numpy(), fit.class_prior, rtol=1e-6)
 
 
 def test_genes_beyond_the_leading_ones_are_masked_in_members(planted, monkeypatch):
     monkeypatch.setattr("domainvi.linear._statistics.N_TOP_GENES", 50)
     rows, _ = planted()
-    module = module_for(rows)
-    initialise(module, rows, "mix")
+    modality = modality_for(rows)
+    initialise(modality, rows, "mix")
     genes = leading_genes(rows)
     rest = np.setdiff1d(np.arange(rows.x.shape[1]), genes)
     assert len(genes) == 50
-    assert torch.isinf(module.linear.scale[..., rest]).all()
-    assert torch.isfinite(module.linear.scale[..., genes]).all()
-    assert torch.isfinite(module.standardiser.scale).all()
-    assert not module.z_encoder.projection.weight[:, rest].any()
+    assert torch.isinf(modality.linear.scale[..., rest]).all()
+    assert torch.isfinite(modality.linear.scale[..., genes]).all()
+    assert torch.isfinite(modality.standardiser.scale).all()
+    assert not modality.z_encoder.projection.weight[:, rest].any()
     x, domain = torch.from_numpy(rows.x), torch.from_numpy(rows.domain)
     changed = x.clone()
     changed[:, rest] = 1e6
-    assert torch.equal(module.linear(x, domain), module.linear(changed, domain))
+    assert torch.equal(modality.linear(x, domain), modality.linear(changed, domain))
 
 
 def test_the_projection_starts_at_principal_components(planted):
     rows, _ = planted()
-    module = module_for(rows)
-    initialise(module, rows, "domain")
-    s = module.standardiser(torch.from_numpy(rows.x), torch.from_numpy(rows.domain))
-    scores = module.z_encoder.projection(s).detach().numpy()
+    modality = modality_for(rows)
+    initialise(modality, rows, "domain")
+    s = modality.standardiser(torch.from_numpy(rows.x), torch.from_numpy(rows.domain))
+    scores = modality.z_encoder.projection(s).detach().numpy()
     np.testing.assert_allclose(scores.mean(axis=0), 0, atol=1e-4)
     spread = scores.std(axis=0, ddof=1)
     assert spread[0] == pytest.approx(1, abs=1e-3)
@@ -94,20 +100,15 @@ def test_the_projection_starts_at_principal_components(planted):
     np.testing.assert_allclose(corr, np.eye(6), atol=1e-3)
 
 
-def test_sources_reach_the_adversary(planted):
-    rows, _ = planted(unknown_class_in_target=True, shown=0)
-    module = module_for(rows, adversary="conditional")
-    initialise(module, rows, "domain")
-    assert module.alignment.is_source.tolist() == [True, False]
-
-
 @pytest.mark.parametrize("likelihood", ["nb", "zinb", "poisson"])
 def test_the_decoder_starts_at_the_mean_profile(planted, likelihood):
     rows, _ = planted()
-    module = module_for(rows, likelihood)
-    initialise(module, rows, "domain")
+    modality = modality_for(rows, likelihood)
+    initialise(modality, rows, "domain")
     library = torch.full((2, 1), 1e4)
-    px = module.likelihood(torch.zeros(2, 120), library, torch.tensor([0, 1]), module.standardiser)
+    px = modality.likelihood(
+        torch.zeros(2, 120), library, torch.tensor([0, 1]), modality.standardiser
+    )
     mean = (px.mu if likelihood == "zinb" else px.mean).detach().numpy()
     for d in (0, 1):
         profile = np.expm1(rows.x[rows.domain == d].astype(np.float64)).mean(axis=0)
@@ -120,16 +121,16 @@ def test_a_domain_without_a_single_count_gets_a_finite_profile():
     rows = TrainingRows(
         x, codes(0, 0, 0, 1, 1, 1), codes(0, 1, 0, -1, -1, -1), np.array([1, 0]) > 0, 2
     )
-    module = module_for(rows, "nb")
-    initialise(module, rows, "domain")
-    assert torch.isfinite(module.likelihood.baseline).all()
+    modality = modality_for(rows, "nb")
+    initialise(modality, rows, "domain")
+    assert torch.isfinite(modality.likelihood.baseline).all()
 
 
 def test_starting_values_need_one_copy_of_the_rows_in_double_precision(planted):
     rows, _ = planted(n_obs=1200, n_genes=900)
-    module = module_for(rows, "nb")
+    modality = modality_for(rows, "nb")
     tracemalloc.start()
-    initialise(module, rows, "mix")
+    initialise(modality, rows, "mix")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     copy = 8 * rows.x.size
@@ -151,6 +152,6 @@ def test_rows_are_freed_before_members_are_fitted(planted, monkeypatch):
         return fit_linear_ensemble(part)
 
     monkeypatch.setattr(_start, "fit_linear_ensemble", fit)
-    module = module_for(planted()[0])
-    initialise(module, read(), "mix")
+    modality = modality_for(planted()[0])
+    initialise(modality, read(), "mix")
     assert alive == [False]

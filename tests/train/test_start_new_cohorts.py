@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from anndata import AnnData
-from domainvi.model._codes import codes
 
+from domainvi.module import EXPRESSION
 from domainvi.train import extend_statistics
 from domainvi.train._start import MIN_OWN_ROWS, weighted_moments
 
@@ -28,19 +28,19 @@ def newcomers(three, n):
 
 def extend(model, adata):
     prepared = model._validate_anndata(adata)
-    statistics, notes = extend_statistics(model.module, prepared, codes(prepared.manager, "batch"))
+    statistics, notes = extend_statistics(model.module, EXPRESSION, prepared, prepared.domain)
     return statistics, notes, prepared
 
 
 def test_known_domains_keep_their_rows(model, three):
     statistics, notes, _ = extend(model, newcomers(three, 80))
-    module = model.module
+    modality = model.module.modalities.only
     assert len(notes) == 1
     assert statistics.network[0].shape == (3, 60)
-    assert statistics.linear[1].shape == (module.linear.n_members, 3, 60)
-    assert torch.equal(statistics.network[0][:2], module.standardiser.loc)
-    assert torch.equal(statistics.network[1][:2], module.standardiser.scale)
-    assert torch.equal(statistics.linear[0][:, :2], module.linear.centre)
+    assert statistics.linear[1].shape == (modality.linear.n_members, 3, 60)
+    assert torch.equal(statistics.network[0][:2], modality.standardiser.loc)
+    assert torch.equal(statistics.network[1][:2], modality.standardiser.scale)
+    assert torch.equal(statistics.linear[0][:, :2], modality.linear.centre)
 
 
 def test_a_new_cohort_is_standardised_by_its_own_rows(model, three):
@@ -51,7 +51,7 @@ def test_a_new_cohort_is_standardised_by_its_own_rows(model, three):
     centre = statistics.network[0][2].numpy()
     # Weighted towards the class prior of training, so near the plain mean and not far from it.
     assert np.abs(centre - x.mean(axis=0)).mean() < 0.25 * x.std(axis=0).mean()
-    known = model.module.standardiser.loc.numpy()
+    known = model.module.modalities.only.standardiser.loc.numpy()
     assert np.abs(centre - known).mean() > 0.3
 
 
@@ -61,14 +61,14 @@ def test_a_new_cohort_is_brought_to_the_class_prior_of_training(model, three):
     even = np.concatenate([np.flatnonzero(truth == c)[:10] for c in np.unique(truth)])
     uneven = np.concatenate([even, *[even[:10]] * 3])
     certain = copy.deepcopy(model.module)
-    certain.linear.sharpness.fill_(8.0)
+    certain.modalities.only.linear.sharpness.fill_(8.0)
     certain.network_share.fill_(0.0)
     centres, plain = [], []
     for rows in (even, uneven):
         obs = everyone.obs.iloc[rows].set_axis([f"row{i}" for i in range(len(rows))])
         adata = AnnData(np.asarray(everyone.X)[rows], obs=obs, var=everyone.var)
         prepared = model._validate_anndata(adata)
-        statistics, _ = extend_statistics(certain, prepared, codes(prepared.manager, "batch"))
+        statistics, _ = extend_statistics(certain, EXPRESSION, prepared, prepared.domain)
         centres.append(statistics.network[0][2].numpy())
         plain.append(np.asarray(adata.X).mean(axis=0))
     before, after = (np.abs(a - b).mean() for a, b in (plain, centres))
@@ -83,11 +83,12 @@ def test_new_cohorts_are_predicted(model, three):
 
 def test_shared_members_standardise_new_cohorts_alike(model, three):
     statistics, _, _ = extend(model, newcomers(three, 80))
-    shared = model.module.linear.is_shared
+    shared = model.module.modalities.only.linear.is_shared
     assert shared.any()
     assert not shared.all()
     torch.testing.assert_close(
-        statistics.linear[0][shared][:, 2], model.module.linear.centre[shared].mean(dim=1)
+        statistics.linear[0][shared][:, 2],
+        model.module.modalities.only.linear.centre[shared].mean(dim=1),
     )
     own = statistics.linear[0][:-1][~shared[:-1]][:, 2]
     assert torch.equal(own, statistics.network[0][2].expand_as(own))
@@ -105,8 +106,12 @@ def test_the_baseline_takes_the_plain_statistics_of_new_cohorts(model, three):
 def test_few_rows_are_standardised_by_the_training_cohorts(model, three, n):
     statistics, notes, _ = extend(model, newcomers(three, n))
     assert f"its {n} rows" in notes[0]
-    torch.testing.assert_close(statistics.network[0][2], model.module.standardiser.loc.mean(dim=0))
-    torch.testing.assert_close(statistics.linear[0][:, 2], model.module.linear.centre.mean(dim=1))
+    torch.testing.assert_close(
+        statistics.network[0][2], model.module.modalities.only.standardiser.loc.mean(dim=0)
+    )
+    torch.testing.assert_close(
+        statistics.linear[0][:, 2], model.module.modalities.only.linear.centre.mean(dim=1)
+    )
     assert np.isfinite(model.predict(newcomers(three, n), soft=True).to_numpy()).all()
 
 
@@ -122,8 +127,8 @@ def test_missing_genes_enter_as_zero(model, three, domain):
     assert torch.isinf(statistics.network[1][:, :10]).all()
     assert torch.isfinite(statistics.network[1][:, 10:]).all()
     assert torch.isinf(statistics.linear[1][..., :10]).all()
-    code = torch.from_numpy(codes(prepared.manager, "batch"))
-    s = model.module.standardiser(
+    code = torch.from_numpy(prepared.domain)
+    s = model.module.modalities.only.standardiser(
         torch.from_numpy(np.asarray(prepared.X)), code, statistics.network
     )
     assert not s[:, :10].any()
@@ -134,7 +139,7 @@ def test_genes_that_members_do_not_use_stay_masked(three, train, monkeypatch):
     monkeypatch.setattr("domainvi.linear._statistics.N_TOP_GENES", 40)
     model = train(three[three.obs["domain"] != "domain_2"].copy(), epochs=1)
     statistics, _, _ = extend(model, newcomers(three, 80))
-    unused = torch.isinf(model.module.linear.scale[:, 0])
+    unused = torch.isinf(model.module.modalities.only.linear.scale[:, 0])
     assert (unused.sum(dim=1) == 20).all()
     assert torch.equal(torch.isinf(statistics.linear[1][:, 2]), unused)
     assert torch.isfinite(statistics.network[1]).all()
@@ -143,12 +148,12 @@ def test_genes_that_members_do_not_use_stay_masked(three, train, monkeypatch):
 def test_what_fills_a_missing_gene_does_not_matter(model, three):
     part = three[three.obs["domain"] == "domain_2", 10:].copy()
     statistics, _, prepared = extend(model, part)
-    domain = torch.from_numpy(codes(prepared.manager, "batch"))
+    domain = torch.from_numpy(prepared.domain)
     x = torch.from_numpy(np.asarray(prepared.X, dtype=np.float32))
     other = x.clone()
     other[:, :10] = 1e6
     model.module.eval()
-    a, b = (model.module.embed_log(u, domain, statistics) for u in (x, other))
+    a, b = (model.module.embed_log(u, domain, {EXPRESSION: statistics}) for u in (x, other))
     assert all(torch.equal(p, q) for p, q in zip(a, b, strict=True))
 
 
@@ -171,7 +176,7 @@ def test_constant_genes_of_a_new_cohort(model, three):
 def test_a_global_scaling_serves_new_cohorts_too(three, train):
     known = three[three.obs["domain"] != "domain_2"].copy()
     model = train(known, scaling="global", epochs=1)
-    model.centring_ = None  # which is by a cohort's own rows where the cohort is new
+    model.fitted.centring = None  # which is by a cohort's own rows where the cohort is new
     same = three[three.obs["domain"] == "domain_1"].copy()
     renamed = same.copy()
     renamed.obs["domain"] = "another_name"

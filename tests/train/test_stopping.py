@@ -70,7 +70,7 @@ def test_an_interrupt_ends_after_the_step_with_the_best_weights(cohorts, caplog)
     weights = model.module.state_dict()
     assert all(torch.equal(v, weights[k]) for k, v in snapshots[best].items())
     assert model.is_trained_
-    assert model.calibration_ is not None
+    assert model.fitted.calibration
     assert np.isfinite(model.predict(soft=True).to_numpy()).all()
 
 
@@ -214,7 +214,7 @@ def test_the_term_that_broke_is_named_with_the_rows_of_the_batch(cohorts):
 
 def test_a_fault_in_the_gradients_is_caught_before_they_are_used(cohorts):
     def poison(plan, _batch):
-        weight = plan.module.decoder.output.weight
+        weight = plan.module.modalities.only.decoder.output.weight
         weight.register_hook(lambda gradient: gradient * torch.nan)
 
     model = fresh(cohorts)

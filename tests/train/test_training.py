@@ -82,7 +82,9 @@ def test_the_same_seed_gives_the_same_weights(reference, cohorts, train):
 
 def test_another_seed_gives_others(reference, cohorts, train):
     other = train(cohorts(), adversary="none", seed=1)
-    assert "z_encoder.mean.weight" in differing(weights(reference), weights(other))
+    assert "modalities.parts.expression.z_encoder.mean.weight" in differing(
+        weights(reference), weights(other)
+    )
     assert not np.array_equal(reference.validation_indices, other.validation_indices)
 
 
@@ -99,7 +101,7 @@ def test_an_adversary_with_weight_changes_the_encoder(reference, conditional, co
     changed = differing(
         weights(model, with_adversary=False), weights(reference, with_adversary=False)
     )
-    assert "z_encoder.mean.weight" in changed
+    assert "modalities.parts.expression.z_encoder.mean.weight" in changed
 
 
 def right(model):
@@ -125,8 +127,10 @@ def test_every_scaling_trains(cohorts, train, scaling):
     assert right(model) > 0.9
 
 
-def test_the_sources_are_those_with_labels(conditional):
+def test_the_sources_are_those_with_labels(conditional, cohorts, train):
     assert conditional.module.alignment.is_source.tolist() == [True, False]
+    unknown = train(cohorts(unknown_class_in_target=True), scaling="domain", epochs=1)
+    assert unknown.module.alignment.is_source.tolist() == [True, False]
     label = np.array([0, -1, -1, 0, 1, -1])
     assert source_domains(np.array([0, 0, 0, 1, 1, 1]), label, 2).tolist() == [False, True]
 
@@ -214,8 +218,8 @@ def test_a_size_factor_centres_the_input_too(cohorts, train):
     depth = torch.tensor(adata.obs["depth"].to_numpy()[:, None], dtype=torch.float32)
     domain = torch.from_numpy(adata.obs["domain"].cat.codes.to_numpy().astype(np.int64))
     x = torch.from_numpy(np.asarray(adata.X))
-    u = model.module.log_values(x, model.module.library_size(x, depth))
-    s = model.module.standardiser(u, domain)
+    u, _ = model.module.log_values(x, depth)
+    s = model.module.modalities.only.standardiser(u, domain)
     for d in (0, 1):
         torch.testing.assert_close(s[domain == d].mean(dim=0), torch.zeros(60), atol=2e-2, rtol=0)
 
@@ -225,7 +229,7 @@ def test_a_fault_is_reported_and_not_trained_on(cohorts):
     dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
     model = dv.DomainVI(adata, n_latent=4)
     with torch.no_grad():
-        model.module.z_encoder.mean.bias.fill_(torch.nan)
+        model.module.modalities.only.z_encoder.mean.bias.fill_(torch.nan)
     with pytest.raises(TrainingError, match="NaN or infinite in step 1, rows"):
         model.train(max_epochs=1, enable_progress_bar=False)
     assert not model.is_trained_

@@ -15,8 +15,6 @@ from ._columns import (
     is_labelled,
     is_number_column,
 )
-from ._disk import DiskMatrix, n_bytes
-from ._fingerprints import array_digest, matrix_digest, row_ids, validate_row_ids
 from ._genes import GeneAlignment, align_genes
 from ._loaders import (
     ROWS_KEY,
@@ -29,39 +27,34 @@ from ._loaders import (
     stratified_split,
     to_tensors,
 )
-from ._log_values import log_normalize, prepare_values, variable_genes
 from ._matrix import (
     LARGEST_LOG_VALUE,
     MatrixSummary,
+    array_digest,
     check_likelihood,
     count_empty_rows,
     dense_rows,
     describe_matrix,
-    in_memory,
-    iter_row_chunks,
-    matrix_kind,
+    log_normalize,
+    matrix_digest,
+    prepare_values,
     select_matrix,
+    variable_genes,
 )
 from ._mudata import choose_modalities, flatten
-from ._phenotypes import Phenotype
 from ._prepare import (
     MODALITIES,
     Columns,
+    Phenotype,
     PreparedAnnData,
     check_unchanged,
     genes_by_modality,
     prepare,
     reference_order,
 )
-from ._rows import PreparedManager, PreparedRows, row_blocks
+from ._rows import PreparedManager, PreparedRows, row_blocks, row_ids, validate_row_ids
 from ._synthetic_factors import synthetic_factors
 from ._validate import check_setup
 
 # Public; the other names are for the subpackages of DomainVI.
-__all__ = [
-    "GeneAlignment",
-    "align_genes",
-    "cohorts",
-    "synthetic_cohorts",
-    "synthetic_factors",
-]
+__all__ = ["GeneAlignment", "align_genes", "cohorts", "synthetic_cohorts", "synthetic_factors"]

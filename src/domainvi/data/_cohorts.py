@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from importlib.resources import as_file, files
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
 import anndata as ad
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 UNLABELED = "Unknown"
+# The arguments of synthetic_cohorts.
+_Design = SimpleNamespace
 
 # Standard deviations at domain_effect=1, in natural log units: of the fold change that the markers
 # of a class share, of the one that is a gene's own, and of the stretch of class differences.
@@ -67,62 +69,6 @@ def cohorts() -> ad.AnnData:
     """
     with as_file(files("domainvi.data") / "files" / "cohorts.h5ad") as path:
         return ad.read_h5ad(path)
-
-
-@dataclass(frozen=True)
-class _Design:
-    """The checked arguments of ``synthetic_cohorts``."""
-
-    n_obs: int
-    n_genes: int
-    n_classes: int
-    n_domains: int
-    n_markers: int
-    values: str
-    domain_effect: float
-    class_effect: float
-    class_mix_shift: float
-    confounding: float
-    labelled_domains: int
-    missing_class_in_target: bool
-    unknown_class_in_target: bool
-    library_size: float
-    dispersion: float
-    seed: int
-
-    def __post_init__(self) -> None:
-        for name, least in (
-            ("n_classes", 2),
-            ("n_domains", 1),
-            ("n_markers", 1),
-            ("n_genes", self.n_classes * self.n_markers),
-            ("n_obs", self.n_classes * self.n_domains),
-            ("labelled_domains", 1),
-            ("domain_effect", 0),
-            ("class_effect", 0),
-            ("dispersion", 0),
-        ):
-            self._check(name, least, np.inf)
-        self._check("class_mix_shift", 0, 1)
-        self._check("confounding", 0, 1)
-        self._check("labelled_domains", 1, self.n_domains)
-        self._check("library_size", 1, np.inf)
-        if self.values not in {"counts", "log"}:
-            msg = f"values={self.values!r} is unknown; expected 'counts' or 'log'."
-            raise InputError(msg)
-        moves_class = self.missing_class_in_target or self.unknown_class_in_target
-        if moves_class and self.labelled_domains == self.n_domains:
-            msg = (
-                f"labelled_domains={self.labelled_domains} leaves no target among n_domains="
-                f"{self.n_domains}, so that no class can be missing or unknown in it."
-            )
-            raise InputError(msg)
-
-    def _check(self, name: str, least: float, most: float) -> None:
-        value = getattr(self, name)
-        if not least <= value <= most:
-            msg = f"{name}={value!r} is out of range; expected {least} to {most}."
-            raise InputError(msg)
 
 
 def synthetic_cohorts(
@@ -211,8 +157,8 @@ def synthetic_cohorts(
     >>> adata.uns["truth"]["class_counts"].tolist()
     [[50, 0], [0, 50]]
     """
-    # Every argument is a field of the same name.
     design = _Design(**locals())
+    _check_design(design)
     rng = np.random.default_rng(seed)
     domain, label = _draw_rows(design, rng)
     marker_of, shift, stretch = _draw_genes(design, rng)
@@ -220,13 +166,46 @@ def synthetic_cohorts(
     log_rate = class_effect * is_marker * stretch[domain] + shift[domain]
     log_rate += rng.normal(scale=_BASELINE_SD, size=n_genes)
     counts = _draw_counts(log_rate, design, rng)
-    matrix = counts if values == "counts" else _log_scaled(counts, library_size)
+    totals = np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    matrix = counts if values == "counts" else np.log1p(counts / totals * library_size)
     return ad.AnnData(
         matrix.astype(np.float32),
         obs=_obs(design, domain, label),
         var=_var(design, marker_of, shift),
         uns={"truth": _truth(design, domain, label)},
     )
+
+
+def _check_design(design: _Design) -> None:
+    ranges = {
+        "n_classes": (2, np.inf),
+        "n_domains": (1, np.inf),
+        "n_markers": (1, np.inf),
+        "n_genes": (design.n_classes * design.n_markers, np.inf),
+        "n_obs": (design.n_classes * design.n_domains, np.inf),
+        "labelled_domains": (1, design.n_domains),
+        "domain_effect": (0, np.inf),
+        "class_effect": (0, np.inf),
+        "dispersion": (0, np.inf),
+        "class_mix_shift": (0, 1),
+        "confounding": (0, 1),
+        "library_size": (1, np.inf),
+    }
+    for name, (least, most) in ranges.items():
+        value = getattr(design, name)
+        if not least <= value <= most:
+            msg = f"{name}={value!r} is out of range; expected {least} to {most}."
+            raise InputError(msg)
+    if design.values not in {"counts", "log"}:
+        msg = f"values={design.values!r} is unknown; expected 'counts' or 'log'."
+        raise InputError(msg)
+    moves_class = design.missing_class_in_target or design.unknown_class_in_target
+    if moves_class and design.labelled_domains == design.n_domains:
+        msg = (
+            f"labelled_domains={design.labelled_domains} leaves no target among n_domains="
+            f"{design.n_domains}, so that no class can be missing or unknown in it."
+        )
+        raise InputError(msg)
 
 
 def _draw_rows(
@@ -297,11 +276,9 @@ def _draw_genes(
     design: _Design, rng: np.random.Generator
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
     """Class that each gene marks (-1 for none), and shift and stretch, ``(n_domains, n_genes)``."""
-    marker_of = np.full(design.n_genes, -1)
-    marker_of[: design.n_classes * design.n_markers] = np.repeat(
-        np.arange(design.n_classes), design.n_markers
-    )
-    marker_of = rng.permutation(marker_of)
+    marks = np.repeat(np.arange(design.n_classes), design.n_markers)
+    n_others = design.n_genes - len(marks)
+    marker_of = rng.permutation(np.append(marks, np.full(n_others, -1)))
     shape = (design.n_domains, design.n_genes)
     # Evenly spread, so that the shift between classes is as strong for every seed.
     programs = np.linspace(-1, 1, design.n_classes)
@@ -322,11 +299,6 @@ def _draw_counts(
     if design.dispersion:
         mean = rng.gamma(1 / design.dispersion, mean * design.dispersion)
     return np.asarray(rng.poisson(mean), dtype=np.float64)
-
-
-def _log_scaled(counts: NDArray[np.float64], library_size: float) -> NDArray[np.float64]:
-    total = np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    return np.asarray(np.log1p(counts / total * library_size))
 
 
 def _obs(design: _Design, domain: NDArray[np.intp], label: NDArray[np.intp]) -> pd.DataFrame:
@@ -354,7 +326,7 @@ def _var(design: _Design, marker_of: NDArray[np.intp], shift: NDArray[np.float64
 def _truth(design: _Design, domain: NDArray[np.intp], label: NDArray[np.intp]) -> dict[str, Any]:
     counts = np.zeros((design.n_domains, design.n_classes), dtype=np.int64)
     np.add.at(counts, (domain, label), 1)
-    return {**asdict(design), "class_counts": counts, "cramers_v": cramers_v(counts)}
+    return {**vars(design), "class_counts": counts, "cramers_v": cramers_v(counts)}
 
 
 def _names(prefix: str, number: int) -> list[str]:

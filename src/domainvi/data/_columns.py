@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _N_EXAMPLES = 5
 # Fewer numbers than this teach nothing that could be checked.
 _MIN_NUMBERS = 10
+_UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")
 _LOOKS_MISSING = {"", "nan", "na", "n/a", "none", "null", "<na>"}
 
 
@@ -39,9 +41,7 @@ def shorten(names: Any, quote: bool = True) -> str:
 
 def is_number_column(column: pd.Series) -> bool:
     """Whether a column is numeric: a quantity, not a set of names."""
-    return pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(
-        column.dtype
-    )
+    return pd.api.types.is_any_real_numeric_dtype(column.dtype)
 
 
 def is_labelled(column: pd.Series, unlabeled_category: str) -> NDArray[np.bool_]:
@@ -63,7 +63,9 @@ def column_levels(column: pd.Series, argument: str) -> Levels:
         msg = f"{argument}: the column holds values that are not names ({error})."
         raise InputError(msg) from error
     except UnicodeEncodeError as error:  # where strings are arrow's
-        raise _unstorable(column.unique(), argument) from error
+        _check_storable(column.unique(), argument)
+        msg = f"{argument}: the column holds names that cannot be encoded ({error})."
+        raise InputError(msg) from error
     codes = values.codes.to_numpy()
     tally = np.bincount(codes[codes >= 0], minlength=len(values.categories)).tolist()
     pairs = list(zip(values.categories.tolist(), tally, strict=True))
@@ -84,17 +86,17 @@ def check_names(levels: Levels, argument: str) -> None:
             ".map(str, na_action='ignore').astype('category')."
         )
         raise InputError(msg)
-    if any(isinstance(level, str) and not _storable(level) for level in levels.counts):
-        raise _unstorable(levels.counts, argument)
+    _check_storable(levels.counts, argument)
 
 
-def _unstorable(names: Iterable[object], argument: str) -> InputError:
-    broken = [name for name in names if isinstance(name, str) and not _storable(name)]
-    msg = (
-        f"{argument} holds names with a NUL or surrogate character, which h5ad cannot "
-        f"store: {shorten(map(ascii, broken), quote=False)}. Rename them."
-    )
-    return InputError(msg)
+def _check_storable(names: Iterable[object], argument: str) -> None:
+    broken = [name for name in names if isinstance(name, str) and _UNSTORABLE.search(name)]
+    if broken:
+        msg = (
+            f"{argument} holds names with a NUL or surrogate character, which h5ad cannot "
+            f"store: {shorten(map(ascii, broken), quote=False)}. Rename them."
+        )
+        raise InputError(msg)
 
 
 def check_domains(column: pd.Series, argument: str, *, several: bool) -> Levels:
@@ -229,21 +231,9 @@ def _value_dtype(column: pd.Series) -> Any:
 
 
 def _kind(level: Any) -> str:
-    if isinstance(level, str):
-        return "str"
-    if isinstance(level, (bool, np.bool_)):
-        return "bool"
-    if isinstance(level, (int, np.integer)):
-        return "int"
-    return "float" if isinstance(level, (float, np.floating)) else type(level).__name__
-
-
-def _storable(name: str) -> bool:
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in name
+    level = level.item() if isinstance(level, np.generic) else level
+    names = (kind.__name__ for kind in (str, bool, int, float) if isinstance(level, kind))
+    return next(names, type(level).__name__)
 
 
 def _numbers_as_text(classes: dict[Any, int]) -> str:

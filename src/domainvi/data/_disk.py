@@ -10,7 +10,7 @@ from scipy import sparse
 from scvi import REGISTRY_KEYS
 from torch.utils.data import IterableDataset
 
-from ._matrix import canonical, computed, cumulative, dense_rows, draw
+from ._matrix import cumulative, dense_rows, draw, in_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,9 +42,7 @@ def stays_on_disk(matrix: Any) -> bool:
     """
     if isinstance(matrix, np.ndarray) or sparse.issparse(matrix) or not hasattr(matrix, "shape"):
         return False
-    if getattr(matrix, "format", "csr") != "csr":
-        return False
-    return n_bytes(matrix) > IN_MEMORY_BYTES
+    return getattr(matrix, "format", "csr") == "csr" and n_bytes(matrix) > IN_MEMORY_BYTES
 
 
 def n_bytes(matrix: Any) -> int:
@@ -59,15 +57,7 @@ def n_bytes(matrix: Any) -> int:
 
 
 class DiskMatrix:
-    """Rows of a matrix in a file, with the genes of a model.
-
-    Parameters
-    ----------
-    matrix
-        Backed CSR matrix or dense array of an h5ad file or zarr store, or a dask array.
-    alignment
-        How its columns become those of the model; as they are if ``None``.
-    """
+    """Rows of a matrix in a file or a dask array, with the genes of a model if it is aligned."""
 
     ndim = 2
 
@@ -93,16 +83,12 @@ class DiskMatrix:
         wanted, inverse = np.unique(index, return_inverse=True)
         first, last = int(wanted[0]), int(wanted[-1])
         if last - first < READ_FACTOR * len(wanted):
-            block = self.aligned(self.matrix[first : last + 1])
-            return block[index - first]
-        block = self.aligned(self.matrix[wanted])
-        return block[inverse.ravel()]
+            return self.aligned(self.matrix[first : last + 1])[index - first]
+        return self.aligned(self.matrix[wanted])[inverse.ravel()]
 
     def aligned(self, block: Any) -> Any:
         """Bring rows as they are stored to an ndarray or CSR, with the genes of the model."""
-        block = computed(block)
-        is_sparse = sparse.issparse(block)
-        block = canonical(sparse.csr_matrix(block)) if is_sparse else np.asarray(block)
+        block = in_memory(block)
         return block if self.alignment is None else self.alignment.take(block)
 
 
@@ -153,9 +139,9 @@ def reads_with_annbatch(matrix: DiskMatrix) -> bool:
 
 def stacked(parts: list[Any]) -> Any:
     """Put blocks of rows on top of each other."""
-    return (
-        sparse.vstack(parts, format="csr") if sparse.issparse(parts[0]) else np.concatenate(parts)
-    )
+    if sparse.issparse(parts[0]):
+        return sparse.vstack(parts, format="csr")
+    return np.concatenate(parts)
 
 
 class PooledBatches(IterableDataset):
@@ -181,7 +167,11 @@ class PooledBatches(IterableDataset):
         self.dataset, self.weigh = dataset, weigh
         self.n_labelled, self.n_any, self.n_steps = n_labelled, n_any, n_steps
         self.rng = np.random.default_rng(seed)
-        self.kept = self._keep(rows) if n_labelled else rows[:0]
+        self.kept = rows[:0]
+        if n_labelled:
+            weight = weigh(rows)
+            n_kept = min(KEPT_LABELLED, int(np.count_nonzero(weight)))
+            self.kept = np.sort(self.rng.choice(rows, n_kept, replace=False, p=weight))
         self.kept_values = dataset.matrix[self.kept]
         n_pool = min(POOL_ROWS, max(POOL_VALUES // dataset.matrix.shape[1], 8 * n_any))
         pools = annbatch_pools if reads_with_annbatch(dataset.matrix) else file_pools
@@ -190,11 +180,6 @@ class PooledBatches(IterableDataset):
     def __iter__(self) -> Iterator[dict[str, NDArray]]:
         for _ in range(self.n_steps):
             yield next(self.batches)
-
-    def _keep(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        weight = self.weigh(rows)
-        n = min(KEPT_LABELLED, int(np.count_nonzero(weight)))
-        return np.sort(self.rng.choice(rows, n, replace=False, p=weight))
 
     def _batches(self, pools: Iterator[Pool]) -> Iterator[dict[str, NDArray]]:
         for numbers, values in pools:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from domainvi.errors import GeneMatchError, InputError
+
+from ._matrix import take_present
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,9 +71,7 @@ class GeneAlignment:
     @property
     def is_identity(self) -> bool:
         """Whether both lists hold the same genes in the same order."""
-        return len(self.source) == self.n_genes and bool(
-            np.array_equal(self.source, np.arange(self.n_genes))
-        )
+        return np.array_equal(self.source, np.arange(self.n_genes))
 
     def take(self, matrix: Any) -> Any:
         """Bring a matrix into the order of the reference; missing genes are 0.
@@ -95,26 +94,7 @@ class GeneAlignment:
         if matrix.shape[1] != self.n_genes:
             msg = f"matrix has {matrix.shape[1]} columns, but {self.n_genes} genes were aligned."
             raise InputError(msg)
-        if sparse.issparse(matrix):
-            return self._take_sparse(matrix.tocsr())
-        if self.is_identity:
-            return matrix
-        out = np.zeros((matrix.shape[0], len(self.source)), dtype=matrix.dtype)
-        out[:, self.mask] = matrix[:, self.source[self.mask]]
-        return out
-
-    def _take_sparse(self, matrix: Any) -> Any:
-        if self.is_identity:
-            return matrix
-        csr = sparse.csr_array if isinstance(matrix, sparse.sparray) else sparse.csr_matrix
-        target = np.flatnonzero(self.mask)
-        selector = csr(
-            (np.ones(len(target), dtype=matrix.dtype), (self.source[target], target)),
-            shape=(self.n_genes, len(self.source)),
-        )
-        out = matrix @ selector
-        out.sort_indices()
-        return out
+        return take_present(matrix, self.source, axis=1)
 
 
 def align_genes(

@@ -1,10 +1,12 @@
-"""Values of a matrix: which kind they are and which likelihood fits, read in chunks of rows.
+"""Values of a matrix: their kind, the likelihood that fits, their logarithm and fingerprint.
 
-Files on disk stay there. Sparse matrices are read with every entry in a place of its own.
+Files on disk stay there, and are read in chunks of rows. Sparse matrices are read with every entry
+in a place of its own.
 """
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-MatrixKind = Literal["counts", "nonnegative", "real"]
 Likelihood = Literal["nb", "zinb", "poisson", "normal"]
 
 COUNT_LIKELIHOODS = ("nb", "zinb", "poisson")
@@ -29,26 +30,19 @@ LIKELIHOODS = ("auto", *COUNT_LIKELIHOODS, "normal")
 LARGEST_LOG_VALUE = 50
 # Values held at once: 32 MB in double precision.
 _CHUNK_VALUES = 2**22
+# Library sizes to scale to, and counts of a gene from which data are bulk.
+_SINGLE_CELL_TOTAL = 1e4
+_BULK_TOTAL = 1e6
+_BULK_COUNTS_A_GENE = 20
 # Beyond it, sums of squares over all genes leave the range of single precision.
 _LARGEST = 1e12
 
 
 @dataclass(frozen=True)
 class MatrixSummary:
-    """What a pass over all values of a matrix found.
+    """Numbers of finite values that are not 0, negative, not whole; of NaN, infinite or huge ones.
 
-    Parameters
-    ----------
-    n_nonzero
-        Number of finite values other than 0.
-    n_nonfinite
-        Number of values that are NaN, infinite or beyond 1e12.
-    n_negative
-        Number of values below 0.
-    n_fractional
-        Number of finite values that are not whole.
-    maximum
-        Largest finite value, 0 if there is none above it.
+    The maximum is the largest finite value, 0 if there is none above it.
     """
 
     n_nonzero: int = 0
@@ -58,8 +52,8 @@ class MatrixSummary:
     maximum: float = 0.0
 
     @property
-    def kind(self) -> MatrixKind:
-        """``"counts"`` if whole and not negative, else ``"nonnegative"`` or ``"real"``."""
+    def kind(self) -> Literal["counts", "nonnegative", "real"]:
+        """``"counts"`` if whole and not negative, whatever the type of the values."""
         if self.n_negative:
             return "real"
         return "nonnegative" if self.n_fractional else "counts"
@@ -109,6 +103,28 @@ def canonical(matrix: Any) -> Any:
     return matrix
 
 
+def take_present(matrix: Any, source: NDArray[np.int64], axis: int) -> Any:
+    """Take rows (axis 0) or columns (1) by number, -1 for zeros; uncopied where nothing moves.
+
+    Examples
+    --------
+    >>> take_present(np.array([[1, 2], [3, 4]]), np.array([1, -1]), axis=0).tolist()
+    [[3, 4], [0, 0]]
+    """
+    matrix = matrix.tocsr() if sparse.issparse(matrix) else matrix
+    if np.array_equal(source, np.arange(matrix.shape[axis])):
+        return matrix
+    shape = (1, matrix.shape[1]) if axis == 0 else (matrix.shape[0], 1)
+    if not sparse.issparse(matrix):
+        zeros = np.zeros(shape, dtype=matrix.dtype)
+        return np.concatenate([matrix, zeros], axis=axis).take(source, axis=axis)
+    stack = sparse.vstack if axis == 0 else sparse.hstack
+    extended = stack([matrix, sparse.csr_matrix(shape, dtype=matrix.dtype)], format="csr")
+    taken = extended[source] if axis == 0 else extended[:, source]
+    taken.sort_indices()
+    return taken
+
+
 def computed(block: Any) -> Any:
     """Turn a lazy (dask) array into one in memory, and leave others as they are."""
     return block.compute() if hasattr(block, "compute") else block
@@ -155,27 +171,6 @@ def describe_matrix(matrix: Any) -> MatrixSummary:
     return sum((_describe_values(values) for values in _value_chunks(matrix)), MatrixSummary())
 
 
-def matrix_kind(matrix: Any) -> MatrixKind:
-    """Tell counts from other values.
-
-    Parameters
-    ----------
-    matrix
-        Dense array, scipy sparse, or a backed matrix of an h5ad file.
-
-    Returns
-    -------
-    ``"counts"`` where every value is whole and not negative, whatever its type; ``"nonnegative"``
-    where none is negative; else ``"real"``. Values that are not finite are left out.
-
-    Examples
-    --------
-    >>> dv.data.matrix_kind(np.array([[0.0, 3.0]])), dv.data.matrix_kind(np.array([[0.5, -1.0]]))
-    ('counts', 'real')
-    """
-    return describe_matrix(matrix).kind
-
-
 def count_empty_rows(matrix: Any) -> int:
     """Count rows in which every value is 0."""
     found = (np.asarray((block != 0).sum(axis=1)) for _, block in iter_row_chunks(matrix))
@@ -186,13 +181,9 @@ def locate_nonfinite(matrix: Any, limit: int = 3) -> list[tuple[int, int]]:
     """Row and column of the first values that are NaN, infinite or too large."""
     found: list[tuple[int, int]] = []
     for start, block in iter_row_chunks(matrix):
-        if sparse.issparse(block):
-            part = block.tocsr().tocoo()
-            bad = ~_is_finite(part.data)
-            rows, columns = part.row[bad], part.col[bad]
-        else:
-            rows, columns = np.nonzero(~_is_finite(block))
-        found += zip((start + rows).tolist(), columns.tolist(), strict=True)
+        part = sparse.coo_matrix(block.astype(np.float64))
+        bad = ~_is_finite(part.data)
+        found += zip((start + part.row[bad]).tolist(), part.col[bad].tolist(), strict=True)
         if len(found) >= limit:
             break
     return found[:limit]
@@ -295,3 +286,75 @@ def cumulative(weight: NDArray[np.float64]) -> NDArray[np.float64]:
 def draw(total: NDArray[np.float64], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Draw ``n`` places with weights whose running sum is ``total``, as ``rng.choice`` does."""
     return total.searchsorted(rng.random(n), side="right")
+
+
+def log_normalize(matrix: Any) -> Any:
+    """Scale counts to a common library size and take ``log(1 + x)``.
+
+    The common size is 1e4 for single cells and 1e6 for bulk, told apart by the counts of a gene in
+    the median row (under or over 20 in the mean). A matrix that is sparse stays sparse.
+
+    Examples
+    --------
+    >>> log_normalize(np.array([[1.0, 3.0], [0.0, 0.0]])).round(2)
+    array([[7.82, 8.92],
+           [0.  , 0.  ]])
+    """
+    total = np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel()
+    is_bulk = np.median(total) >= _BULK_COUNTS_A_GENE * matrix.shape[1]
+    size = _BULK_TOTAL if is_bulk else _SINGLE_CELL_TOTAL
+    factor = size / np.where(total > 0, total, 1.0)
+    if sparse.issparse(matrix):
+        return sparse.csr_matrix(sparse.diags(factor) @ matrix.astype(np.float64)).log1p()
+    return np.log1p(np.asarray(matrix, dtype=np.float64) * factor[:, None])
+
+
+def variable_genes(
+    matrix: Any, domain: NDArray[np.int64], n_genes: int = 2000
+) -> NDArray[np.int64]:
+    """Choose up to ``n_genes`` that vary most within the cohorts, without any label.
+
+    Averaging the variance of log values over cohorts keeps genes out that differ between the
+    cohorts only.
+
+    Examples
+    --------
+    >>> x = np.array([[0.0, 5.0, 1.0], [9.0, 5.0, 2.0]])
+    >>> variable_genes(x, np.array([0, 0]), n_genes=2)
+    array([0, 2])
+    """
+    if matrix.shape[1] <= n_genes:
+        return np.arange(matrix.shape[1])
+    variance = np.mean([_variance(matrix[domain == d]) for d in np.unique(domain)], axis=0)
+    return np.sort(np.argsort(-variance, kind="stable")[:n_genes])
+
+
+def _variance(matrix: Any) -> NDArray[np.float64]:
+    if not sparse.issparse(matrix):
+        return np.asarray(matrix, dtype=np.float64).var(axis=0)
+    mean = np.asarray(matrix.mean(axis=0)).ravel()
+    return np.asarray(matrix.multiply(matrix).mean(axis=0)).ravel() - mean**2
+
+
+def prepare_values(
+    matrix: Any, domain: NDArray[np.int64], *, counts: bool, n_genes: int = 2000
+) -> NDArray[np.float64]:
+    """Normalise values where they are counts, and take the most variable genes, dense."""
+    values = log_normalize(matrix) if counts else matrix
+    values = values[:, variable_genes(values, domain, n_genes)]
+    return np.asarray(values.toarray() if sparse.issparse(values) else values, dtype=np.float64)
+
+
+def matrix_digest(matrix: Any) -> str:
+    """Fingerprint of the sums of rows and of genes, to six digits; also of a matrix in a file."""
+    by_row, by_gene = [], np.zeros(matrix.shape[1])
+    for _, rows in iter_row_chunks(matrix):
+        by_row.append(np.asarray(rows.sum(axis=1, dtype=np.float64)).ravel())
+        by_gene += np.asarray(rows.sum(axis=0, dtype=np.float64)).ravel()
+    text = " ".join(f"{value:.6g}" for value in np.concatenate([*by_row, by_gene]))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def array_digest(values: np.ndarray) -> str:
+    """Fingerprint of an array, bit by bit."""
+    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()[:16]

@@ -13,7 +13,7 @@ from scipy import sparse
 from domainvi.errors import GeneMatchError, InputError
 
 from ._genes import align_genes
-from ._matrix import in_memory, select_matrix
+from ._matrix import in_memory, select_matrix, take_present
 from ._prepare import MODALITIES, SEPARATOR, FlatAnnData, warn_of_missing
 
 if TYPE_CHECKING:
@@ -61,28 +61,13 @@ def choose_modalities(
     return {name: layers.get(name) for name in names}  # type: ignore[union-attr]
 
 
-def flatten(
-    data: MuData | AnnData,
-    modalities: Modalities,
-    genes: Genes | None = None,
-) -> AnnData:
-    """Put the modalities of rows side by side; nothing is written to ``data``.
+def flatten(data: MuData | AnnData, modalities: Modalities, genes: Genes | None = None) -> AnnData:
+    """Put the modalities of rows side by side; rows that have none of them are left out.
 
-    Rows that have none of the modalities are left out.
-
-    Parameters
-    ----------
-    data
-        A MuData object; or an AnnData of one of the modalities, found by its genes.
-    modalities
-        Names and their layers. A single one comes back under its own gene names, and several with
-        the name of the modality before that of the gene, ``"rna:TP53"``.
-    genes
-        Genes of a trained model in its order, by modality; whole modalities may then be missing.
-
-    Returns
-    -------
-    The rows with ``obs`` of ``data``; of several modalities a :class:`FlatAnnData`.
+    ``data`` may be an AnnData of one of the modalities, found by its genes. With ``genes`` of a
+    trained model, by modality, whole modalities may be missing. A single modality comes back under
+    its own gene names, and several, as a :class:`FlatAnnData`, with the name of the modality before
+    that of the gene, ``"rna:TP53"``.
     """
     parts = _find_parts(data, modalities, genes)
     obs = data.obs
@@ -94,7 +79,7 @@ def flatten(
     for name, layer in modalities.items():
         part = parts.get(name)
         matrix, own, mask = _block(part, name, layer, genes)
-        blocks.append(spread_rows(matrix, source.get(name, absent)[kept]))
+        blocks.append(take_present(matrix, source.get(name, absent)[kept], axis=0))
         names.append(own if len(modalities) == 1 else [f"{name}{SEPARATOR}{g}" for g in own])
         masks.append(mask)
     var = pd.DataFrame(index=pd.Index(np.concatenate(names)).astype(str))
@@ -134,27 +119,6 @@ def _find_parts(
         )
         raise GeneMatchError(msg)
     return {best: data}
-
-
-def spread_rows(matrix: Any, source: NDArray[np.int64]) -> Any:
-    """Take rows of a matrix by number; -1 gives a row of zeros.
-
-    Examples
-    --------
-    >>> spread_rows(np.array([[1, 2], [3, 4]]), np.array([1, -1])).tolist()
-    [[3, 4], [0, 0]]
-    """
-    if np.array_equal(source, np.arange(matrix.shape[0])):
-        return matrix
-    there = source >= 0
-    if sparse.issparse(matrix):
-        rows, columns = np.flatnonzero(there), source[there]
-        shape = (len(source), matrix.shape[0])
-        ones = np.ones(len(rows), dtype=matrix.dtype)
-        return sparse.csr_matrix((ones, (rows, columns)), shape=shape) @ matrix
-    out = np.zeros((len(source), matrix.shape[1]), dtype=matrix.dtype)
-    out[there] = matrix[source[there]]
-    return out
 
 
 def _used_categories(obs: pd.DataFrame) -> pd.DataFrame:

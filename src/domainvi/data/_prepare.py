@@ -21,10 +21,10 @@ from scvi import REGISTRY_KEYS
 
 from domainvi.errors import InputError
 
+from ._columns import is_number_column
 from ._disk import DiskMatrix, stays_on_disk
 from ._genes import align_genes
-from ._matrix import in_memory
-from ._phenotypes import find_phenotypes, phenotype_column
+from ._matrix import in_memory, select_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from scvi.data import AnnDataManager
 
     from ._genes import GeneAlignment
-    from ._phenotypes import Phenotype
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +60,37 @@ class Columns:
         """Columns that the decoder needs as they are."""
         size_factor = (self.size_factor_key,) if self.size_factor_key else ()
         return (*self.categorical_covariate_keys, *self.continuous_covariate_keys, *size_factor)
+
+
+@dataclass(frozen=True)
+class Phenotype:
+    """A phenotype besides the main one.
+
+    Parameters
+    ----------
+    key
+        Column of obs.
+    classes
+        Class names in the order of the codes; empty for a numeric phenotype.
+    """
+
+    key: str
+    classes: tuple[str, ...] = ()
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether the phenotype is a quantity."""
+        return not self.classes
+
+    @property
+    def n_outputs(self) -> int:
+        """Scores of a row: one a class, or the value."""
+        return max(len(self.classes), 1)
+
+    @property
+    def field(self) -> str:
+        """Name under which the values are registered with scvi-tools."""
+        return f"phenotype_{self.key}"
 
 
 class FlatAnnData(AnnData):
@@ -137,23 +167,12 @@ def prepare(
     A matrix in a file (backed h5ad, zarr store, dask array) that would need more than 512 MB stays
     there, and its rows are read when they are needed.
 
-    Parameters
-    ----------
-    adata
-        The user's object; views, backed files and every sparse format are read.
-    columns
-        Names of the columns to take.
-    reference_genes
-        Genes of a trained model, in its order. Genes are matched by name; missing ones are
-        reported, filled with zeros and marked in ``gene_mask``. ``None`` keeps all genes.
-    classes
-        Classes of a trained model. Labels outside of them count as unlabelled.
-    domains
-        Domains of a trained model. Rows without a column for them belong to none of these.
-    phenotypes
-        Auxiliary phenotypes of a trained model, whose columns may be missing.
+    Of a trained model come ``reference_genes`` in its order (genes are matched by name; missing
+    ones are reported, filled with zeros and marked in ``gene_mask``), ``classes`` (labels outside
+    of them count as unlabelled), ``domains`` (rows without a column for them belong to none of
+    these) and ``phenotypes``, whose columns may be missing.
     """
-    matrix = adata.X if columns.layer is None else adata.layers[columns.layer]
+    matrix = select_matrix(adata, columns.layer)
     genes = pd.Index(adata.var_names.astype(str))
     on_disk = stays_on_disk(matrix)
     matrix = matrix if on_disk else in_memory(matrix)
@@ -220,10 +239,7 @@ def check_unchanged(adata: AnnData | MuData, prepared: PreparedAnnData) -> None:
 
 
 def _observations(
-    obs: pd.DataFrame,
-    columns: Columns,
-    classes: Sequence[str] | None,
-    domains: Sequence[str],
+    obs: pd.DataFrame, columns: Columns, classes: Sequence[str] | None, domains: Sequence[str]
 ) -> pd.DataFrame:
     """Copy the columns that are needed: domains, labels, covariates."""
     out = pd.DataFrame(index=obs.index.astype(str))
@@ -232,39 +248,64 @@ def _observations(
         unseen += "_"
     for key in columns.batch_keys:
         out[key] = pd.Categorical(obs[key].astype(str) if key in obs else [unseen] * len(obs))
-    out[columns.labels_key] = _clean_labels(obs, columns, classes)
+    labels = obs.get(columns.labels_key)
+    out[columns.labels_key] = label_column(labels, len(obs), columns.unlabeled_category, classes)
     for key in columns.covariates:
         out[key] = obs[key].to_numpy()
     return out
 
 
-def _clean_labels(
-    obs: pd.DataFrame, columns: Columns, classes: Sequence[str] | None
+def label_column(
+    column: pd.Series | None,
+    n_rows: int,
+    unlabeled_category: str,
+    classes: Sequence[str] | None = None,
 ) -> pd.Categorical:
     """Labels as a categorical: used classes in alphabetical order, the unlabelled one last.
 
     Missing values, a missing column and classes that the model does not know all become the
     unlabelled category.
     """
-    unlabelled = columns.unlabeled_category
-    if columns.labels_key not in obs:
-        values = np.full(len(obs), unlabelled, dtype=object)
-    else:
-        column = obs[columns.labels_key]
-        values = column.astype(object).where(column.notna(), unlabelled).astype(str).to_numpy()
-    known = sorted(set(values) - {unlabelled}) if classes is None else list(classes)
-    values = np.where(np.isin(values, known), values, unlabelled)
-    return pd.Categorical(values, categories=[*known, unlabelled])
+    values = np.full(n_rows, unlabeled_category, dtype=object)
+    if column is not None:
+        given = column.astype(object).where(column.notna(), unlabeled_category)
+        values = given.astype(str).to_numpy()
+    known = sorted(set(values) - {unlabeled_category}) if classes is None else list(classes)
+    values = np.where(np.isin(values, known), values, unlabeled_category)
+    return pd.Categorical(values, categories=[*known, unlabeled_category])
+
+
+def find_phenotypes(
+    obs: pd.DataFrame, keys: Sequence[str], unlabeled_category: str
+) -> tuple[Phenotype, ...]:
+    """Read from the columns which phenotypes are quantities and which classes the others have."""
+    categories = {
+        key: label_column(obs[key], len(obs), unlabeled_category).categories[:-1]
+        for key in keys
+        if not is_number_column(obs[key])
+    }
+    return tuple(Phenotype(key, tuple(categories.get(key, ()))) for key in keys)
+
+
+def phenotype_column(
+    obs: pd.DataFrame, phenotype: Phenotype, unlabeled_category: str
+) -> NDArray[np.float64] | pd.Categorical:
+    """Values of a phenotype: numbers, NaN where there is none, or labels as of the main one."""
+    column = obs.get(phenotype.key)
+    if not phenotype.is_numeric:
+        return label_column(column, len(obs), unlabeled_category, phenotype.classes)
+    if column is None:
+        return np.full(len(obs), np.nan)
+    return pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def reference_order(obs: pd.DataFrame, labels_key: str, classes: Sequence[str]) -> list[str]:
     """Classes in the order in which the user's column lists them; alphabetical for plain text."""
     column = obs.get(labels_key)
-    if column is not None and isinstance(column.dtype, pd.CategoricalDtype):
-        listed = [str(c) for c in column.cat.categories if str(c) in set(classes)]
-        if len(listed) == len(classes):
-            return listed
-    return list(classes)
+    if column is None or not isinstance(column.dtype, pd.CategoricalDtype):
+        return list(classes)
+    listed = [str(c) for c in column.cat.categories if str(c) in set(classes)]
+    return listed if len(listed) == len(classes) else list(classes)
 
 
 def checksum(matrix: Any) -> int:

@@ -1,7 +1,8 @@
-"""Rows of prepared objects: as blocks for inference, as batches from the host or a device."""
+"""Rows of prepared objects: ids, blocks for inference, batches from the host or a device."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from ._disk import DiskMatrix, n_bytes
 from ._matrix import dense_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -53,6 +54,29 @@ def row_blocks(
         for g in np.unique(inside[places]):
             mask = inside[places] == g
             yield places[mask], int(g), block[mask]
+
+
+def row_ids(names: Iterable[Any]) -> NDArray[np.int64]:
+    """Eight bytes for each row name, the same on every machine.
+
+    Examples
+    --------
+    >>> int(row_ids(["a", "b"])[0]) == int(row_ids(["a"])[0])
+    True
+    """
+    hashes = (
+        hashlib.blake2b(str(name).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        for name in names
+    )
+    return np.frombuffer(b"".join(hashes), dtype="<i8").astype(np.int64)
+
+
+def validate_row_ids(found: NDArray[Any]) -> NDArray[np.int64]:
+    """Refuse what cannot be row ids from a file."""
+    if found.dtype != np.int64 or found.ndim != 1:
+        msg = f"ids of the training rows are {found.dtype} of {found.ndim} dimensions"
+        raise ValueError(msg)
+    return found
 
 
 class PreparedRows(Dataset):

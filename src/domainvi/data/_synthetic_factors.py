@@ -103,8 +103,8 @@ def synthetic_factors(
     else:
         matrix = log_rate + rng.normal(scale=noise, size=log_rate.shape)
     names = [*GROUPS, "residual"]
-    var = pd.DataFrame({f"share_{n}": s for n, s in zip(names, shares.T, strict=True)})
-    var.index = [f"gene_{i}" for i in range(n_genes)]
+    columns = {f"share_{name}": share for name, share in zip(names, shares.T, strict=True)}
+    var = pd.DataFrame(columns, index=[f"gene_{i}" for i in range(n_genes)])
     return AnnData(
         np.asarray(matrix, dtype=np.float32),
         obs=_columns(code, missing, rng),

@@ -49,43 +49,11 @@ def check_setup(
 
     Views, files opened with ``backed="r"``, sparse matrices and arrays, and values of any real type
     are accepted. A backed file is read in blocks of rows; the rows of a backed view are loaded.
+    Without ``require_labels``, for data that are only predicted, labels and phenotypes need not be
+    able to teach; without ``require_domains``, ``batch_keys`` may have one level.
 
-    Parameters
-    ----------
-    adata
-        The data; not changed.
-    batch_keys
-        Columns of ``adata.obs`` that name the domain.
-    labels_key
-        Column with class names, or ``None`` to check no labels.
-    unlabeled_category
-        Rows with this label, like rows without one, are unlabelled.
-    layer
-        Layer with the values, or ``None`` for ``adata.X``.
-    target_keys
-        More columns to predict: numbers, or names; values may be missing.
-    size_factor_key
-        Column with positive numbers.
-    categorical_covariate_keys
-        Columns with names that the decoder is given.
-    continuous_covariate_keys
-        Columns with numbers that the decoder is given.
-    require_labels
-        Whether labels and phenotypes must be able to teach: ``False`` for data that are only
-        predicted.
-    require_domains
-        Whether each of ``batch_keys`` needs two levels: ``False`` for a single new
-        cohort.
-
-    Raises
-    ------
-    InputError
-        On the first thing that cannot be used; the message says what and how to mend it.
-
-    Warns
-    -----
-    UserWarning
-        If categories without a row are left out, or a class name looks like a missing label.
+    The first thing that cannot be used is an ``InputError`` that says what and how to mend it.
+    Categories without a row, and class names that look like a missing label, are warned about.
 
     Examples
     --------
@@ -100,17 +68,25 @@ def check_setup(
         "labels_key": [] if labels_key is None else [labels_key],
         "target_keys": list(target_keys or ()),
         "size_factor_key": [] if size_factor_key is None else [size_factor_key],
-        "categorical_covariate_keys": _listed(
-            "categorical_covariate_keys", categorical_covariate_keys
-        ),
-        "continuous_covariate_keys": _listed(
-            "continuous_covariate_keys", continuous_covariate_keys
-        ),
     }
-    _check_shape(adata)
-    _check_unique_names(adata)
+    for argument, given in (
+        ("categorical_covariate_keys", categorical_covariate_keys),
+        ("continuous_covariate_keys", continuous_covariate_keys),
+    ):
+        # The letters of a single name would be taken for names.
+        if isinstance(given, str) or not isinstance(given, Iterable | None):
+            kind = type(given).__name__
+            msg = f"{argument}={given!r} is a {kind}; expected a list of column names."
+            raise InputError(msg)
+        columns[argument] = list(given or ())
+    _check_object(adata)
     _check_keys(adata, columns, require_domains=require_domains)
-    _check_unlabeled_category(unlabeled_category)
+    if not isinstance(unlabeled_category, str):
+        msg = (
+            f"unlabeled_category={unlabeled_category!r} is a {type(unlabeled_category).__name__}; "
+            "expected text. Missing values are unlabelled anyhow."
+        )
+        raise InputError(msg)
     levels = _check_names(adata.obs, columns, unlabeled_category, require_labels, require_domains)
     _check_quantities(adata.obs, columns, require_labels)
     _check_values(adata, layer)
@@ -118,16 +94,8 @@ def check_setup(
         warnings.warn(message, UserWarning, stacklevel=3)
 
 
-def _listed(argument: str, keys: Sequence[str] | None) -> list[str]:
-    """Return keys as a list; refuse a single name, whose letters would be taken for names."""
-    if isinstance(keys, str) or not isinstance(keys, Iterable | None):
-        msg = f"{argument}={keys!r} is a {type(keys).__name__}; expected a list of column names."
-        raise InputError(msg)
-    return list(keys or ())
-
-
-def _check_shape(adata: AnnData) -> None:
-    """Refuse what is not an AnnData, and one without rows or genes."""
+def _check_object(adata: AnnData) -> None:
+    """Refuse what is no AnnData, is empty, or has doubled names, which could not be looked up."""
     if not isinstance(adata, AnnData):
         msg = f"adata is a {type(adata).__name__}; expected an anndata.AnnData."
         raise InputError(msg)
@@ -137,10 +105,6 @@ def _check_shape(adata: AnnData) -> None:
             "was applied to it."
         )
         raise InputError(msg)
-
-
-def _check_unique_names(adata: AnnData) -> None:
-    """Refuse doubled gene or row names: both are used to look things up."""
     for axis, names in (("var", adata.var_names), ("obs", adata.obs_names)):
         if not names.is_unique:
             doubled = names[names.duplicated()].unique()
@@ -177,16 +141,6 @@ def _check_keys(
                 "can have one role."
             )
             raise InputError(msg)
-
-
-def _check_unlabeled_category(unlabeled_category: str) -> None:
-    """Refuse a marker for unlabelled rows that is not text."""
-    if not isinstance(unlabeled_category, str):
-        msg = (
-            f"unlabeled_category={unlabeled_category!r} is a {type(unlabeled_category).__name__}; "
-            "expected text. Missing values are unlabelled anyhow."
-        )
-        raise InputError(msg)
 
 
 def _check_values(adata: AnnData, layer: str | None) -> None:

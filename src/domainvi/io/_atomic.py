@@ -10,7 +10,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal
 
-from ._paths import TEMPORARY_PATTERN, WEIGHTS_PATTERN, kind_of
+from ._paths import SAFE_FLAGS, TEMPORARY_PATTERN, WEIGHTS_PATTERN, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,14 +23,7 @@ except ImportError:  # not a POSIX system
 
 LockState = Literal["held", "busy", "unsupported"]
 
-_CREATE_FLAGS = (
-    os.O_WRONLY
-    | os.O_CREAT
-    | os.O_EXCL
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)
+_CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFE_FLAGS
 _NO_DIRECTORY_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EBADF)
 # Only where the file system cannot lock: no save takes that long, so its writer is gone.
 _STALE_SECONDS = 24 * 3600

@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from domainvi.errors import InputError
 
-from ._codec import encode_json
-from ._faults import RESTORE, fault
-from ._paths import NO_PICKLE, WEIGHTS_PATTERN, looks_like_pickle, read_bounded
-from ._strict import check_containers, dump_json, parse_json
+from ._codec import check_containers, dump_json, parse_json
+from ._paths import NO_PICKLE, RESTORE, WEIGHTS_PATTERN, fault, looks_like_pickle, read_bounded
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 FORMAT = "domainvi-model"
@@ -35,34 +32,26 @@ class Manifest:
 
 def weights_name(weights: bytes) -> str:
     """Name a weights file by its content, so that old and new ones never collide."""
-    return f"weights-{hashlib.sha256(weights).hexdigest()[:16]}.safetensors"
+    return f"weights-{_sha256(weights)[:16]}.safetensors"
 
 
-def build_manifest(weights: bytes, metadata: Mapping[str, Any], package_version: str) -> bytes:
-    """Make the bytes of ``model.json``."""
+def build_manifest(weights: bytes, metadata: Any, package_version: str) -> bytes:
+    """Make the bytes of ``model.json``; ``metadata`` is encoded."""
     content = {
         "format": FORMAT,
         "schema_version": SCHEMA_VERSION,
         "package_version": package_version,
-        "files": {
-            weights_name(weights): {
-                "sha256": hashlib.sha256(weights).hexdigest(),
-                "bytes": len(weights),
-            }
-        },
-        "metadata": encode_json(metadata),
+        "files": {weights_name(weights): {"sha256": _sha256(weights), "bytes": len(weights)}},
+        "metadata": metadata,
     }
-    data = dump_json({**content, "checksum": _checksum(content)})
-    if len(data) > MAX_MANIFEST_BYTES:
-        msg = (
-            f"metadata takes {len(data)} bytes as JSON, more than {MAX_MANIFEST_BYTES}. Pass large "
-            "arrays as tensors."
-        )
-        raise InputError(msg)
+    data = dump_json({**content, "checksum": _sha256(dump_json(content))})
     try:
+        if len(data) > MAX_MANIFEST_BYTES:
+            msg = f"it takes {len(data)} bytes, more than {MAX_MANIFEST_BYTES}"
+            raise ValueError(msg)
         check_containers(data)
     except ValueError as error:
-        msg = f"metadata cannot be saved as JSON: {error}. Pass large arrays as tensors."
+        msg = f"metadata cannot be saved as JSON: {error}. Pass long lists as arrays of numbers."
         raise InputError(msg) from error
     return data
 
@@ -82,7 +71,7 @@ def read_manifest(path: Path) -> Manifest:
             "Upgrade it: pip install --upgrade domainvi.",
         )
     checksum = content.pop("checksum", None)
-    if not isinstance(checksum, str) or checksum != _checksum(content):
+    if not isinstance(checksum, str) or checksum != _sha256(dump_json(content)):
         raise fault(path, "does not match its own checksum: it was changed or damaged", RESTORE)
     return _checked(path, content, checksum)
 
@@ -96,8 +85,8 @@ def is_model_manifest(path: Path) -> bool:
     return isinstance(content, dict) and content.get("format") == FORMAT
 
 
-def _checksum(content: dict[str, Any]) -> str:
-    return hashlib.sha256(dump_json(content)).hexdigest()
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _parsed(path: Path) -> dict[str, Any]:

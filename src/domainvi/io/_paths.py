@@ -1,7 +1,8 @@
-"""Paths that may be opened: regular files in a plain directory, never links or devices."""
+"""Paths that may be opened, never links or devices, and one wording for what is wrong with them."""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -9,9 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from domainvi.errors import InputError
-
-from ._faults import fault, reading
+from domainvi.errors import InputError, ModelFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,21 +19,49 @@ MANIFEST_NAME = "model.json"
 WEIGHTS_PATTERN = re.compile(r"weights-([0-9a-f]{16})\.safetensors")
 TEMPORARY_PATTERN = re.compile(r"\.domainvi-[0-9a-f]{16}(\.\w+)?")
 
+RESTORE = "Copy the model again from its source, or save it again with model.save()."
 NO_PICKLE = (
     "DomainVI never opens pickles, because they can run code: ask for a model that was saved with "
     "model.save() of DomainVI, or move this file away."
 )
+_WRITE_REMEDIES = {
+    errno.ENOSPC: "Free some space or choose another disk.",
+    errno.EDQUOT: "Your quota is used up: free some space or choose another disk.",
+    errno.EACCES: "Choose a directory in which you may write.",
+    errno.EPERM: "Choose a directory in which you may write.",
+    errno.EROFS: "This file system is read-only: choose another directory.",
+}
 _PICKLE_SUFFIXES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".dill"}
-# Non-blocking, so that a named pipe cannot hold us; links are refused by the kernel where it can.
-_READ_FLAGS = (
-    os.O_RDONLY
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_NONBLOCK", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)
+# Links are refused by the kernel where it can.
+SAFE_FLAGS = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"))
+# Non-blocking, so that a named pipe cannot hold us.
+_READ_FLAGS = os.O_RDONLY | SAFE_FLAGS | getattr(os, "O_NONBLOCK", 0)
 
 Kind = Literal["missing", "file", "directory", "link", "special"]
+
+
+def fault(path: Path, problem: str, remedy: str) -> ModelFileError:
+    """Build the error for one model path: one line, what is wrong and what to do."""
+    line = f"{str(path)!r} {problem}. {remedy}"
+    return ModelFileError(" ".join(line.split()))
+
+
+@contextmanager
+def system_faults(path: Path, n_bytes: int | None = None) -> Iterator[None]:
+    """Turn what the operating system refuses, in reading or in writing bytes, into our error."""
+    try:
+        yield
+    except ModelFileError:
+        raise
+    except OSError as error:
+        problem = "cannot be read"
+        remedy = "Check that the path is right and that you may read it."
+        if n_bytes is not None:
+            problem = f"cannot be written ({n_bytes} bytes)"
+            remedy = _WRITE_REMEDIES.get(error.errno or 0, "Choose another directory, save again.")
+            remedy += " The model in memory is intact and no half-written file is left."
+        reason = error.strerror or str(error) or type(error).__name__
+        raise fault(path, f"{problem}: {reason:.200}", remedy) from error
 
 
 def check_location(directory: str | os.PathLike[str]) -> Path:
@@ -53,7 +80,7 @@ def check_location(directory: str | os.PathLike[str]) -> Path:
     path = Path(text)
     if ".." in path.parts:
         raise fault(path, "contains '..'", "Give the resolved path, for example an absolute one.")
-    with reading(path):
+    with system_faults(path):
         return path.absolute()
 
 
@@ -85,6 +112,13 @@ def open_regular(path: Path) -> Iterator[BinaryIO]:
         yield handle
 
 
+def _is_pickle(path: Path) -> bool:
+    head = b""
+    with suppress(PermissionError, FileNotFoundError), open_regular(path) as handle:
+        head = handle.read(8)
+    return path.suffix.lower() in _PICKLE_SUFFIXES or looks_like_pickle(head)
+
+
 def looks_like_pickle(head: bytes) -> bool:
     """Recognise a pickle or the zip archive in which PyTorch wraps one.
 
@@ -103,21 +137,13 @@ def check_directory(path: Path) -> None:
         raise fault(path, "does not exist", "Check the path of the model directory.")
     if kind == "link":
         raise fault(path, "is a symbolic link", "Give the path of the directory that it points to.")
-    if kind == "file":
-        _refuse_file(path)
+    if kind == "file" and _is_pickle(path):
+        raise fault(path, "is a pickle, not a model directory", NO_PICKLE)
     if kind != "directory":
-        raise fault(path, "is not a directory", "Give the directory written by model.save().")
+        problem = "is a file" if kind == "file" else "is not a directory"
+        raise fault(path, problem, "Give the directory written by model.save().")
     for entry in sorted(path.iterdir()):
         _check_entry(entry)
-
-
-def _refuse_file(path: Path) -> None:
-    head = b""
-    with suppress(OSError), open_regular(path) as handle:
-        head = handle.read(8)
-    if path.suffix.lower() in _PICKLE_SUFFIXES or looks_like_pickle(head):
-        raise fault(path, "is a pickle, not a model directory", NO_PICKLE)
-    raise fault(path, "is a file", "Give the directory written by model.save().")
 
 
 def _check_entry(path: Path) -> None:
@@ -128,12 +154,7 @@ def _check_entry(path: Path) -> None:
         raise fault(path, "is a symbolic link inside a model directory", remedy)
     if kind == "special":
         raise fault(path, "is neither a file nor a directory", "Remove it and load again.")
-    if kind != "file" or WEIGHTS_PATTERN.fullmatch(path.name):
-        return
-    head = b""
-    with suppress(PermissionError, FileNotFoundError), open_regular(path) as handle:
-        head = handle.read(8)
-    if path.suffix.lower() in _PICKLE_SUFFIXES or looks_like_pickle(head):
+    if kind == "file" and not WEIGHTS_PATTERN.fullmatch(path.name) and _is_pickle(path):
         raise fault(path, "is a pickle inside a model directory", NO_PICKLE)
 
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ._codec import decode_json
-from ._faults import RESTORE, fault, reading
 from ._manifest import Manifest, read_manifest
 from ._paths import (
     MANIFEST_NAME,
     NO_PICKLE,
+    RESTORE,
     check_directory,
     check_location,
+    fault,
     looks_like_pickle,
     open_regular,
+    system_faults,
 )
 from ._tensors import check_header, header_length, unpack_tensors
 
@@ -25,22 +28,21 @@ if TYPE_CHECKING:
 
     import torch
 
-DEFAULT_MAX_BYTES = 2**32
 # A reader that meets a writer tries again; the writer needs a few milliseconds for its last step.
 _ATTEMPTS = 5
 
 
 def read_model(
-    directory: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES
+    directory: str | os.PathLike[str],
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Load what :func:`write_model` saved; nothing in the directory is ever executed.
 
     Checked in this order, each before more is read: kinds of all directory entries; ``model.json``
-    (size, strict JSON, format, schema version, its checksum, file names); size of the weights, at
-    most ``max_bytes``; their header (length, strict JSON, names, dtypes, shapes); their SHA-256;
-    that the tensors fill the file without gaps. The checksums find damage, not forgery: they are
-    stored in the directory itself. Whatever is wrong is a ``ModelFileError`` of one line that says
-    what and how to go on.
+    (size, strict JSON, format, schema version, its checksum, file names); size of the weights, no
+    more than the memory of the machine; their header (length, strict JSON, names, dtypes, shapes);
+    their SHA-256; that the tensors fill the file without gaps. The checksums find damage, not
+    forgery: they are stored in the directory itself. Whatever is wrong is a ``ModelFileError`` of
+    one line that says what and how to go on.
 
     Tensors come sorted by name, on the CPU, with the decoded metadata.
 
@@ -52,24 +54,25 @@ def read_model(
     domainvi.errors.ModelFileError: ... does not exist. Check the path of the model directory.
     """
     path = check_location(directory)
-    with reading(path):
+    with system_faults(path):
         check_directory(path)
-        manifest, data = _read_consistent(path, max_bytes)
+        manifest, data = _read_consistent(path)
         weights_path = path / manifest.weights_name
         try:
             tensors = unpack_tensors(data)
         except ValueError as error:
             raise fault(weights_path, f"is not valid safetensors: {error}", RESTORE) from error
-        return tensors, decode_json(manifest.metadata)
+        metadata = decode_json(manifest.metadata, tensors)
+        return tensors, metadata
 
 
-def _read_consistent(path: Path, max_bytes: int) -> tuple[Manifest, bytes]:
+def _read_consistent(path: Path) -> tuple[Manifest, bytes]:
     """Read manifest and weights of one save, also while another process replaces them."""
     checksum = ""
     for _ in range(_ATTEMPTS):
         manifest = _find_manifest(path)
         try:
-            return manifest, _read_weights(path / manifest.weights_name, manifest, max_bytes)
+            return manifest, _read_weights(path / manifest.weights_name, manifest)
         except FileNotFoundError:
             if manifest.checksum == checksum:
                 break
@@ -85,17 +88,16 @@ def _find_manifest(path: Path) -> Manifest:
         raise fault(path, problem, "Give a directory written by model.save().") from error
 
 
-def _read_weights(path: Path, manifest: Manifest, max_bytes: int) -> bytes:
+def _read_weights(path: Path, manifest: Manifest) -> bytes:
     with open_regular(path) as handle:
         size = os.fstat(handle.fileno()).st_size
         if size != manifest.weights_bytes:
             problem = f"has {size} bytes where {manifest.weights_bytes} are expected"
             raise fault(path, problem, RESTORE)
-        if size > max_bytes:
-            problem = f"has {size} bytes, more than max_bytes={max_bytes}"
-            raise fault(path, problem, "If you trust its source, pass a larger max_bytes.")
-        head = _checked_head(path, handle, size)
         try:
+            if size > _memory():
+                raise MemoryError  # some systems promise more than they have
+            head = _checked_head(path, handle, size)
             data = head + handle.read(size - len(head))
         except MemoryError as error:
             problem = f"needs {size} bytes of memory, more than there are"
@@ -103,6 +105,13 @@ def _read_weights(path: Path, manifest: Manifest, max_bytes: int) -> bytes:
     if hashlib.sha256(data).hexdigest() != manifest.weights_sha256:
         raise fault(path, "does not match its checksum: it was changed or damaged", RESTORE)
     return data
+
+
+def _memory() -> int:
+    """Bytes of memory of this machine, where it tells."""
+    if not hasattr(os, "sysconf"):
+        return sys.maxsize
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _checked_head(path: Path, handle: BinaryIO, size: int) -> bytes:

@@ -12,7 +12,7 @@ from safetensors.torch import load, save
 
 from domainvi.errors import InputError
 
-from ._strict import parse_json
+from ._codec import is_numeric, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 # Names of safetensors for the types that a model file may hold.
 _DTYPES = {
     "BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "I16": torch.int16,
-    "I32": torch.int32, "I64": torch.int64, "F16": torch.float16, "BF16": torch.bfloat16,
-    "F32": torch.float32, "F64": torch.float64,
+    "I32": torch.int32, "I64": torch.int64, "U16": torch.uint16, "U32": torch.uint32,
+    "U64": torch.uint64, "F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32,
+    "F64": torch.float64,
 }  # fmt: skip
 _MAX_HEADER_BYTES = 2**23
 _MAX_NAME_LENGTH = 512
@@ -117,7 +118,14 @@ def _checked_name(name: Any) -> str:
 
 def _to_tensor(name: str, value: Any) -> torch.Tensor:
     if isinstance(value, np.ndarray):
-        value = _from_numpy(name, value)
+        if not is_numeric(value):
+            msg = (
+                f"tensors[{name!r}] has dtype {value.dtype}, which a model file cannot hold: put "
+                "text and objects into metadata."
+            )
+            raise InputError(msg)
+        native = value.dtype.newbyteorder("=")
+        value = torch.from_numpy(np.array(value, dtype=native, order="C"))
     if not isinstance(value, torch.Tensor):
         msg = f"tensors[{name!r}] must be a tensor or a numpy array, got {type(value).__name__}."
         raise InputError(msg)
@@ -133,15 +141,3 @@ def _to_tensor(name: str, value: Any) -> torch.Tensor:
         raise InputError(msg)
     # A clone for each: safetensors refuses tensors that share memory (tied weights).
     return value.detach().cpu().clone(memory_format=torch.contiguous_format)
-
-
-def _from_numpy(name: str, value: np.ndarray) -> torch.Tensor:
-    native = np.array(value, dtype=value.dtype.newbyteorder("="), order="C")
-    try:
-        return torch.from_numpy(native)
-    except TypeError as error:
-        msg = (
-            f"tensors[{name!r}] has dtype {value.dtype}, which a model file cannot hold: put text "
-            "and objects into metadata."
-        )
-        raise InputError(msg) from error

@@ -15,14 +15,16 @@ from ._atomic import (
     temporary_sibling,
     write_new,
 )
-from ._faults import fault, writing
+from ._codec import encode_json
 from ._manifest import build_manifest, is_model_manifest, weights_name
 from ._paths import (
     MANIFEST_NAME,
     TEMPORARY_PATTERN,
     check_directory,
     check_location,
+    fault,
     kind_of,
+    system_faults,
 )
 from ._tensors import pack_tensors
 
@@ -51,11 +53,12 @@ def write_model(
 ) -> None:
     """Save tensors and metadata as a directory without pickle; the user's objects stay untouched.
 
-    Writes ``weights-<hash>.safetensors`` and ``model.json`` (metadata, versions, size and SHA-256
-    of the weights, and a checksum of itself). A new directory is built beside its final name, and
-    renamed. In an existing one the new weights get a name of their own; replacing ``model.json``,
-    one atomic step, makes them valid; then the old weights are removed. Every file is on the disk
-    before a name points to it. What a killed process leaves is removed at the next save.
+    Writes ``weights-<hash>.safetensors`` (also the numeric arrays of the metadata) and
+    ``model.json`` (metadata, versions, size and SHA-256 of the weights, a checksum of itself). A
+    new directory is built beside its final name, and renamed. In an existing one the new weights
+    get a name of their own; replacing ``model.json``, one atomic step, makes them valid; then the
+    old weights are removed. Every file is on the disk before a name points to it. What a killed
+    process leaves is removed at the next save.
 
     The directory must not exist, or be empty, or hold a DomainVI model and ``overwrite`` be set;
     other files in it are left alone. Tensors are dense, of bool, uint8, signed integers or floats;
@@ -72,10 +75,11 @@ def write_model(
     ['model.json', 'weights-...safetensors']
     """
     path = check_location(directory)
-    weights = pack_tensors(tensors)
-    manifest = build_manifest(weights, metadata, package_version)
+    plain, arrays = encode_json(metadata)
+    weights = pack_tensors({**tensors, **arrays})
+    manifest = build_manifest(weights, plain, package_version)
     content = _Content(weights_name(weights), weights, manifest)
-    with writing(path, len(weights) + len(manifest)):
+    with system_faults(path, len(weights) + len(manifest)):
         if kind_of(path) == "missing":
             _create(path, content)
         else:

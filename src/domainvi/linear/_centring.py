@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
+
+    from domainvi._checks import FloatArray, IntArray
 
 # A domain with less mass of a class than this has nothing to be centred by.
 MIN_MASS = 5.0
@@ -47,12 +47,12 @@ class Centring:
         :math:`a_{dk} (\mu_{dk} - \mu_k)`, shape ``(n_domains, n_classes, n_latent)``.
     """
 
-    means: NDArray[np.float64]
-    precision: NDArray[np.float64]
-    shift: NDArray[np.float64]
+    means: FloatArray
+    precision: FloatArray
+    shift: FloatArray
 
     def apply(
-        self, z: NDArray[np.float32], p: NDArray[np.floating], domain: NDArray[np.int64]
+        self, z: NDArray[np.float32], p: NDArray[np.floating], domain: IntArray
     ) -> NDArray[np.float32]:
         """Return centred latents; domains beyond the fitted ones are centred by their own rows.
 
@@ -75,8 +75,8 @@ class Centring:
         return out
 
     def _shift_of(
-        self, z: NDArray[np.float32], p: NDArray[np.float64], own_share: float = 0.0
-    ) -> NDArray[np.float64]:
+        self, z: NDArray[np.float32], p: FloatArray, own_share: float = 0.0
+    ) -> FloatArray:
         """Shift of one domain's rows from the class means, of which they made ``own_share``."""
         shift = np.zeros_like(self.means)
         for k in np.flatnonzero(np.isfinite(self.means[:, 0])):
@@ -90,32 +90,11 @@ class Centring:
             shift[k] = max(0.0, 1 - chance / length) * difference
         return shift
 
-    def to_arrays(self) -> dict[str, NDArray[np.float64]]:
-        """Return everything as named arrays, for a file without pickle."""
-        return {"means": self.means, "precision": self.precision, "shift": self.shift}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[np.float64]]) -> Centring:
-        """Undo :meth:`to_arrays`."""
-        return cls(**{name: arrays[name] for name in ("means", "precision", "shift")})
-
 
 def fit_centring(
-    z: NDArray[np.float32], p: NDArray[np.float64], domain: NDArray[np.int64], n_domains: int
+    z: NDArray[np.float32], p: FloatArray, domain: IntArray, n_domains: int
 ) -> Centring:
-    """Estimate the shifts from the rows of training.
-
-    Parameters
-    ----------
-    z
-        Posterior means, shape ``(n_rows, n_latent)``.
-    p
-        Class probabilities, shape ``(n_rows, n_classes)``.
-    domain
-        Domain codes, shape ``(n_rows,)``.
-    n_domains
-        Number of domains.
-    """
+    """Estimate the shifts from the rows of training; arrays are those of :meth:`Centring.apply`."""
     in_domain = np.eye(n_domains)[domain]
     mass = in_domain.T @ p
     sums = np.einsum("nd,nk,nl->dkl", in_domain, p, z, optimize=True)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import softmax
 
-from domainvi.trust import agreement, baseline_share
+from domainvi.trust import agreement
 
-from ._cross_fit import cross_fit
 from ._members import LinearMember, View, balanced_weights, logistic, sharpen
 from ._rows import blocks
 from ._statistics import (
@@ -25,6 +24,8 @@ from ._statistics import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from domainvi._checks import FloatArray, IntArray
+
     from ._rows import TrainingRows
     from ._statistics import ScalingStatistics
 
@@ -37,6 +38,9 @@ MIN_LABELS = 3
 HALF_SHARE = 4
 # Rows of each class that a target is taken to have beyond those seen.
 PSEUDO_ROWS = 5
+N_FOLDS = 3
+PRIOR_SHARPNESS = 1.6
+PRIOR_SPREAD = 0.35
 
 
 @dataclass(frozen=True)
@@ -71,35 +75,10 @@ class LinearEnsembleFit:
     baseline: LinearMember
     baseline_share: float
     agreement: float | None
-    log_prior: NDArray[np.float64]
+    log_prior: FloatArray
     sharpness: float
-    probs: NDArray[np.float64]
-    class_prior: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Vote:
-    """The fitted views, and what they say together before the baseline is blended in.
-
-    Parameters
-    ----------
-    views
-        The views by name, with their weights.
-    probs
-        Their average, ``(n_rows, n_classes)``, not sharpened yet.
-    statistics
-        Centre and scale by domain for the network's input.
-    sharpness
-        Exponent of the average.
-    agreement
-        Cohen's kappa of the two views of the target; ``None`` where they were not compared.
-    """
-
-    views: dict[str, View]
-    probs: NDArray[np.float64]
-    statistics: ScalingStatistics
-    sharpness: float = SELF_TRAINED_SHARPNESS
-    agreement: float | None = None
+    probs: FloatArray
+    class_prior: FloatArray
 
 
 def fit_linear_ensemble(rows: TrainingRows) -> LinearEnsembleFit:
@@ -128,52 +107,48 @@ def fit_linear_ensemble(rows: TrainingRows) -> LinearEnsembleFit:
     Self-training follows Yarowsky (ACL 1995), co-training Blum and Mitchell (COLT 1998), and the
     class-wise standardisation is an expectation-maximisation in their spirit.
     """
-    class_prior, by_domain = source_class_prior(rows), domain_statistics(rows)
-    free = self_trained_rows(rows)
-    if rows.partly_labelled().any() and not free.any():
-        vote = _cross_fitted(rows, by_domain)
+    count = np.bincount(rows.label[rows.in_source & rows.labelled], minlength=rows.n_classes)
+    class_prior = np.sqrt(count) / np.sqrt(count).sum()
+    free = ~rows.in_source & ~rows.labelled & (rows.labels_per_class < MIN_LABELS)[rows.domain]
+    by_domain = domain_statistics(rows)
+    views, target_weight = make_views(rows, by_domain), target_share(rows)
+    leading, sharpness, kappa = "plain", SELF_TRAINED_SHARPNESS, None
+    if rows.partly_labelled.any() and not free.any():
+        views["source"] = replace(views["plain"], uses_target_labels=False)
+        leading, sharpness = "labelled", cross_fit(rows, views, target_weight)
+        for view in views.values():
+            use_target = view.uses_target_labels
+            view.fit(rows.label, balanced_weights(rows, target_weight, use_target=use_target))
     else:
-        vote = _self_trained(rows, by_domain, free, class_prior)
+        kappa = self_train(rows, views, free, class_prior, target_weight)
     baseline, source_only = fit_baseline(rows, by_domain)
-    share = baseline_share(vote.agreement)
-    probs = (1 - share) * sharpen(vote.probs, vote.sharpness) + share * source_only
+    share = 0.0 if kappa is None else 1 - kappa
+    probs = (1 - share) * sharpen(average(views), sharpness) + share * source_only
     log_prior = class_prior_correction(rows, probs)
     probs = probs * np.exp(log_prior[rows.domain])
     return LinearEnsembleFit(
-        statistics=vote.statistics,
-        members={name: view.member() for name, view in vote.views.items()},
+        statistics=views[leading].statistics,
+        members={name: view.member() for name, view in views.items()},
         baseline=baseline,
         baseline_share=share,
-        agreement=vote.agreement,
+        agreement=kappa,
         log_prior=log_prior,
-        sharpness=vote.sharpness,
+        sharpness=sharpness,
         probs=probs / probs.sum(axis=1, keepdims=True),
         class_prior=class_prior,
     )
 
 
-def self_trained_rows(rows: TrainingRows) -> NDArray[np.bool_]:
-    """Unlabelled rows of targets with fewer than three labels a class."""
-    few = rows.labels_per_class() < MIN_LABELS
-    return ~rows.in_source & ~rows.labelled & few[rows.domain]
-
-
-def source_class_prior(rows: TrainingRows) -> NDArray[np.float64]:
-    """Square roots of the class counts of the sources, as proportions, ``(n_classes,)``."""
-    count = np.bincount(rows.label[rows.in_source & rows.labelled], minlength=rows.n_classes)
-    return np.sqrt(count) / np.sqrt(count).sum()
-
-
 def target_share(rows: TrainingRows) -> float:
     """Share of labelled target rows in the weight, by the labels a class that they have."""
-    partly = rows.partly_labelled()
-    n = float(rows.labels_per_class()[partly].mean()) if partly.any() else 0.0
+    partly = rows.partly_labelled
+    n = float(rows.labels_per_class[partly].mean()) if partly.any() else 0.0
     return n / (n + HALF_SHARE)
 
 
 def fit_baseline(
     rows: TrainingRows, statistics: ScalingStatistics
-) -> tuple[LinearMember, NDArray[np.float64]]:
+) -> tuple[LinearMember, FloatArray]:
     """Fit logistic regression (C = 0.01, classes balanced) on every gene; also its predictions."""
     known = rows.labelled
     label = rows.label[known]
@@ -189,112 +164,94 @@ def fit_baseline(
     return LinearMember(statistics, coef, intercept, 1.0), probs
 
 
-def class_prior_correction(rows: TrainingRows, probs: NDArray[np.float64]) -> NDArray[np.float64]:
+def class_prior_correction(rows: TrainingRows, probs: FloatArray) -> FloatArray:
     r"""Log-odds by which the classes of a partly labelled target differ from balanced ones.
 
     The members are trained with balanced classes, and their targets need not be. With predictions
     :math:`p`, labelled rows :math:`n_k` and :math:`N` rows in all, :math:`\pi_k = (\sum_i p_{ik}
     + n_k + 5) / (N + 5K)` over a domain, and :math:`\log K \pi_k` is added to the scores: one
     step of the expectation-maximisation of Saerens, Latinne and Decaestecker (Neural Computation
-    2002) with a prior. Domains without labels get 0, since the same step harms there.
-
-    Returns
-    -------
-    Shape ``(n_domains, n_classes)``.
+    2002) with a prior. Domains without labels get 0, since the same step harms there. The shape is
+    ``(n_domains, n_classes)``.
     """
     out = np.zeros((rows.n_domains, rows.n_classes))
-    for d in np.flatnonzero(rows.partly_labelled()):
+    for d in np.flatnonzero(rows.partly_labelled):
         inside = rows.domain == d
         expected = probs[inside & ~rows.labelled].sum(axis=0) + PSEUDO_ROWS
-        expected += rows.one_hot[inside].sum(axis=0)
+        expected += np.bincount(rows.label[inside & rows.labelled], minlength=rows.n_classes)
         out[d] = np.log(rows.n_classes * expected / expected.sum())
     return out
 
 
-def _views(rows: TrainingRows, by_domain: ScalingStatistics) -> dict[str, View]:
+def make_views(rows: TrainingRows, by_domain: ScalingStatistics) -> dict[str, View]:
+    """Make the views of the members, not fitted yet."""
     genes = gene_weights(rows)
     views = {
         "plain": View(rows, by_domain, np.ones_like(genes)),
         "focused": View(rows, by_domain, genes),
         "shared": View(rows, source_statistics(rows), genes),
     }
-    if rows.partly_labelled().any():
+    if rows.partly_labelled.any():
         statistics = labelled_statistics(rows, by_domain)
         views["labelled"] = View(rows, statistics, genes, depends_on_labels=True)
     return views
 
 
-def _cross_fitted(rows: TrainingRows, by_domain: ScalingStatistics) -> Vote:
-    """Fit the views once, and weigh them by how they predict labelled target rows."""
-    views, share = _views(rows, by_domain), target_share(rows)
-    every_gene = views["plain"].gene_weight
-    views["source"] = View(rows, by_domain, every_gene, uses_target_labels=False)
-    for view in views.values():
-        view.fit(rows.label, balanced_weights(rows, share, use_target=view.uses_target_labels))
-    sharpness = cross_fit(rows, views, share)
-    return Vote(views, _average(views), views["labelled"].statistics, sharpness)
-
-
-def _self_trained(
-    rows: TrainingRows,
-    by_domain: ScalingStatistics,
-    free: NDArray[np.bool_],
-    class_prior: NDArray[np.float64],
-) -> Vote:
-    """Fit the views, and again as their confident predictions of free rows join the labels."""
-    views, statistics = _views(rows, by_domain), by_domain
-    weight = balanced_weights(rows, target_share(rows))
-    probs = _refit(rows, views, rows.label, weight)
-    if not free.any():
-        return Vote(views, probs, statistics)
-    for i, share in enumerate(ROUNDS):
-        if i:
-            statistics = class_prior_statistics(rows, probs, class_prior)
-            views["plain"].standardise_by(statistics)
-            views["focused"].standardise_by(statistics)
-        label, extra = confident_rows(probs, rows, free, share)
-        probs = _refit(rows, views, label, weight + extra)
-    return Vote(views, probs, statistics, agreement=_shared_agreement(rows, views))
-
-
-def _refit(
-    rows: TrainingRows,
-    views: dict[str, View],
-    label: NDArray[np.int64],
-    weight: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Fit and average; the shared view counts by its agreement with the two others."""
-    for view in views.values():
-        view.fit(label, weight)
-    if not rows.in_source.all():
-        views["shared"].weight = _shared_agreement(rows, views) ** 2
-    return _average(views)
-
-
-def _average(views: dict[str, View]) -> NDArray[np.float64]:
+def average(views: dict[str, View]) -> FloatArray:
+    """Average what the views say by their weights, ``(n_rows, n_classes)``, not sharpened."""
     weights = np.array([v.weight for v in views.values()])
     return np.tensordot(weights / weights.sum(), np.stack([v.probs for v in views.values()]), 1)
 
 
-def _shared_agreement(rows: TrainingRows, views: dict[str, View]) -> float:
-    """Agreement of the shared view with the two others on target rows."""
+def self_train(
+    rows: TrainingRows,
+    views: dict[str, View],
+    free: NDArray[np.bool_],
+    class_prior: FloatArray,
+    target_share: float,
+) -> float | None:
+    """Fit the views, and again as their confident predictions of free rows join the labels.
+
+    Returned is what :func:`refit` says of them in the end.
+    """
+    weight = balanced_weights(rows, target_share)
+    kappa = refit(rows, views, rows.label, weight)
+    for i, share in enumerate(ROUNDS if free.any() else ()):
+        probs = average(views)
+        if i:
+            statistics = class_prior_statistics(rows, probs, class_prior)
+            for name in ("plain", "focused"):
+                views[name] = replace(views[name], statistics=statistics)
+        label, extra = confident_rows(probs, rows, free, share)
+        kappa = refit(rows, views, label, weight + extra)
+    return kappa
+
+
+def refit(
+    rows: TrainingRows, views: dict[str, View], label: IntArray, weight: FloatArray
+) -> float | None:
+    """Fit the views; return Cohen's kappa of the shared view with the two others on target rows.
+
+    The shared view weighs by its square. It is ``None`` without target rows.
+    """
+    for view in views.values():
+        view.fit(label, weight)
     target = ~rows.in_source
+    if not target.any():
+        return None
     both = views["plain"].probs[target] + views["focused"].probs[target]
-    return agreement(views["shared"].probs[target], both)
+    kappa = agreement(views["shared"].probs[target], both)
+    views["shared"].weight = kappa**2
+    return kappa
 
 
 def confident_rows(
-    probs: NDArray[np.float64],
-    rows: TrainingRows,
-    free: NDArray[np.bool_],
-    share: float,
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    probs: FloatArray, rows: TrainingRows, free: NDArray[np.bool_], share: float
+) -> tuple[IntArray, FloatArray]:
     """Take the most confident ``share`` of each predicted class among free rows as labelled.
 
-    Returns
-    -------
-    Labels with the new ones in, and the weights of the new ones: classes the same, one a row on
-    average.
+    Returned are the labels with the new ones in, and the weights of the new ones: classes the same,
+    one a row on average.
     """
     label, index = rows.label.copy(), np.flatnonzero(free)
     predicted = probs[index].argmax(axis=1)
@@ -308,3 +265,62 @@ def confident_rows(
         weight[new] = 1 / np.bincount(label[new])[label[new]]
         weight *= new.sum() / weight.sum()
     return label, weight
+
+
+def cross_fit(rows: TrainingRows, views: dict[str, View], target_share: float) -> float:
+    r"""Set the weights of the views; return the sharpness of their average.
+
+    Labelled target rows are dealt into three folds within classes. A view's weight is
+    :math:`\exp(\ell - \max \ell)` with :math:`\ell` its summed log-likelihood on held-out rows,
+    and the sharpness maximises that of the average under a log-normal prior around 1.6. Nothing
+    is changed when a class has a single labelled target row.
+    Fit the views afterwards.
+    """
+    held = np.flatnonzero(rows.labelled & ~rows.in_source)
+    label = rows.label[held]
+    count = np.bincount(label)
+    if count[count > 0].min() < 2:
+        return PRIOR_SHARPNESS
+    probs = held_out_probs(rows, views, held, target_share)
+    hits = np.maximum(probs[:, np.arange(len(held)), label], 1e-3)
+    likelihood = np.log(hits).sum(axis=1)
+    weights = np.exp(likelihood - likelihood.max())
+    for view, weight in zip(views.values(), weights, strict=True):
+        view.weight = float(weight)
+    return best_sharpness(np.tensordot(weights / weights.sum(), probs, 1), label)
+
+
+def held_out_probs(
+    rows: TrainingRows, views: dict[str, View], held: IntArray, target_share: float
+) -> FloatArray:
+    """Probabilities of each view, shape ``(n_views, n_held, n_classes)``."""
+    out = np.zeros((len(views), len(held), rows.n_classes))
+    fold = np.zeros_like(held)
+    for c in np.unique(rows.label[held]):
+        of_class = np.flatnonzero(rows.label[held] == c)
+        fold[of_class] = np.arange(len(of_class)) % N_FOLDS
+    by_domain = domain_statistics(rows)
+    for f in np.unique(fold):
+        test = held[fold == f]
+        label = rows.label.copy()
+        label[test] = -1
+        part = replace(rows, label=label)
+        for i, view in enumerate(views.values()):
+            if view.depends_on_labels:
+                view = replace(view, statistics=labelled_statistics(part, by_domain))
+            weight = balanced_weights(part, target_share, use_target=view.uses_target_labels)
+            view.fit(label, weight)
+            out[i, fold == f] = view.probs[test]
+    return out
+
+
+def best_sharpness(probs: FloatArray, label: IntArray) -> float:
+    """Maximise the likelihood of held-out labels under the prior, over a grid."""
+    grid = np.exp(np.linspace(np.log(0.5), np.log(4.0), 25))
+    rows, k = np.arange(len(label)), probs.shape[1]
+    cost = [
+        -np.log(sharpen(probs, power)[rows, label] * 0.98 + 0.02 / k).sum()
+        + np.log(power / PRIOR_SHARPNESS) ** 2 / (2 * PRIOR_SPREAD**2)
+        for power in grid
+    ]
+    return float(grid[int(np.argmin(cost))])

@@ -18,6 +18,8 @@ from ._statistics import ScalingStatistics, standardise
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from domainvi._checks import FloatArray, IntArray
+
     from ._rows import TrainingRows
 
 RANK = 100
@@ -27,7 +29,7 @@ ABSENT = -30.0
 
 def components(
     s: NDArray[np.floating], rank: int = RANK
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Principal components in units of the first one's standard deviation, not whitened.
 
     Rows in double precision are centred in place, to spare a second copy of them.
@@ -53,11 +55,11 @@ def components(
 
 def logistic(
     features: NDArray[np.floating],
-    label: NDArray[np.int64],
-    weight: NDArray[np.float64],
+    label: IntArray,
+    weight: FloatArray,
     n_classes: int,
     strength: float = 1.0,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[FloatArray, FloatArray]:
     """Fit a multinomial logistic regression to the rows with weight; scores for every class.
 
     Returns
@@ -97,8 +99,8 @@ class LinearMember:
     """
 
     statistics: ScalingStatistics
-    coef: NDArray[np.float64]
-    intercept: NDArray[np.float64]
+    coef: FloatArray
+    intercept: FloatArray
     weight: float
 
 
@@ -108,40 +110,30 @@ class View:
 
     Parameters
     ----------
-    rows
-        The rows.
-    statistics
-        Centre and scale by which they are standardised.
-    gene_weight
-        Weight of each gene in the components.
-    weight
-        Weight of the view in the vote.
+    rows, statistics
+        The rows, and the centre and scale by which they are standardised.
+    gene_weight, weight
+        Weight of each gene in the components, and of the view in the vote.
     uses_target_labels
         Whether its classifier is fitted to labelled rows of target domains too.
     depends_on_labels
-        Whether the statistics are those of the labelled rows, and so have to be made anew for
-        other labels.
+        Whether the statistics are those of the labelled rows, and change with the labels.
     """
 
     rows: TrainingRows
     statistics: ScalingStatistics
-    gene_weight: NDArray[np.float64]
+    gene_weight: FloatArray
     weight: float = 1.0
     uses_target_labels: bool = True
     depends_on_labels: bool = False
-    features: NDArray[np.float64] = field(init=False)
-    probs: NDArray[np.float64] = field(init=False)
+    features: FloatArray = field(init=False)
+    probs: FloatArray = field(init=False)
 
     def __post_init__(self) -> None:
-        self.standardise_by(self.statistics)
-
-    def standardise_by(self, statistics: ScalingStatistics) -> None:
-        """Take other statistics, and new components from them."""
-        self.statistics = statistics
-        s = standardise(self.rows.x, self.rows.domain, statistics, self.gene_weight)
+        s = standardise(self.rows.x, self.rows.domain, self.statistics, self.gene_weight)
         self.features, self.basis, self.mean = components(s)
 
-    def fit(self, label: NDArray[np.int64], weight: NDArray[np.float64]) -> None:
+    def fit(self, label: IntArray, weight: FloatArray) -> None:
         """Fit the classifier."""
         self.coef, self.intercept = logistic(self.features, label, weight, self.rows.n_classes)
         self.probs = softmax(self.features @ self.coef + self.intercept, axis=1)
@@ -159,25 +151,20 @@ class View:
 
 def balanced_weights(
     rows: TrainingRows, target_share: float, *, use_target: bool = True
-) -> NDArray[np.float64]:
+) -> FloatArray:
     """Weight of labelled rows: classes the same, target rows ``target_share`` of the total."""
-
-    def balanced(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-        label = rows.label[mask]
-        w = 1 / np.bincount(label)[label]
-        return w / w.sum()
-
-    weight = np.zeros(len(rows.label))
     source = rows.labelled & rows.in_source
     target = rows.labelled & ~rows.in_source & use_target
-    if source.any():
-        weight[source] = balanced(source) * (1 - target_share if target.any() else 1)
-    if target.any():
-        weight[target] = balanced(target) * (target_share if source.any() else 1)
+    share = target_share if target.any() else 0.0
+    weight = np.zeros(len(rows.label))
+    for group, total in ((source, 1 - share), (target, share)):
+        label = rows.label[group]
+        w = 1 / np.bincount(label)[label]
+        weight[group] = w / w.sum() * total
     return weight * rows.labelled.sum()
 
 
-def sharpen(probs: NDArray[np.float64], power: float) -> NDArray[np.float64]:
+def sharpen(probs: FloatArray, power: float) -> FloatArray:
     """Raise probabilities to a power and normalise them again."""
     p = np.maximum(probs, 1e-6) ** power
     return p / p.sum(axis=1, keepdims=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
+
+    from domainvi._checks import FloatArray, IntArray
 
 MAX_ROWS = 6000
 # A class of a domain keeps at least this many rows, as far as the limit allows.
@@ -21,7 +23,7 @@ UNLABELLED_SHARE = 0.05
 BLOCK_LENGTH = 256
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class TrainingRows:
     """The rows from which starting values are estimated.
 
@@ -35,52 +37,36 @@ class TrainingRows:
         Whether a domain is a source, shape ``(n_domains,)``.
     n_classes
         Number of classes.
+    labelled, in_source
+        Whether a row has a label, and belongs to a source domain, shape ``(n_rows,)``.
+    labels_per_class
+        Labelled rows of each domain over the number of classes, shape ``(n_domains,)``.
+    partly_labelled
+        Which target domains have some labels, shape ``(n_domains,)``.
     """
 
     x: NDArray[np.float32]
-    domain: NDArray[np.int64]
-    label: NDArray[np.int64]
+    domain: IntArray
+    label: IntArray
     is_source: NDArray[np.bool_]
     n_classes: int
+    n_domains: int = field(init=False)
+    labelled: NDArray[np.bool_] = field(init=False)
+    in_source: NDArray[np.bool_] = field(init=False)
+    labels_per_class: FloatArray = field(init=False)
+    partly_labelled: NDArray[np.bool_] = field(init=False)
 
-    @property
-    def n_domains(self) -> int:
-        """Number of domains."""
-        return len(self.is_source)
+    def __post_init__(self) -> None:
+        self.n_domains = len(self.is_source)
+        self.labelled = self.label >= 0
+        self.in_source = self.is_source[self.domain]
+        n_labelled = np.bincount(self.domain[self.labelled], minlength=self.n_domains)
+        self.labels_per_class = n_labelled / self.n_classes
+        self.partly_labelled = ~self.is_source & (n_labelled > 0)
 
-    @property
-    def labelled(self) -> NDArray[np.bool_]:
-        """Whether a row has a label."""
-        return self.label >= 0
-
-    @property
-    def in_source(self) -> NDArray[np.bool_]:
-        """Whether a row belongs to a source domain."""
-        return self.is_source[self.domain]
-
-    @property
-    def one_hot(self) -> NDArray[np.float64]:
-        """Labels as one-hot rows; zeros where unlabelled."""
-        return np.eye(self.n_classes)[self.label] * self.labelled[:, None]
-
-    def labels_per_class(self) -> NDArray[np.float64]:
-        """Labelled rows of each domain over the number of classes, shape ``(n_domains,)``."""
-        n = np.bincount(self.domain[self.labelled], minlength=self.n_domains)
-        return n / self.n_classes
-
-    def partly_labelled(self) -> NDArray[np.bool_]:
-        """Which target domains have some labels, shape ``(n_domains,)``."""
-        return ~self.is_source & (self.labels_per_class() > 0)
-
-    def with_genes(self, genes: NDArray[np.int64]) -> TrainingRows:
+    def with_genes(self, genes: IntArray) -> TrainingRows:
         """Return the same rows with some genes, given in order; these rows where it is all."""
-        if len(genes) == self.x.shape[1]:
-            return self
-        return replace(self, x=self.x[:, genes])
-
-    def with_label(self, label: NDArray[np.int64]) -> TrainingRows:
-        """Return the same rows with other labels."""
-        return replace(self, label=label)
+        return self if len(genes) == self.x.shape[1] else replace(self, x=self.x[:, genes])
 
 
 def blocks(n: int) -> Iterator[slice]:
@@ -88,26 +74,12 @@ def blocks(n: int) -> Iterator[slice]:
     return (slice(start, start + BLOCK_LENGTH) for start in range(0, n, BLOCK_LENGTH))
 
 
-def subsample(
-    domain: NDArray[np.int64], label: NDArray[np.int64], seed: int, limit: int = MAX_ROWS
-) -> NDArray[np.int64]:
+def subsample(domain: IntArray, label: IntArray, seed: int, limit: int = MAX_ROWS) -> IntArray:
     """Draw about ``limit`` rows, with the classes of each domain in the shares that they have.
 
     Small strata keep up to 20 rows, as far as the limit allows and one at least, so that neither
-    a domain nor the few labelled rows of one get lost.
-
-    Parameters
-    ----------
-    domain, label
-        Codes, shape ``(n_rows,)``; label -1 is unlabelled. A stratum is one label in one domain.
-    seed
-        Random seed for the draw.
-    limit
-        Rows to aim at.
-
-    Returns
-    -------
-    Sorted row numbers.
+    a domain nor the few labelled rows of one get lost. A stratum is one label in one domain, or
+    none, -1. Returned are sorted row numbers.
     """
     if len(domain) <= limit:
         return np.arange(len(domain))
@@ -125,7 +97,7 @@ def subsample(
 
 
 def class_support(
-    domain: NDArray[np.int64], label: NDArray[np.int64], n_domains: int, n_classes: int
+    domain: IntArray, label: IntArray, n_domains: int, n_classes: int
 ) -> NDArray[np.bool_]:
     """Which classes a domain has, ``(n_domains, n_classes)``.
 
@@ -140,9 +112,7 @@ def class_support(
     return support
 
 
-def source_domains(
-    domain: NDArray[np.int64], label: NDArray[np.int64], n_domains: int
-) -> NDArray[np.bool_]:
+def source_domains(domain: IntArray, label: IntArray, n_domains: int) -> NDArray[np.bool_]:
     """Which domains are sources: those with labels on at least half of their rows.
 
     When no domain reaches half, the one with the most labelled rows is the source.

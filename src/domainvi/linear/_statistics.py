@@ -11,6 +11,8 @@ from ._rows import blocks
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from domainvi._checks import FloatArray, IntArray
+
     from ._rows import TrainingRows
 
 
@@ -18,22 +20,23 @@ MIN_SCALE = 1e-3
 CLIP = 8.0
 # Weights of a class in a domain are clipped to [1 / MAX_RATIO, MAX_RATIO].
 MAX_RATIO = 5.0
+N_TOP_GENES = 2000
 
 
 class ScalingStatistics(NamedTuple):
     """Centre and scale of each gene in each domain, both ``(n_domains, n_genes)``."""
 
-    centre: NDArray[np.float64]
-    scale: NDArray[np.float64]
+    centre: FloatArray
+    scale: FloatArray
 
-    def with_genes(self, genes: NDArray[np.int64]) -> ScalingStatistics:
+    def with_genes(self, genes: IntArray) -> ScalingStatistics:
         """Return the statistics of some genes."""
         return ScalingStatistics(self.centre[:, genes], self.scale[:, genes])
 
 
 def moments(
-    x: NDArray[np.float32], weight: NDArray[np.float64] | None = None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    x: NDArray[np.float32], weight: FloatArray | None = None
+) -> tuple[FloatArray, FloatArray]:
     """Weighted mean and standard deviation of each column."""
     weight = np.full(len(x), 1.0 / len(x)) if weight is None else weight / weight.sum()
     mean, variance = np.empty(x.shape[1]), np.empty(x.shape[1])
@@ -43,16 +46,16 @@ def moments(
     return mean, np.sqrt(np.maximum(variance, 0.0))
 
 
-def safe_scale(scale: NDArray[np.float64]) -> NDArray[np.float64]:
+def safe_scale(scale: FloatArray) -> FloatArray:
     """Let genes that do not vary keep the scale 1, so that they standardise to 0."""
     return np.where(scale < MIN_SCALE, 1.0, scale)
 
 
 def standardise(
     x: NDArray[np.float32],
-    domain: NDArray[np.int64],
+    domain: IntArray,
     statistics: ScalingStatistics,
-    gene_weight: NDArray[np.float64] | float | None = None,
+    gene_weight: FloatArray | float | None = None,
 ) -> NDArray[np.floating]:
     """Standardise rows by the statistics of their domain, clipped at ±8.
 
@@ -84,7 +87,7 @@ def source_statistics(rows: TrainingRows) -> ScalingStatistics:
 
 
 def class_prior_statistics(
-    rows: TrainingRows, probs: NDArray[np.float64], class_prior: NDArray[np.float64]
+    rows: TrainingRows, probs: FloatArray, class_prior: FloatArray
 ) -> ScalingStatistics:
     r"""Each domain as if its classes came in the proportions ``class_prior``.
 
@@ -92,18 +95,9 @@ def class_prior_statistics(
     class probabilities :math:`q` (true labels where they are known), their mean :math:`\bar q_d`
     over the domain and the class prior :math:`m`, so that a domain with other classes is not
     centred elsewhere for that reason. The ratio is clipped to :math:`[1/5, 5]`.
-
-    Parameters
-    ----------
-    rows
-        The rows.
-    probs
-        Class probabilities, shape ``(n_rows, n_classes)``.
-    class_prior
-        Class proportions to standardise to, shape ``(n_classes,)``.
     """
     centre, scale = domain_statistics(rows)
-    q = np.where(rows.labelled[:, None], rows.one_hot, probs)
+    q = np.where(rows.labelled[:, None], np.eye(rows.n_classes)[rows.label], probs)
     for d in np.unique(rows.domain):
         inside = rows.domain == d
         ratio = class_prior / np.maximum(q[inside].mean(axis=0), 1e-4)
@@ -121,7 +115,6 @@ def labelled_statistics(rows: TrainingRows, fallback: ScalingStatistics) -> Scal
     their variance and that of all rows; other domains keep the ``fallback``.
     """
     centre, scale = fallback.centre.copy(), fallback.scale.copy()
-    partly = rows.partly_labelled()
     for d in range(rows.n_domains):
         inside = rows.domain == d
         known = inside & rows.labelled
@@ -129,16 +122,13 @@ def labelled_statistics(rows: TrainingRows, fallback: ScalingStatistics) -> Scal
             continue
         label = rows.label[known]
         centre[d], spread = moments(rows.x[known], 1 / np.bincount(label)[label])
-        if partly[d]:
+        if rows.partly_labelled[d]:
             spread = np.sqrt((spread**2 + rows.x[inside].var(axis=0)) / 2)
         scale[d] = safe_scale(spread)
     return ScalingStatistics(centre, scale)
 
 
-N_TOP_GENES = 2000
-
-
-def leading_genes(rows: TrainingRows, n_genes: int | None = None) -> NDArray[np.int64]:
+def leading_genes(rows: TrainingRows, n_genes: int | None = None) -> IntArray:
     """Find the genes with the largest mean variance within domains, 2,000 of them, in order."""
     variance = np.zeros(rows.x.shape[1])
     for some in blocks(len(variance)):
@@ -147,17 +137,13 @@ def leading_genes(rows: TrainingRows, n_genes: int | None = None) -> NDArray[np.
     return np.sort(np.argsort(-variance, kind="stable")[: n_genes or N_TOP_GENES])
 
 
-def gene_weights(rows: TrainingRows) -> NDArray[np.float64]:
+def gene_weights(rows: TrainingRows) -> FloatArray:
     r"""Weight of each gene by how much it differs between classes within a domain.
 
     With :math:`e` the share of the class-balanced variance that lies between class means, averaged
     over domains by their rows and less twice its expectation under no difference, the weight is
     :math:`\sqrt{e / (1.1 - e)}`: near zero for most genes, and large for the few that tell the
-    classes apart.
-
-    Returns
-    -------
-    Shape ``(n_genes,)``; ones when no domain has two classes with two rows.
+    classes apart. It is one for all when no domain has two classes with two rows.
     """
     explained, n, freedom = np.zeros(rows.x.shape[1]), 0, 0
     for d in range(rows.n_domains):

@@ -30,7 +30,7 @@ from ._decode import normalized_expression, predictive_draws, refuse_undecodable
 from ._diagnosis import diagnose
 from ._fitted import Fitted
 from ._heads import check_repeatable, head_of, retrained
-from ._inference import forward, labels_of, outputs, probabilities
+from ._inference import forward, labels_of, outputs, patterns, probabilities
 from ._phenotypes import predict_phenotype
 from ._query import all_row_ids, freeze, genes_of, map_query, with_genes
 from ._setup import (
@@ -193,13 +193,16 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         return tensors, values | {"n_members": {k: m.linear.n_members for k, m in parts.items()}}
 
     def _from_file(self, tensors: dict[str, Any], metadata: dict[str, Any]) -> None:
-        self.fitted = Fitted.from_file(tensors, metadata)
-        if sorted(self.fitted.order.classes) != sorted(self.classes):
-            n, known = len(self.fitted.order.classes), len(self.classes)
-            msg = f"{n} ordered classes, {known} in the registry"
+        self.fitted = Fitted.from_file(tensors, metadata, self.classes, self.phenotypes)
+        known = set(range(len(patterns(len(self.module.modalities.parts)))))
+        if wrong := (self.fitted.calibration.keys() | self.fitted.unknown.keys()) - known:
+            msg = f"sets of modalities are numbered {sorted(wrong)}"
             raise ValueError(msg)
-        if self.fitted.n_reference_domains is not None:
-            freeze(self, self.fitted.n_reference_domains)
+        if (n_old := self.fitted.n_reference_domains) is not None:
+            if not 0 < n_old <= len(self.domains):
+                msg = f"{n_old} reference domains of {len(self.domains)}"
+                raise ValueError(msg)
+            freeze(self, n_old)
 
     def _refuse_several(self, method: str) -> None:
         refuse_several(self, method)

@@ -15,9 +15,20 @@ from domainvi.trust import Audit, Calibrator, GuardRecord, UnknownScorer
 from ._save import arrays_under
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
+    from domainvi.data import Phenotype
+
 ROW_IDS = "training_row_ids"
+# What a file holds under names that are taken as they are.
+PLAIN = {
+    "is_scaled": (bool,),
+    "agreement": (float, type(None)),
+    "training": (dict,),
+    "n_reference_domains": (int, type(None)),
+}
 CENTRING, UNKNOWN, PHENOTYPE_UNKNOWN = "centring.", "unknown.", "phenotype_unknown."
 
 
@@ -35,6 +46,19 @@ class Order:
 
     classes: list[str]
     colors: list[str] = field(default_factory=list)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], known: Sequence[str]) -> Order:
+        """Read an order from a file; a ValueError unless it has the known classes, each once."""
+        order = cls(**values)
+        if sorted(order.classes) != sorted(known):
+            msg = f"{len(order.classes)} ordered classes, {len(known)} in the registry"
+            raise ValueError(msg)
+        named = all(isinstance(color, str) for color in order.colors)
+        if not named or len(order.colors) not in (0, len(known)):
+            msg = f"{len(order.colors)} colours of {len(known)} classes, or they are no text"
+            raise ValueError(msg)
+        return order
 
 
 @dataclass
@@ -102,7 +126,7 @@ class Fitted:
         """
         tensors: dict[str, Any] = {ROW_IDS: row_ids}
         if self.centring is not None:
-            tensors |= {CENTRING + k: v for k, v in self.centring.to_arrays().items()}
+            tensors |= {CENTRING + k: v for k, v in vars(self.centring).items()}
         for prefix, scorers in (
             (UNKNOWN, self.unknown),
             (PHENOTYPE_UNKNOWN, self._numbered_phenotypes()),
@@ -129,14 +153,32 @@ class Fitted:
         return {keys.index(k): scorer for k, scorer in self.phenotype_unknown.items()}
 
     @classmethod
-    def from_file(cls, tensors: dict[str, Any], values: dict[str, Any]) -> Fitted:
-        """Undo :meth:`to_file`; a ValueError or the like where the parts do not fit together."""
-        order = {k: Order(**v) for k, v in values["phenotype_order"].items()}
-        keys, centring = list(order), numpy_under(CENTRING, tensors)
+    def from_file(
+        cls,
+        tensors: dict[str, Any],
+        values: dict[str, Any],
+        classes: Sequence[str],
+        phenotypes: Sequence[Phenotype],
+    ) -> Fitted:
+        """Undo :meth:`to_file`; a ValueError or the like where the parts do not fit together.
+
+        Parameters
+        ----------
+        tensors, values
+            What :meth:`to_file` returned.
+        classes, phenotypes
+            Classes of the main phenotype, and the auxiliary phenotypes, of the model.
+        """
+        for name, kinds in PLAIN.items():
+            if type(values[name]) not in kinds:
+                msg = f"{name} is of type {type(values[name]).__name__}"
+                raise ValueError(msg)
+        orders = values["phenotype_order"]
+        keys, centring = list(orders), numpy_under(CENTRING, tensors)
         audit, pretraining = values["audit"], values["pretraining"]
         return cls(
-            order=Order(**values["order"]),
-            phenotype_order=order,
+            order=Order.from_dict(values["order"], classes),
+            phenotype_order={p.key: Order.from_dict(orders[p.key], p.classes) for p in phenotypes},
             is_scaled=values["is_scaled"],
             agreement=values["agreement"],
             calibration={int(k): Calibrator.from_dict(v) for k, v in values["calibration"].items()},
@@ -144,7 +186,7 @@ class Fitted:
             phenotype_unknown={
                 keys[i]: scorer for i, scorer in scorers_under(PHENOTYPE_UNKNOWN, tensors).items()
             },
-            centring=Centring.from_arrays(centring) if centring else None,
+            centring=Centring(**centring) if centring else None,
             audit=None if audit is None else Audit.from_dict(audit),
             guard=GuardRecord.from_dict(values["guard"]),
             pretraining=None if pretraining is None else PretrainingRecord.from_dict(pretraining),

@@ -85,8 +85,8 @@ def set_member(model: DomainVI, i: int, member: LinearPhenotype, genes: NDArray[
     block = heads.block(i)
     heads.coef[torch.from_numpy(genes), block] = torch.as_tensor(member.coef).to(heads.coef)
     for name in ("intercept", "offset", "class_weight"):
-        table = getattr(heads, name)
-        table[..., block] = torch.as_tensor(getattr(member, name)).to(table)
+        values = getattr(heads, name)
+        values[..., block] = torch.as_tensor(getattr(member, name)).to(values)
     heads.is_known[:, i] = torch.from_numpy(member.is_known)
     for name in ("location", "scale", "widening"):
         getattr(heads, name)[i] = getattr(member, name)

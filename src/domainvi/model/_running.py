@@ -73,7 +73,8 @@ def run_training(
     if model.is_trained_:
         posthoc()
     if problem is not None:
-        raise type(problem)(f"{problem} {kept}") from problem
+        msg = f"{problem} {kept}"
+        raise type(problem)(msg) from problem
     if best_weights.interrupted:
         logger.warning("Training was interrupted. %s", kept)
         raise KeyboardInterrupt

@@ -67,9 +67,10 @@ def load_model(cls: type[Model], dir_path: str | os.PathLike[str]) -> Model:
         model._make_room(metadata["fitted"])
         model.module.load_state_dict(arrays_under(MODULE_PREFIX, tensors))
         model.module.eval()
-        model.is_trained_ = metadata["is_trained"]
+        model.is_trained_ = metadata["is_trained"] is True
         for name in INDICES:
-            setattr(model, name, metadata["indices"][name])
+            rows = metadata["indices"][name]
+            setattr(model, name, None if rows is None else np.asarray(rows, dtype=np.int64))
         history = {k: history_frame(k, v) for k, v in metadata["history"].items()}
         model.history_ = history or None
         model._from_file(tensors, metadata["fitted"])

@@ -45,16 +45,16 @@ class FoldedMaps:
     """
 
     def __init__(self, maps: list[InputMap], domain: int) -> None:
-        tables: list[tuple[torch.Tensor, torch.Tensor]] = []
-        table_of = [_find(tables, m.centre[domain], m.scale[domain]) for m in maps]
+        scalings: list[tuple[torch.Tensor, torch.Tensor]] = []
+        scaling_of = [_find(scalings, m.centre[domain], m.scale[domain]) for m in maps]
         # Maps that standardise alike stand together, and are read together.
-        self.order = sorted(range(len(maps)), key=lambda i: table_of[i])
+        self.order = sorted(range(len(maps)), key=lambda i: scaling_of[i])
         self.widths = [maps[i].weight.shape[1] for i in self.order]
         self.bias = torch.cat([maps[i].bias for i in self.order])
-        self.centre, self.scale = (torch.stack(t) for t in zip(*tables, strict=True))
+        self.centre, self.scale = (torch.stack(t) for t in zip(*scalings, strict=True))
         self.weights = [
-            torch.cat([m.weight for m, t in zip(maps, table_of, strict=True) if t == k], dim=1)
-            for k in range(len(tables))
+            torch.cat([m.weight for m, t in zip(maps, scaling_of, strict=True) if t == k], dim=1)
+            for k in range(len(scalings))
         ]
 
     @cached_property
@@ -91,14 +91,14 @@ class FoldedMaps:
 
 
 def _find(
-    tables: list[tuple[torch.Tensor, torch.Tensor]], centre: torch.Tensor, scale: torch.Tensor
+    scalings: list[tuple[torch.Tensor, torch.Tensor]], centre: torch.Tensor, scale: torch.Tensor
 ) -> int:
-    """Place of a table in a list, to which it is added when it is new."""
-    for k, (c, s) in enumerate(tables):
+    """Place of centre and scale in a list, to which they are added when they are new."""
+    for k, (c, s) in enumerate(scalings):
         if torch.equal(c, centre) and torch.equal(s, scale):
             return k
-    tables.append((centre, scale))
-    return len(tables) - 1
+    scalings.append((centre, scale))
+    return len(scalings) - 1
 
 
 # Parts of an embedding that cost time and are seldom needed.

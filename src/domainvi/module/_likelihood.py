@@ -145,7 +145,7 @@ class AnalyticZeroInflatedNegativeBinomial(ZeroInflatedNegativeBinomial):
     Parameters
     ----------
     mu, theta, scale
-        As for :class:`AnalyticNegativeBinomial`.
+        Parameters of :class:`AnalyticNegativeBinomial`.
     zi_logits
         Dropout logits, shaped as ``mu``.
     """
@@ -189,7 +189,7 @@ class Likelihood(nn.Module, ABC):
 class NormalLikelihood(Likelihood):
     r""":math:`x_g \sim N(m_{dg} + s_{dg} f_g(z, d),\ (s_{dg} \sigma_g)^2)` on log values.
 
-    Centre :math:`m` and scale :math:`s` are the tables of the input scaling, so the decoder
+    Centre :math:`m` and scale :math:`s` are the statistics of the input scaling, so the decoder
     :math:`f` works on standardised values whatever the units of a cohort.
     """
 

@@ -118,10 +118,10 @@ class PhenotypeHeads(nn.Module):
         self.offset[domains] = 0.0
         self.is_known[domains] = False
 
-    def _own(self, table: torch.Tensor, domain: torch.Tensor) -> torch.Tensor:
-        """Rows of a table by domain; zeros for domains that it does not have."""
-        inside = domain < len(table)
-        return table[torch.where(inside, domain, 0)] * inside[:, None]
+    def _own(self, values: torch.Tensor, domain: torch.Tensor) -> torch.Tensor:
+        """Take the row of each domain; zeros for domains that are not known."""
+        inside = domain < len(values)
+        return values[torch.where(inside, domain, 0)] * inside[:, None]
 
     def log_probabilities(
         self, i: int, scores: PhenotypeScores, domain: torch.Tensor, *, calibrated: bool = True

@@ -21,7 +21,7 @@ def product_of_experts(
     Parameters
     ----------
     mean, variance
-        Of each expert, shape ``(n_modalities, n_rows, n_latent)``.
+        Moments of each expert, shape ``(n_modalities, n_rows, n_latent)``.
     present
         Whether a row has a modality, boolean, shape ``(n_rows, n_modalities)``.
 

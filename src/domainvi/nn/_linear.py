@@ -1,4 +1,4 @@
-"""The linear members of the ensemble: one linear map a view of the standardised rows."""
+"""Input scaling, and the ensemble of linear classifiers on differently scaled rows."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ class LinearEnsemble(nn.Module):
         self,
         x: torch.Tensor,
         domain: torch.Tensor,
-        tables: tuple[torch.Tensor, torch.Tensor] | None = None,
+        statistics: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> torch.Tensor:
         """Return log-probabilities of shape ``(n_rows, n_classes)``.
 
@@ -168,11 +168,11 @@ class LinearEnsemble(nn.Module):
             Log values, shape ``(n_rows, n_input)``.
         domain
             Domain codes, shape ``(n_rows,)``.
-        tables
+        statistics
             Centre and scale of each member, ``(n_members, n_domains, n_input)``, in place of the
             stored ones.
         """
-        centre, scale = (self.centre, self.scale) if tables is None else tables
+        centre, scale = (self.centre, self.scale) if statistics is None else statistics
         parts = []
         for m in range(self.n_members):
             s = ((x - centre[m][domain]) / scale[m][domain]).clamp(-CLIP, CLIP)

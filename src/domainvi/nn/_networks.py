@@ -93,7 +93,7 @@ class Decoder(nn.Module):
     n_output
         Genes.
     n_hidden, n_layers, dropout
-        As for the encoder.
+        Width, number and dropout rate of the hidden layers.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ import pandas as pd
 from anndata import AnnData
 
 import domainvi._keys as keys
-from domainvi.data import matrix_kind, prepare_values, select_matrix
+from domainvi.data import describe_matrix, prepare_values, select_matrix
 from domainvi.errors import InputError
 
 from ._canvas import canvases, finish
@@ -119,7 +119,7 @@ def _layouts(adata: AnnData, batch_key: str, layer: str | None, seed: int) -> An
     # A new cohort that was annotated by itself need not have the column.
     domain = adata.obs.get(batch_key, pd.Series(0, adata.obs_names))
     codes = pd.factorize(domain)[0].astype(np.int64)
-    values = prepare_values(matrix, codes, counts=matrix_kind(matrix) == "counts")
+    values = prepare_values(matrix, codes, counts=describe_matrix(matrix).kind == "counts")
     n_components = min(50, min(values.shape) - 1)
     points = AnnData(obs=adata.obs[[]].copy())
     points.obsm["before"] = sc.pp.pca(values, n_components, random_state=seed)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from domainvi.data import is_number_column, matrix_kind, prepare_values, select_matrix
+from domainvi.data import describe_matrix, is_number_column, prepare_values, select_matrix
 from domainvi.errors import InputError
 
 from ._baselines import TransferData
@@ -58,7 +58,7 @@ class Cohorts:
             label_codes.astype(np.int64),
             _group_codes(adata.obs, groups),
         )
-        self.counts = matrix_kind(self.matrix) == "counts"
+        self.counts = describe_matrix(self.matrix).kind == "counts"
         main = None if main_key is None else adata.obs[main_key].astype("string")
         self.main = None if main is None else main.to_numpy(dtype=object)
 

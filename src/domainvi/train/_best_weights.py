@@ -1,4 +1,4 @@
-"""What a training keeps for bad times: the best weights in memory, checkpoints on the disk."""
+"""Best weights in memory, checkpoints on the disk, and an end after the step on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class BestWeights(pl.Callback):
             self._write(trainer, pl_module)
 
     def _close_epoch(self, trainer: pl.Trainer, plan: pl.LightningModule) -> None:
-        # The plan logs at the end of an epoch, so its figures are whole when the next one starts.
+        # The plan logs at the end of an epoch, so its numbers are whole when the next one starts.
         if trainer.current_epoch == self.epoch:
             return
         self.rows.append({name: float(value) for name, value in trainer.callback_metrics.items()})

@@ -26,7 +26,7 @@ class _Step:
 
 
 class FaultFinder:
-    """Check the figures of each step.
+    """Check the losses of each step.
 
     On a CPU a step is checked before its gradients are computed. A GPU would have to wait, so
     there about 20 steps are checked at once, and at the end of an epoch what remains.
@@ -36,7 +36,7 @@ class FaultFinder:
     remedy
         What to do, for the message.
     every
-        Figures to check at once; by the device of the figures if ``None``.
+        Calls of :meth:`add` to check at once; by the device of the losses if ``None``.
 
     Examples
     --------
@@ -60,27 +60,27 @@ class FaultFinder:
         row_terms: Mapping[str, torch.Tensor],
         rows: torch.Tensor | None,
     ) -> None:
-        """Take the figures of a step.
+        """Take the losses of a step.
 
         Parameters
         ----------
         number
-            Of the step, from 1.
+            Number of the step, from 1.
         terms
             Scalars; the first is the sum of the others, in which any fault shows.
         row_terms
-            Figures by row, to tell which rows broke.
+            Losses by row, to tell which rows broke.
         rows
             Row numbers of the batch.
 
         Raises
         ------
         TrainingError
-            If a figure of a step that is due is NaN or infinite.
+            If a loss of a step that is due is NaN or infinite.
         """
         detached, by_row = (
-            {name: value.detach() for name, value in figures.items()}
-            for figures in (terms, row_terms)
+            {name: value.detach() for name, value in losses.items()}
+            for losses in (terms, row_terms)
         )
         self.steps.append(_Step(number, detached, by_row, rows))
         on_cpu = next(iter(detached.values())).device.type == "cpu"
@@ -93,7 +93,7 @@ class FaultFinder:
         Raises
         ------
         TrainingError
-            As said.
+            If a loss is NaN or infinite.
         """
         steps, self.steps = self.steps, []
         if not steps:
@@ -113,7 +113,7 @@ class FaultFinder:
 
 
 def _blamed(step: _Step) -> list[int]:
-    """Rows whose own figures are not finite; all of the batch when there are none."""
+    """Rows whose own losses are not finite; all of the batch when there are none."""
     rows = step.rows.cpu() if step.rows is not None else torch.empty(0)
     bad = torch.zeros(len(rows), dtype=torch.bool)
     for values in step.row_terms.values():

@@ -35,7 +35,7 @@ def ramp(progress: float, start: float = 0.2, steepness: float = 10.0) -> float:
     start
         Share at which the rise begins.
     steepness
-        Of the sigmoid.
+        Steepness of the sigmoid.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Training in several processes: what the trainer is told, and who writes."""
+"""Processes and random states: arguments of the trainer, who writes, and seeds put back."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def trainer_arguments(
     """Arguments of :class:`scvi.train.TrainRunner` beyond model, plan and data.
 
     The trainer of scvi-tools drops early stopping with several processes, and writes its history
-    to the working directory. Here the figures are means over all processes, so all of them stop
+    to the working directory. Here the losses are means over all processes, so all of them stop
     at the same epoch, and nothing is written. Our sampler shares the rows out itself.
     """
     stopping = {"early_stopping_monitor": MONITOR, "early_stopping_patience": PATIENCE}
@@ -92,7 +92,7 @@ def seeded(seed: int, *, devices: list[int] | None = None) -> Iterator[None]:
     Parameters
     ----------
     seed
-        Of torch's generators.
+        Seed of torch's generators.
     devices
         GPUs whose generators are put back too; all of them if ``None``.
     """

@@ -131,6 +131,7 @@ _COMPONENTS = 50
 # A domain with fewer rows gives the probe nothing to learn from in five folds.
 _MIN_PROBE_ROWS = 10
 _PROBE = "probe_"
+_NAMES = frozenset({"domains", "classes", "shared_classes", "single_domain_classes", "nested"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,6 +248,9 @@ class Audit:
         """
         known = {field.name for field in fields(cls)} & values.keys()
         kept = {name: _from_file(values[name]) for name in known}
+        if wrong := sorted(k for k in known & _NAMES if not isinstance(kept[k], tuple)):
+            msg = f"{wrong[0]} is of type {type(kept[wrong[0]]).__name__}, not a list of names"
+            raise ValueError(msg)
         if "with_predictions" in kept:
             kept["with_predictions"] = cls.from_dict(values["with_predictions"])
         probe: dict[str, Any] = {

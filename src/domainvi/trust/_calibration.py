@@ -47,7 +47,11 @@ class Calibrator:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Calibrator:
         """Return the calibrator that :meth:`to_dict` described."""
-        return cls(float(values["temperature"]))
+        temperature = float(values["temperature"])
+        if not 0 < temperature < np.inf:
+            msg = f"temperature {temperature} is not above 0 and finite"
+            raise ValueError(msg)
+        return cls(temperature)
 
 
 def fit_calibrator(

@@ -6,20 +6,22 @@ import torch
 from scipy import sparse
 
 from domainvi.data import Phenotype
-from domainvi.module import RowReader, _reader
+from domainvi.module import RowReader, _fast_inference
 from domainvi.nn import class_log_softmax
 
 
 def trained(build, likelihood):
     module = build(likelihood).eval()
     generator = torch.Generator().manual_seed(0)
-    module.set_linear_members(3)
-    state = module.state_dict()
+    modality = module.modalities.only
+    modality.set_linear_members(3)
+    module.share_vote()
+    state = modality.state_dict()
     for name in ("linear.centre", "linear.coef", "reference_basis", "standardiser.loc"):
         state[name] = torch.randn(state[name].shape, generator=generator)
     for name in ("linear.scale", "standardiser.scale"):
         state[name] = torch.rand(state[name].shape, generator=generator) + 0.1
-    module.load_state_dict(state)
+    modality.load_state_dict(state)
     return module
 
 
@@ -51,21 +53,24 @@ def test_optional_parts_are_left_out_unless_wanted(build):
 @pytest.mark.parametrize("likelihood", ["nb", "normal"])
 @pytest.mark.parametrize("csr", [False, True])
 @pytest.mark.parametrize("with_factor", [False, True])
-def test_further_phenotypes_are_scored_as_rows_are(
+def test_auxiliary_phenotypes_are_scored_as_rows_are(
     build, likelihood, csr, with_factor, monkeypatch
 ):
-    monkeypatch.setattr(_reader, "TARGET_VALUES", 7 * 12)
-    targets = [Phenotype("sex", ("f", "m")), Phenotype("age")]
-    module = build(likelihood, targets=targets).eval()
-    torch.nn.init.normal_(module.targets.coef)
+    monkeypatch.setattr(_fast_inference, "PHENOTYPE_VALUES", 7 * 12)
+    phenotypes = [Phenotype("sex", ("f", "m")), Phenotype("age")]
+    module = build(likelihood, phenotypes=phenotypes).eval()
+    torch.nn.init.normal_(module.phenotypes.coef)
     rng = np.random.default_rng(0)
     x = rng.poisson(1.0, (30, 12)).astype(np.float32)
     factor = rng.random((30, 1)).astype(np.float32) + 0.5 if with_factor else None
     mean, factors = torch.randn(30, 4), None if factor is None else torch.from_numpy(factor)
     block = sparse.csr_matrix(x) if csr else x
     with torch.inference_mode():
-        found = RowReader(module).score_targets(mean, block, 1, factor)
-        expected = module.score_targets(mean, torch.from_numpy(x), torch.ones(30, 1), factors)
+        found = RowReader(module).score_phenotypes(mean, block, 1, factor)
+        u, _ = module.log_values(torch.from_numpy(x), factors)
+        domain = torch.ones(30, dtype=torch.long)
+        s = module.modalities.only.standardised_by_domain(u, domain)
+        expected = module.phenotypes(mean, s)
     assert found[1].std() > 0
     for part, whole in zip(found, expected, strict=True):
         assert part.shape == (30, 3)

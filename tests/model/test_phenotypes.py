@@ -1,4 +1,4 @@
-"""Further phenotypes from setup to the annotated file."""
+"""Auxiliary phenotypes from setup to the annotated file."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 
 import domainvi as dv
 from domainvi.errors import InputError
+from domainvi.module import heads_of, phenotype_scores
 
 from .conftest import QUIET, small_cohorts
 
@@ -88,7 +89,7 @@ def test_few_values_among_many_rows_are_all_used(n_known: int) -> None:
     dv.DomainVI.setup_anndata(adata, "domain", "label", target_keys=["sex", "age"])
     model = dv.DomainVI(adata, n_latent=4, n_hidden=8, n_components=8)
     model.train(max_epochs=1, batch_size=2000, **QUIET)
-    heads = model.module.target_heads
+    heads = heads_of(model.module)
     known = adata.obs.loc[adata.obs["sex"].notna(), "domain"].unique()
     assert [d for d, k in zip(model.domains, heads.is_known[:, 0], strict=True) if k] == sorted(
         known
@@ -112,7 +113,7 @@ def test_soft_predictions(model: dv.DomainVI, adata: ad.AnnData) -> None:
         model.predict(target="bmi")
 
 
-def test_annotate_writes_every_target(
+def test_annotate_writes_every_phenotype(
     model: dv.DomainVI, adata: ad.AnnData, hidden: np.ndarray, tmp_path: Path
 ) -> None:
     out = adata.copy()
@@ -154,15 +155,15 @@ def test_save_load(model: dv.DomainVI, adata: ad.AnnData, tmp_path: Path) -> Non
     expected = adata.copy()
     model.annotate(expected)
     for loaded in (dv.DomainVI.load(tmp_path / "m", adata), dv.DomainVI.load(tmp_path / "m")):
-        assert loaded.targets == model.targets
+        assert loaded.phenotypes == model.phenotypes
         found = adata.copy()
         loaded.annotate(found)
         pd.testing.assert_frame_equal(found.obs, expected.obs)
         assert found.uns["sex_pred_colors"] == ["#0000ff", "#ff0000"]
     resumed = dv.DomainVI.load(tmp_path / "m", adata)
-    coef = resumed.module.targets.coef.clone()
+    coef = resumed.module.phenotypes.coef.clone()
     resumed.train(max_epochs=1, **QUIET)
-    assert torch.equal(resumed.module.targets.coef, coef)
+    assert torch.equal(resumed.module.phenotypes.coef, coef)
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +182,7 @@ def test_unseen_cohort_without_the_columns(model: dv.DomainVI, query: ad.AnnData
     assert np.mean(model.predict(fewer, target="sex") == query.obs["sex_true"]) > 0.8
 
 
-def test_query_model_keeps_the_targets(
+def test_query_model_keeps_the_phenotypes(
     model: dv.DomainVI, query: ad.AnnData, tmp_path: Path
 ) -> None:
     before = model.predict(query, target="age", soft=True)
@@ -200,20 +201,20 @@ def test_tuning_everything_on_a_query_with_values(model: dv.DomainVI, query: ad.
     query = query.copy()
     query.obs["sex"], query.obs["age"] = query.obs["sex_true"], query.obs["age_true"]
     mapped = dv.DomainVI.load_query_data(query, model, unfrozen=True)
-    start = mapped.module.targets.heads.weight.clone()
+    start = mapped.module.phenotypes.heads.weight.clone()
     mapped.train(max_epochs=2, **QUIET)
-    assert not torch.equal(mapped.module.targets.heads.weight, start)
-    assert "target_sex_loss_train" in mapped.history
+    assert not torch.equal(mapped.module.phenotypes.heads.weight, start)
+    assert "phenotype_sex_loss_train" in mapped.history
 
 
 def test_scores_can_be_explained(model: dv.DomainVI, adata: ad.AnnData) -> None:
-    work = model._validate_anndata()
-    u = torch.log1p(torch.as_tensor(work.X[:5])).requires_grad_()
+    prepared = model._validate_anndata()
+    u = torch.log1p(torch.as_tensor(prepared.X[:5])).requires_grad_()
     domain = torch.zeros(5, dtype=torch.long)
-    model.module.target_scores("sex", u, domain)[:, 0].sum().backward()
+    phenotype_scores(model.module, "sex", u, domain)[:, 0].sum().backward()
     sex_genes = u.grad.abs().mean(dim=0)
     assert sex_genes[100:103].min() > sex_genes[:100].median()
-    assert model.module.target_scores("age", u, domain).shape == (5, 1)
+    assert phenotype_scores(model.module, "age", u, domain).shape == (5, 1)
 
 
 @pytest.mark.parametrize("scaling", ["domain", "global"])
@@ -223,18 +224,18 @@ def test_other_scalings(adata: ad.AnnData, hidden: np.ndarray, scaling: str) -> 
     assert right[~hidden].mean() > 0.85
 
 
-def test_without_targets_nothing_changes(adata: ad.AnnData) -> None:
+def test_without_phenotypes_nothing_changes(adata: ad.AnnData) -> None:
     none, empty, some = (fit(adata, keys, epochs=1) for keys in (None, [], ["sex"]))
     pd.testing.assert_frame_equal(none.predict(soft=True), empty.predict(soft=True))
     with pytest.raises(InputError, match="has no targets"):
         none.predict(target="sex")
     names = set(none.module.state_dict())
-    assert not [name for name in names if "target" in name.replace("target_sum", "")]
-    assert not [name for name in none.history if name.startswith("target")]
-    assert {n for n in some.module.state_dict() if not n.startswith("targets.")} == names
+    assert not [name for name in names if "phenotype" in name]
+    assert not [name for name in none.history if name.startswith("phenotype")]
+    assert {n for n in some.module.state_dict() if not n.startswith("phenotypes.")} == names
 
 
-def test_networks_start_the_same_with_and_without_targets(adata: ad.AnnData) -> None:
+def test_networks_start_the_same_with_and_without_phenotypes(adata: ad.AnnData) -> None:
     states = []
     for keys in (None, ["sex"]):
         dv.DomainVI.setup_anndata(adata, "domain", "label", target_keys=keys)
@@ -244,4 +245,4 @@ def test_networks_start_the_same_with_and_without_targets(adata: ad.AnnData) -> 
 
 def test_a_class_name_as_a_single_key(adata: ad.AnnData) -> None:
     dv.DomainVI.setup_anndata(adata, "domain", "label", target_keys="sex")
-    assert [t.key for t in dv.DomainVI(adata).targets] == ["sex"]
+    assert [p.key for p in dv.DomainVI(adata).phenotypes] == ["sex"]

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from domainvi.module._multimodal_vae import keep_one
 from scvi import REGISTRY_KEYS
 from torch.distributions import Normal, Poisson
 
 from domainvi.data import MODALITIES
-from domainvi.module import MultimodalVAE
+from domainvi.errors import InputError
+from domainvi.module import DomainVAE
 from domainvi.module._blocks import BlockDistribution
+from domainvi.module._modalities import keep_one
 
 N_RNA, N_MIRNA = 7, 5
 Tensors = dict[str, torch.Tensor]
@@ -21,15 +22,15 @@ Make = Callable[..., Tensors]
 
 
 @pytest.fixture
-def module() -> MultimodalVAE:
+def module() -> DomainVAE:
     """Seven genes of log values and five of counts; not in training."""
-    return MultimodalVAE(
+    return DomainVAE(
         {"rna": N_RNA, "mirna": N_MIRNA},
         [2],
         3,
-        {"rna": "normal", "mirna": "nb"},
         n_latent=4,
         n_hidden=8,
+        likelihood={"rna": "normal", "mirna": "nb"},
         dropout_rate=0.0,
         adversary="conditional",
     ).eval()
@@ -45,11 +46,11 @@ def rows(batch: Make) -> Tensors:
     return tensors | {MODALITIES: has.float()}
 
 
-def embed(module: MultimodalVAE, tensors: Tensors) -> Any:
+def embed(module: DomainVAE, tensors: Tensors) -> Any:
     return module.embed(**module._get_inference_input(tensors))
 
 
-def loss(module: MultimodalVAE, tensors: Tensors, **kwargs: Any) -> Any:
+def loss(module: DomainVAE, tensors: Tensors, **kwargs: Any) -> Any:
     torch.manual_seed(0)
     return module(tensors, **kwargs)[2]
 
@@ -62,7 +63,7 @@ def spoilt(tensors: Tensors) -> Tensors:
     return tensors | {REGISTRY_KEYS.X_KEY: x}
 
 
-def test_what_is_missing_has_no_say(module: MultimodalVAE, rows: Tensors) -> None:
+def test_what_is_missing_has_no_say(module: DomainVAE, rows: Tensors) -> None:
     for a, b in zip(embed(module, rows), embed(module, spoilt(rows)), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
     a, b = loss(module, rows), loss(module, spoilt(rows))
@@ -72,33 +73,34 @@ def test_what_is_missing_has_no_say(module: MultimodalVAE, rows: Tensors) -> Non
     )
 
 
-def test_one_modality_is_its_encoder_times_the_prior(module: MultimodalVAE, rows: Tensors) -> None:
+def test_one_modality_is_its_encoder_times_the_prior(module: DomainVAE, rows: Tensors) -> None:
     out = embed(module, rows)
-    part = module.parts["mirna"]
-    alone = part.embed(rows[REGISTRY_KEYS.X_KEY][4:, N_RNA:], rows[REGISTRY_KEYS.BATCH_KEY][4:])
+    part = module.modalities.parts["mirna"]
+    u, _ = part.log_values(rows[REGISTRY_KEYS.X_KEY][4:, N_RNA:])
+    alone = part.embed(u, rows[REGISTRY_KEYS.BATCH_KEY][4:].squeeze(1))
     precision = 1 + 1 / alone.variance
     torch.testing.assert_close(out.variance[4:], 1 / precision)
     torch.testing.assert_close(out.mean[4:], alone.mean / alone.variance / precision)
 
 
-def test_a_row_without_any_modality_is_the_prior(module: MultimodalVAE, rows: Tensors) -> None:
+def test_a_row_without_any_modality_is_the_prior(module: DomainVAE, rows: Tensors) -> None:
     out = embed(module, rows | {MODALITIES: torch.zeros(6, 2)})
     assert not out.mean.any()
     assert (out.variance == 1).all()
 
 
-def test_looking_at_one_modality(module: MultimodalVAE, rows: Tensors) -> None:
-    with module.looking_at([True, False]):
+def test_looking_at_one_modality(module: DomainVAE, rows: Tensors) -> None:
+    with module.modalities.looking_at([True, False]):
         hidden = embed(module, rows)
-    assert module.visible.all()
+    assert module.modalities.visible.all()
     masked = embed(module, rows | {MODALITIES: rows[MODALITIES] * torch.tensor([1.0, 0.0])})
     torch.testing.assert_close(hidden.mean, masked.mean)
 
 
-def test_a_missing_modality_teaches_no_encoder(module: MultimodalVAE, rows: Tensors) -> None:
+def test_a_missing_modality_teaches_no_encoder(module: DomainVAE, rows: Tensors) -> None:
     only = {k: v[2:4] for k, v in rows.items()}
     loss(module, only).loss.backward()
-    missing, present = module.parts["mirna"], module.parts["rna"]
+    missing, present = module.modalities.parts["mirna"], module.modalities.parts["rna"]
     assert not missing.z_encoder.mean.weight.grad.any()
     assert not missing.decoder.output.weight.grad.any()
     assert present.z_encoder.mean.weight.grad.any()
@@ -106,7 +108,7 @@ def test_a_missing_modality_teaches_no_encoder(module: MultimodalVAE, rows: Tens
 
 
 def test_reconstruction_adds_the_modalities_that_there_are(
-    module: MultimodalVAE, rows: Tensors
+    module: DomainVAE, rows: Tensors
 ) -> None:
     torch.manual_seed(0)
     inference, generative, output = module(rows)
@@ -118,7 +120,7 @@ def test_reconstruction_adds_the_modalities_that_there_are(
     assert inference["library"].shape == (6, 2)
 
 
-def test_some_genes_in_any_order(module: MultimodalVAE, rows: Tensors) -> None:
+def test_some_genes_in_any_order(module: DomainVAE, rows: Tensors) -> None:
     genes = torch.tensor([9, 0, 11, 3, 7])
     torch.manual_seed(0)
     _, every, _ = module(rows)
@@ -129,45 +131,69 @@ def test_some_genes_in_any_order(module: MultimodalVAE, rows: Tensors) -> None:
     torch.testing.assert_close(some["px"].mean, every["px"].mean[:, genes])
 
 
-def test_genes_of_one_modality_alone(module: MultimodalVAE, rows: Tensors) -> None:
+def test_genes_of_one_modality_alone(module: DomainVAE, rows: Tensors) -> None:
     genes = torch.tensor([2, 0])
     output = loss(module, rows, generative_kwargs={"genes": genes}, loss_kwargs={"genes": genes})
     assert torch.isfinite(output.loss)
     assert not output.reconstruction_loss["reconstruction_loss"][4:].any()
 
 
-def test_linear_members_are_averaged_over_what_is_there(module: MultimodalVAE) -> None:
-    for part in module.parts.values():
+def test_linear_members_are_averaged_over_what_is_there(module: DomainVAE) -> None:
+    modalities = module.modalities
+    for part in modalities.parts.values():
         part.set_linear_members(2)
     p = torch.tensor([[[0.9, 0.05, 0.05]] * 3, [[0.1, 0.8, 0.1]] * 3])
     seen = torch.tensor([[True, True], [False, True], [False, False]])
-    network = torch.log(torch.tensor([[0.2, 0.3, 0.5]] * 3))
-    want = torch.tensor([[0.5, 0.425, 0.075], [0.1, 0.8, 0.1], [0.2, 0.3, 0.5]])
-    torch.testing.assert_close(torch.exp(module.pool(p.log(), seen, network)), want)
-    # A part whose readings of the target agree at 0.5 counts a quarter.
-    module.parts["rna"].linear.baseline_share.fill_(0.5)
-    got = torch.exp(module.pool(p.log(), seen, network))
+    pooled, has_linear = modalities.pool(list(p.log()), seen)
+    want = torch.tensor([[0.5, 0.425, 0.075], [0.1, 0.8, 0.1]])
+    torch.testing.assert_close(torch.exp(pooled[:2]), want)
+    assert has_linear.tolist() == [[True], [True], [False]]
+    # A modality whose views of the target agree at 0.5 counts a quarter.
+    modalities.parts["rna"].linear.baseline_share.fill_(0.5)
+    got = torch.exp(modalities.pool(list(p.log()), seen)[0])
     torch.testing.assert_close(got[0], 0.2 * p[0, 0] + 0.8 * p[1, 0])
-    torch.testing.assert_close(got[1:], want[1:])
-    module.parts["mirna"].set_linear_members(0)
-    got = torch.exp(module.pool(p.log(), seen, network))
-    torch.testing.assert_close(got[0], p[0, 0])
-    torch.testing.assert_close(got[1], network[1].exp())
-    assert module.linear.n_members == 2
+    torch.testing.assert_close(got[1], want[1])
+    assert modalities.baseline_share == 0.25
+    modalities.parts["mirna"].set_linear_members(0)
+    pooled, has_linear = modalities.pool([p[0].log(), None], seen)
+    torch.testing.assert_close(torch.exp(pooled[0]), p[0, 0])
+    assert has_linear.tolist() == [[True], [False], [False]]
+    assert modalities.n_members == 2
+    assert modalities.baseline_share == 0.5
 
 
-def test_parts_share_the_head(module: MultimodalVAE) -> None:
-    assert all(part.classifier is module.classifier for part in module.parts.values())
-    copy = MultimodalVAE(
+def test_rows_without_linear_members_are_the_networks(module: DomainVAE, rows: Tensors) -> None:
+    out = embed(module, rows)
+    assert torch.equal(out.linear, out.network)
+    module.modalities.parts["rna"].set_linear_members(2)
+    module.share_vote()
+    out = embed(module, rows)
+    torch.testing.assert_close(out.linear[:4].exp(), torch.full((4, 3), 1 / 3))
+    assert torch.equal(out.linear[4:], out.network[4:])
+
+
+def test_the_state_can_be_loaded_and_holds_one_head(module: DomainVAE, rows: Tensors) -> None:
+    state = module.state_dict()
+    assert [k for k in state if "classifier" in k] == [
+        "classifier.linear.weight",
+        "classifier.linear.bias",
+    ]
+    copy = DomainVAE(
         {"rna": N_RNA, "mirna": N_MIRNA},
         [2],
         3,
-        {"rna": "normal", "mirna": "nb"},
         n_latent=4,
         n_hidden=8,
-    )
-    copy.load_state_dict(module.state_dict())
-    assert copy.parts["rna"].classifier is copy.classifier
+        likelihood={"rna": "normal", "mirna": "nb"},
+    ).eval()
+    copy.load_state_dict(state)
+    for a, b in zip(embed(module, rows), embed(copy, rows), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_one_modality_is_only_where_there_is_one(module: DomainVAE) -> None:
+    with pytest.raises(InputError, match="models of one modality, and this one has rna, mirna"):
+        _ = module.modalities.only
 
 
 def test_training_shows_every_second_row_one_modality() -> None:

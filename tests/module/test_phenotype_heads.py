@@ -1,4 +1,4 @@
-"""Heads of further phenotypes: loss and combination against values worked out by hand."""
+"""Heads of auxiliary phenotypes: loss and combination against values worked out by hand."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from scvi import REGISTRY_KEYS
 
 from domainvi.data import Phenotype
 from domainvi.errors import InputError
-from domainvi.module import TargetHeads, TargetScores
+from domainvi.module import PhenotypeHeads, PhenotypeScores
 
 NAN = float("nan")
 
 
 @pytest.fixture
-def heads() -> TargetHeads:
+def heads() -> PhenotypeHeads:
     """Two classes and a number, on two latents, two domains and three genes."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        made = TargetHeads([Phenotype("sex", ("f", "m")), Phenotype("age")], 2, 2, 3)
+        made = PhenotypeHeads([Phenotype("sex", ("f", "m")), Phenotype("age")], 2, 2, 3)
     with torch.no_grad():
         made.heads.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]))
         made.heads.bias.zero_()
@@ -36,40 +36,40 @@ def batch(sex: list[int], age: list[float]) -> dict[str, torch.Tensor]:
     }
 
 
-def test_loss_of_known_values(heads: TargetHeads) -> None:
+def test_loss_of_known_values(heads: PhenotypeHeads) -> None:
     z = torch.tensor([[1.0, 0.0], [0.0, 2.0], [5.0, 5.0]])
     with torch.no_grad():
         loss, terms = heads.loss(z, batch([0, 1, 2], [60.0, NAN, 90.0]))
     entropy = (math.log(1 + math.exp(-1)) + math.log(1 + math.exp(-2))) / 2 / math.log(2)
     square = ((1 - 1) ** 2 + (10 - 4) ** 2) / 2
-    assert float(terms["target_sex_loss"]) == pytest.approx(entropy, abs=1e-6)
-    assert float(terms["target_age_loss"]) == pytest.approx(square, abs=1e-5)
+    assert float(terms["phenotype_sex_loss"]) == pytest.approx(entropy, abs=1e-6)
+    assert float(terms["phenotype_age_loss"]) == pytest.approx(square, abs=1e-5)
     assert float(loss) == pytest.approx((entropy + square) / 2, abs=1e-5)
 
 
-def test_a_head_that_knows_nothing_has_loss_one(heads: TargetHeads) -> None:
+def test_a_head_that_knows_nothing_has_loss_one(heads: PhenotypeHeads) -> None:
     heads.class_weight[:2] = torch.tensor([2.0, 2 / 3])
     with torch.no_grad():
         loss, terms = heads.loss(torch.zeros(4, 2), batch([0, 1, 1, 1], [40.0, 60.0, 40.0, 60.0]))
-    assert float(terms["target_sex_loss"]) == pytest.approx(1)
-    assert float(terms["target_age_loss"]) == pytest.approx(1)
+    assert float(terms["phenotype_sex_loss"]) == pytest.approx(1)
+    assert float(terms["phenotype_age_loss"]) == pytest.approx(1)
     assert float(loss) == pytest.approx(1)
 
 
-def test_batch_without_values(heads: TargetHeads) -> None:
+def test_batch_without_values(heads: PhenotypeHeads) -> None:
     loss, terms = heads.loss(torch.ones(2, 2), batch([2, 2], [NAN, NAN]))
     assert float(loss) == 0
-    assert set(terms) == {"target_loss"}
+    assert set(terms) == {"phenotype_loss"}
     loss, _ = heads.loss(torch.ones(2, 2, requires_grad=True), batch([0, 2], [NAN, NAN]))
     loss.backward()
     assert torch.isfinite(heads.heads.weight.grad).all()
 
 
-def test_probabilities_average_and_shift_by_domain(heads: TargetHeads) -> None:
+def test_probabilities_average_and_shift_by_domain(heads: PhenotypeHeads) -> None:
     heads.share[0] = 0.25
     heads.temperature[0] = torch.tensor([2.0, 1.0])
     heads.offset[1, :2] = torch.log(torch.tensor([0.5, 1.5]))
-    scores = TargetScores(torch.tensor([[0.0, 2.0, 0.0]]), torch.tensor([[1.0, 0.0, 0.0]]))
+    scores = PhenotypeScores(torch.tensor([[0.0, 2.0, 0.0]]), torch.tensor([[1.0, 0.0, 0.0]]))
     network, linear = 1 / (1 + math.exp(-1)), 1 / (1 + math.e)
     m = 0.25 * network + 0.75 * linear
     for domain, expected in ((0, m), (7, m), (1, 1.5 * m / (1.5 * m + 0.5 * (1 - m)))):
@@ -80,12 +80,12 @@ def test_probabilities_average_and_shift_by_domain(heads: TargetHeads) -> None:
     assert float(raw[0, 1]) == pytest.approx(hot, abs=1e-6)
 
 
-def test_values_are_the_mixture_of_two_normals(heads: TargetHeads) -> None:
+def test_values_are_the_mixture_of_two_normals(heads: PhenotypeHeads) -> None:
     heads.share[1] = 0.25
     heads.spread[1] = torch.tensor([0.6, 0.4])
     heads.widening[1] = 2.0
     heads.offset[1, 2], heads.is_known[1, 1] = 0.5, True
-    scores = TargetScores(torch.tensor([[0.0, 0.0, 2.0]]), torch.tensor([[0.0, 0.0, 1.0]]))
+    scores = PhenotypeScores(torch.tensor([[0.0, 0.0, 2.0]]), torch.tensor([[0.0, 0.0, 1.0]]))
     sd = math.sqrt(0.75 * 0.16 + 0.25 * 0.36 + 0.75 * 0.25)
     for domain, value, error in ((1, 67.5, 10 * sd), (0, 62.5, 20 * sd), (9, 62.5, 20 * sd)):
         v, e = heads.values(1, scores, torch.tensor([domain]))
@@ -93,7 +93,7 @@ def test_values_are_the_mixture_of_two_normals(heads: TargetHeads) -> None:
         assert float(e) == pytest.approx(error, abs=1e-4)
 
 
-def test_forgotten_domains_count_as_unknown(heads: TargetHeads) -> None:
+def test_forgotten_domains_count_as_unknown(heads: PhenotypeHeads) -> None:
     heads.offset.fill_(1.0)
     heads.is_known.fill_(True)
     heads.forget(slice(1, None))
@@ -101,7 +101,7 @@ def test_forgotten_domains_count_as_unknown(heads: TargetHeads) -> None:
     assert heads.is_known[:, 1].tolist() == [True, False]
 
 
-def test_unknown_name(heads: TargetHeads) -> None:
+def test_unknown_name(heads: PhenotypeHeads) -> None:
     assert heads.index("age") == 1
     with pytest.raises(InputError, match="'bmi' is not a target of this model; it has sex, age"):
         heads.index("bmi")
