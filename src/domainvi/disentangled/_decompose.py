@@ -20,7 +20,7 @@ from ._factors import FACTORS_KEY
 from ._metadata import metadata_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,13 +31,18 @@ if TYPE_CHECKING:
 REFERENCE = "reference"
 
 
-def parts_of(
-    module: DisentangledVAE, tensors: dict[str, torch.Tensor], encoded: dict[str, Any]
-) -> dict[str, torch.Tensor]:
-    """Part of each subspace in the scores of the genes, at the posterior means of a batch."""
-    z = encoded["qz"].loc
-    metadata = module.metadata(tensors[FACTORS_KEY], module.factor_scores(z))
-    return module.contributions(z, metadata)
+@torch.inference_mode()
+def batches_of_parts(
+    module: DisentangledVAE,
+    prepared: PreparedAnnData,
+    rows: NDArray[np.int64] | None,
+    batch_size: int | None,
+) -> Iterator[dict[str, torch.Tensor]]:
+    """Yield the part of each subspace in the scores of the genes, at the posterior means."""
+    for tensors, encoded in encoded_batches(module, prepared, rows, batch_size):
+        z = encoded["qz"].loc
+        metadata = module.metadata(tensors[FACTORS_KEY], module.factor_scores(z))
+        yield module.contributions(z, metadata)
 
 
 def expected(module: DisentangledVAE, parts: dict[str, torch.Tensor]) -> NDArray[np.float32]:
@@ -55,8 +60,8 @@ def variance_shares(
 ) -> pd.DataFrame:
     """Share of each subspace in the variance of the scores of each gene."""
     sums = {s: np.zeros((2, len(genes))) for s in module.sizes}
-    for batch in encoded_batches(module, prepared, None, batch_size):
-        for name, part in parts_of(module, *batch).items():
+    for parts in batches_of_parts(module, prepared, None, batch_size):
+        for name, part in parts.items():
             c = part.double().cpu().numpy()
             sums[name] += np.stack([c.sum(axis=0), np.square(c).sum(axis=0)])
     n = prepared.n_obs
@@ -76,8 +81,7 @@ def expression_at(
 ) -> NDArray[np.float32]:
     """Expect expression with the parts of some groups set to one metadata row for all rows."""
     out = []
-    for batch in encoded_batches(module, prepared, rows, batch_size):
-        parts = parts_of(module, *batch)
+    for parts in batches_of_parts(module, prepared, rows, batch_size):
         for group, m in fixed.items():
             z = module.priors[group](m)
             parts[group] = module.loadings[group](z, m).expand_as(parts[group])
@@ -98,11 +102,9 @@ def swapped_expression(
         msg = f"partners has {len(donors)} entries; there are {prepared.n_obs} rows."
         raise InputError(msg)
     out = []
-    given = encoded_batches(module, prepared, donors, batch_size)
-    for own, lent in zip(encoded_batches(module, prepared, None, batch_size), given, strict=True):
-        parts = parts_of(module, *own)
-        parts[group] = parts_of(module, *lent)[group]
-        out.append(expected(module, parts))
+    own, given = (batches_of_parts(module, prepared, r, batch_size) for r in (None, donors))
+    for parts, lent in zip(own, given, strict=True):
+        out.append(expected(module, {**parts, group: lent[group]}))
     return np.concatenate(out)
 
 

@@ -1,4 +1,4 @@
-"""What training leaves on a model beside its weights: fitted afterwards, saved as one object."""
+"""Fits that training leaves on a model beside its weights, made afterwards and saved as one."""
 
 from __future__ import annotations
 

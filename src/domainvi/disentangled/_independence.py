@@ -21,7 +21,7 @@ from domainvi.nn import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 INDEPENDENCE = ("adversarial", "covariance", "hsic", "none")
 # Fewer rows than this say nothing of dependence.
@@ -31,13 +31,11 @@ EPSILON = 1e-6
 N_HIDDEN = 64
 
 
-def strata_of(stratum: torch.Tensor | None, n_rows: int, device: torch.device) -> Iterator:
-    """Yield the row numbers of each stratum; all rows when there are no strata."""
+def strata_of(stratum: torch.Tensor | None, x: torch.Tensor) -> list[torch.Tensor]:
+    """Row numbers of each stratum; all rows of ``x`` when there are no strata."""
     if stratum is None:
-        yield torch.arange(n_rows, device=device)
-        return
-    for code in torch.unique(stratum):
-        yield torch.nonzero(stratum == code).squeeze(1)
+        return [torch.arange(len(x), device=x.device)]
+    return [torch.nonzero(stratum == code).squeeze(1) for code in torch.unique(stratum)]
 
 
 def standardise_columns(x: torch.Tensor, stratum: torch.Tensor | None = None) -> torch.Tensor:
@@ -78,7 +76,7 @@ def hsic(a: torch.Tensor, b: torch.Tensor, stratum: torch.Tensor | None = None) 
     and a constant to the gradient. With strata, numerator and denominator are summed over them.
     """
     cross, own_a, own_b = a.new_zeros(()), a.new_zeros(()), a.new_zeros(())
-    for rows in strata_of(stratum, len(a), a.device):
+    for rows in strata_of(stratum, a):
         k, m = centred_kernel(a[rows]), centred_kernel(b[rows])
         cross = cross + (k * m).sum()
         own_a, own_b = own_a + k.square().sum(), own_b + m.square().sum()
@@ -103,14 +101,13 @@ def shuffle_blocks(
     stratum: torch.Tensor | None = None,
 ) -> list[torch.Tensor]:
     """Permute the rows of every block but the first on its own, within strata where given."""
-    n = len(blocks[0])
     out = [blocks[0]]
     for block in blocks[1:]:
-        order = torch.arange(n, device=block.device)
-        for rows in strata_of(stratum, n, block.device):
-            shuffled = torch.from_numpy(generator.permutation(len(rows))).to(block.device)
-            order[rows] = rows[shuffled]
-        out.append(block[order])
+        shuffled = block.clone()
+        for rows in strata_of(stratum, block):
+            order = torch.from_numpy(generator.permutation(len(rows))).to(block.device)
+            shuffled[rows] = block[rows[order]]
+        out.append(shuffled)
     return out
 
 

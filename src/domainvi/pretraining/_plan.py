@@ -28,14 +28,6 @@ if TYPE_CHECKING:
     from ._settings import PretrainingSettings
 
 PREFIX = "pretraining_"
-# Compared vectors are as good as one above the first, and embeddings a line below the second.
-COLLAPSED_UNIFORMITY = -0.05
-COLLAPSED_RANK = 2.0
-
-
-def is_collapsed(rank: float, uniformity: float) -> bool:
-    """Whether latent means of this effective rank, or vectors this uniform, tell no rows apart."""
-    return rank < COLLAPSED_RANK or uniformity > COLLAPSED_UNIFORMITY
 
 
 def draw_mask(x: torch.Tensor, rate: float, *, exact: bool = False) -> torch.Tensor:
@@ -57,8 +49,7 @@ def draw_donors(
     """
     row, gene = mask.nonzero(as_tuple=True)
     share = torch.rand(len(row), device=mask.device)
-    if group is None:
-        return row, gene, (share * mask.shape[0]).long()
+    group = row.new_zeros(len(mask)) if group is None else group
     order = group.argsort(stable=True)
     size = torch.bincount(group)
     start = size.cumsum(0) - size

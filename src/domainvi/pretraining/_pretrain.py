@@ -18,7 +18,7 @@ from domainvi.module import EXPRESSION
 from domainvi.train import extend_statistics, seeded
 
 from ._encoder import fit_classifier, standardise_latents
-from ._plan import PretrainingPlan, is_collapsed
+from ._plan import PretrainingPlan
 from ._settings import PretrainingRecord, pretraining_settings
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from ._settings import Method, PretrainingSettings
 
 KEPT = (REGISTRY_KEYS.X_KEY, REGISTRY_KEYS.BATCH_KEY, REGISTRY_KEYS.SIZE_FACTOR_KEY)
+# Compared vectors are as good as one above the first, and embeddings a line below the second.
+COLLAPSED_UNIFORMITY = -0.05
+COLLAPSED_RANK = 2.0
 REMEDY = {
     "scarf": "a larger batch_size, a lower temperature or a smaller lr",
     "vime": "a smaller lr or a corruption_rate around 0.3",
@@ -122,7 +125,7 @@ def pretrain(
         method=method,
         settings=settings,
         history={k: v.iloc[:, 0].astype(float).tolist() for k, v in logged.items()},
-        collapsed=is_collapsed(rank, uniformity),
+        collapsed=rank < COLLAPSED_RANK or uniformity > COLLAPSED_UNIFORMITY,
     )
     if record.collapsed:
         warnings.warn(
@@ -205,8 +208,8 @@ def pretraining_rows(
 
 def start_classifier(model: Pretrainable, prepared: PreparedAnnData) -> None:
     """Start the classifier at a logistic regression on the latents of labelled rows."""
-    means, label = model._latent_means(prepared), model._labels(prepared)
-    fit_classifier(model.module.classifier, means, label)
+    means = model._latent_means(prepared)
+    fit_classifier(model.module.classifier, means, model._labels(prepared))
 
 
 def pretrained_representation(
