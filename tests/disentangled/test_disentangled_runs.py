@@ -129,7 +129,7 @@ def test_a_factor_may_be_the_size_factor():
         manager.get_from_registry("size_factor").ravel(), adata.obs["depth"], rtol=1e-6
     )
     model.train(**{**FIT, "max_epochs": 1})
-    assert model.module.size_factor_scale > 0
+    assert model.module.input_scale.size_factor_scale > 0
 
 
 def test_errors_of_a_number_that_no_held_out_row_has():

@@ -1,5 +1,7 @@
 """Groups of factors: what is read, and what is refused with which words."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -55,7 +57,7 @@ def test_a_column_that_is_not_there_is_missing_everywhere(obs):
 
 def test_round_trip_through_plain_values(obs):
     for factor in read_factors(obs, GROUPS, "Unknown"):
-        assert Factor.from_dict(factor.to_dict()) == factor
+        assert Factor.from_dict(asdict(factor)) == factor
 
 
 @pytest.mark.parametrize(

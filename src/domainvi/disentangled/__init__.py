@@ -5,7 +5,7 @@ from ._fit import DisentangledFit
 from ._independence import IndependenceTerms
 from ._model import DisentangledVI
 from ._module import DisentangledVAE
-from ._plan import DisentangledTrainingPlan
+from ._training import DisentangledTrainingPlan
 
 __all__ = [
     "DisentangledFit",

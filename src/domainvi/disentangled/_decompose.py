@@ -17,6 +17,7 @@ from domainvi.train import log_rows
 
 from ._encode import encoded_batches, position_of, registered_values
 from ._factors import FACTORS_KEY
+from ._metadata import metadata_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,11 +111,11 @@ def metadata_at(module: DisentangledVAE, group: str, level: str) -> torch.Tensor
     if group not in module.groups:
         msg = f"There is no group {group!r}. The groups are {', '.join(module.groups)}."
         raise InputError(msg)
-    mine = [f for f in module.factors if f.group == group]
-    start = sum(f.width for f in module.factors[: module.factors.index(mine[0])])
-    m = module.factor_mean[None, start : start + sum(f.width for f in mine)].clone()
+    means = module.factor_mean.split(list(module.widths.values()))
+    m = means[module.groups.index(group)][None].clone()
     if level == REFERENCE:
         return m
+    mine = [f for f in module.factors if f.group == group]
     homes = [f for f in mine if str(level) in f.levels]
     if len(homes) != 1:
         known = [f"{name} ({f.name})" for f in mine for name in f.levels]
@@ -123,9 +124,9 @@ def metadata_at(module: DisentangledVAE, group: str, level: str) -> torch.Tensor
             f"{', '.join(known)}."
         )
         raise InputError(msg)
-    start = sum(f.width for f in mine[: mine.index(homes[0])])
-    m[:, start : start + homes[0].width] = 0.0
-    m[:, start + homes[0].levels.index(str(level))] = 1.0
+    at = metadata_columns(module.factors, group)[homes[0].name]
+    m[:, at.start : at.stop] = 0.0
+    m[:, at[homes[0].levels.index(str(level))]] = 1.0
     return m
 
 
@@ -148,9 +149,12 @@ def swap_scores(
     partner[rows] = other_level(rows, level[rows], np.random.default_rng(seed))
     measured = log_rows(module, prepared, rows)
     plain, swapped = (
-        log_scale(module, swapped_expression(module, prepared, p, flipped.group)[rows])
+        swapped_expression(module, prepared, p, flipped.group)[rows]
         for p in (np.arange(prepared.n_obs), partner)
     )
+    if module.counts:
+        # The classifiers see measured values on this scale.
+        plain, swapped = np.log1p(plain), np.log1p(swapped)
     of_label, of_level = (fit_classifier(measured, y[rows]) for y in (label, level))
     before, after = (
         float(balanced_accuracy_score(label[rows], of_label.predict(x))) for x in (plain, swapped)
@@ -162,11 +166,6 @@ def swap_scores(
         "flip_before": float(balanced_accuracy_score(level[rows], of_level.predict(plain))),
         "flipped": float(np.mean(of_level.predict(swapped) == level[partner[rows]])),
     }
-
-
-def log_scale(module: DisentangledVAE, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Bring decoded values to the scale on which the classifiers saw the measured ones."""
-    return np.log1p(x) if module.counts else x
 
 
 def other_level(

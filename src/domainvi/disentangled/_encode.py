@@ -1,14 +1,16 @@
-"""Rows by expression alone: latents, answers to each factor, and heads to be explained."""
+"""Rows by expression alone: latents, answers to each factor, written down or explained."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from torch.nn import functional
 
+from domainvi import _keys
 from domainvi.data import row_loader
 from domainvi.errors import InputError
 from domainvi.explain import LATENTS, Head
@@ -19,6 +21,7 @@ from ._factors import FACTORS_KEY
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from anndata import AnnData
     from numpy.typing import NDArray
 
     from domainvi.data import PreparedAnnData
@@ -31,17 +34,8 @@ if TYPE_CHECKING:
 INFERENCE_BATCH = 2048
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """What the encoder and the heads make of rows.
-
-    Parameters
-    ----------
-    mean, variance
-        Mean and variance of ``q(z | x)``, shape ``(n_rows, n_latent)``.
-    scores
-        For each factor, logits of its levels, or its standardised number in one column.
-    """
+class Encoded(NamedTuple):
+    """Mean and variance of ``q(z | x)``, and for each factor logits or a standardised number."""
 
     mean: NDArray[np.float32]
     variance: NDArray[np.float32]
@@ -66,12 +60,12 @@ def units_of(module: DisentangledVAE, group: str | None) -> slice:
     """Columns of a subspace in the latents; all if ``None``."""
     if group is None:
         return slice(None)
-    names, sizes = list(module.sizes), list(module.sizes.values())
-    if group not in names:
-        msg = f"group={group!r} is not known. The subspaces are {', '.join(names)}."
+    if group not in module.sizes:
+        msg = f"group={group!r} is not known. The subspaces are {', '.join(module.sizes)}."
         raise InputError(msg)
-    at = names.index(group)
-    return slice(sum(sizes[:at]), sum(sizes[: at + 1]))
+    at = list(module.sizes).index(group)
+    start = sum(list(module.sizes.values())[:at])
+    return slice(start, start + module.sizes[group])
 
 
 @torch.inference_mode()
@@ -122,8 +116,7 @@ def soft_answers(
     if factor.is_numeric:
         value = hard_answers(factor, score)
         return np.stack([value, np.full(len(value), fitted.errors[factor.name])], axis=1)
-    plain = Calibrator()
-    calibrator = fitted.calibrations[factor.name] if calibrated else plain
+    calibrator = fitted.calibrations[factor.name] if calibrated else Calibrator()
     return calibrator.apply(score) if len(score) else score.astype(np.float64)
 
 
@@ -152,3 +145,35 @@ def factor_head(model: DisentangledVI, prepared: PreparedAnnData, target: str | 
 
     names = list(factor.levels) or [factor.name]
     return Head(factor.name, names, scores, not factor.is_numeric, 1, names)
+
+
+def annotate(target: AnnData, model: DisentangledVI, prepared: PreparedAnnData) -> None:
+    """Write latents and predicted factors; everything is computed before the first key."""
+    module = model.module
+    encoded = encode(module, prepared)
+    columns: dict[str, Any] = {}
+    for factor, score in zip(module.factors, encoded.scores, strict=True):
+        soft = soft_answers(factor, score, model.fitted)
+        first, second = soft[:, 0], soft[:, 1]
+        if not factor.is_numeric:
+            first = pd.Categorical.from_codes(soft.argmax(axis=1), list(factor.levels))
+            second = soft.max(axis=1).astype(np.float32)
+        columns[_keys.prediction(factor.name)] = first
+        columns[_keys.confidence(factor.name)] = second
+    for name, values in columns.items():
+        target.obs[name] = pd.Series(values, index=target.obs_names)
+    target.obsm[_keys.LATENT] = encoded.mean
+    for name in module.sizes:
+        target.obsm[_keys.subspace(name)] = encoded.mean[:, units_of(module, name)]
+    names = [f.name for f in module.factors]
+    pairs = [f"{names[a]} and {names[b]}" for a, b in module.independence.blocks.confounded]
+    known = {k: v for k, v in model._parameters().items() if v is not None}
+    target.uns[_keys.RESULTS] = {
+        "version": version("domainvi"),
+        "factors": np.asarray(names, dtype=object),
+        "groups": np.asarray([f.group for f in module.factors], dtype=object),
+        "units": dict(module.sizes),
+        "params": {k: np.asarray(v) if isinstance(v, list) else v for k, v in known.items()},
+        # Pairs of factors whose groups are independent within strata only.
+        "confounded": np.asarray(pairs, dtype=object),
+    }

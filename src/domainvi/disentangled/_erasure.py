@@ -22,17 +22,7 @@ RIDGE = 1e-6
 
 
 class Concept(NamedTuple):
-    """A factor to be erased.
-
-    Parameters
-    ----------
-    code
-        Level of each row, shape ``(n_rows,)``, -1 where missing.
-    n_levels
-        Number of levels.
-    stratum
-        Code of each row within which the factor is erased, -1 where missing; ``None`` for all rows.
-    """
+    """Levels of a factor to be erased, within strata or in all rows; -1 where missing."""
 
     code: NDArray[np.int64]
     n_levels: int
@@ -106,10 +96,13 @@ def erasure_map(
     given = np.hstack([np.zeros((len(z), 0)), *(_known_levels(factor) for factor in own)])
     found = [np.zeros((z.shape[1], 0))]
     for concept in concepts:
-        rows, levels = _levels(_complete(concept, own))
+        strata = np.zeros_like(concept.code) if concept.stratum is None else concept.stratum
+        code = _complete(concept, own)
+        rows = np.flatnonzero((code >= 0) & (strata >= 0))
         if not len(rows):
             continue
-        stratum = None if concept.stratum is None else concept.stratum[rows]
+        stratum, levels = strata[rows], np.eye(concept.n_levels)[code[rows]]
+        levels /= np.sqrt(np.maximum(levels.mean(axis=0), 1e-12))
         known = _centre(given[rows], stratum)
         rest = _residual(_centre(z[rows] @ whiten, stratum), known)
         u, c, _ = np.linalg.svd(rest.T @ _residual(_centre(levels, stratum), known) / len(rows))
@@ -122,24 +115,13 @@ def erasure_map(
     return np.eye(z.shape[1]) - whiten @ basis @ basis.T @ colour.T, mean
 
 
-def _levels(concept: Concept) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Rows whose value and stratum are known, and their levels as scaled one-hot rows."""
-    known = concept.code >= 0
-    if concept.stratum is not None:
-        known &= concept.stratum >= 0
-    rows = np.flatnonzero(known)
-    levels = np.eye(concept.n_levels)[concept.code[rows]]
-    share = levels.mean(axis=0) if len(rows) else np.ones(concept.n_levels)
-    return rows, levels / np.sqrt(np.maximum(share, 1e-12))
-
-
-def _complete(concept: Concept, own: Sequence[Concept]) -> Concept:
+def _complete(concept: Concept, own: Sequence[Concept]) -> NDArray[np.int64]:
     """Leave out rows that lack own factors, where that leaves half of each level."""
     code = np.where(np.all([o.code >= 0 for o in own], axis=0), concept.code, -1)
     before, after = (
         np.bincount(c[c >= 0], minlength=concept.n_levels) for c in (concept.code, code)
     )
-    return concept._replace(code=code) if (2 * after >= before).all() else concept
+    return code if (2 * after >= before).all() else concept.code
 
 
 def _known_levels(factor: Concept) -> NDArray[np.float64]:
@@ -150,9 +132,7 @@ def _known_levels(factor: Concept) -> NDArray[np.float64]:
     return levels
 
 
-def _centre(x: NDArray[np.float64], stratum: NDArray[np.int64] | None) -> NDArray[np.float64]:
-    if stratum is None:
-        return x - x.mean(axis=0)
+def _centre(x: NDArray[np.float64], stratum: NDArray[np.int64]) -> NDArray[np.float64]:
     out = x.copy()
     for s in np.unique(stratum):
         out[stratum == s] -= x[stratum == s].mean(axis=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -90,17 +90,11 @@ class Factor:
         """Levels, quarters for a number."""
         return len(self.levels) or len(self.cuts) + 1
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Factor:
-        """Undo :meth:`to_dict`, also after a trip through JSON."""
-        plain = dict(values)
-        plain["levels"] = tuple(str(v) for v in plain["levels"])
-        plain["cuts"] = tuple(float(v) for v in plain["cuts"])
-        return cls(**plain)
+        """Undo ``asdict``, also after a trip through JSON."""
+        levels, cuts = map(str, values["levels"]), map(float, values["cuts"])
+        return cls(**{**values, "levels": tuple(levels), "cuts": tuple(cuts)})
 
     def values(self, obs: pd.DataFrame, unlabeled_category: str) -> NDArray[np.float32]:
         """Read codes or standardised numbers of rows, NaN where missing or not a known level."""
@@ -147,10 +141,9 @@ def factor_values(
 
 
 def confounded_pairs(factors: Sequence[Factor], values: NDArray[np.floating]) -> list[list[int]]:
-    """Find the pairs of factors of different groups that the audit does not call free.
+    """Find the pairs of factors of different groups that are not independent, and log them.
 
-    In each pair of positions the factor of the group named first comes first, and the most
-    strongly associated pair is the first.
+    The factor of the group named first comes first, and so does the most associated pair.
     """
     code = [f.codes(values[:, i]) for i, f in enumerate(factors)]
     found = []
@@ -162,11 +155,7 @@ def confounded_pairs(factors: Sequence[Factor], values: NDArray[np.floating]) ->
         audit = audit_arrays(code[j][known], code[i][known])
         if audit.verdict != "alignment allowed":
             found.append((-audit.cramers_v, [i, j]))
-    return [pair for _, pair in sorted(found)]
-
-
-def warn_of_confounding(factors: Sequence[Factor], pairs: Sequence[Sequence[int]]) -> None:
-    """Name each associated pair in the log."""
+    pairs = [pair for _, pair in sorted(found)]
     for a, b in pairs:
         logger.warning(
             "%r and %r are associated: full independence would erase what they share, so "
@@ -174,6 +163,7 @@ def warn_of_confounding(factors: Sequence[Factor], pairs: Sequence[Sequence[int]
             factors[a].name,
             factors[b].name,
         )
+    return pairs
 
 
 def check_rows(adata: AnnData, layer: str | None, size_factor_key: str | None) -> None:
@@ -184,48 +174,37 @@ def check_rows(adata: AnnData, layer: str | None, size_factor_key: str | None) -
         labels_key=None,
         layer=layer,
         size_factor_key=size_factor_key,
-        require_labels=False,
         require_domains=False,
     )
 
 
-def column_of(factor: str) -> str:
-    """Column of the prepared object with the values of a factor; size factors may be its name."""
-    return f"_factor_{factor}"
-
-
 def prepare_factors(
-    adata: AnnData, setup: dict[str, Any], genes: Sequence[str] | None = None
+    adata: AnnData,
+    arguments: dict[str, Any],
+    genes: Sequence[str] | None = None,
+    source: dict[str, Any] | None = None,
 ) -> PreparedAnnData:
-    """Gather matrix, size factors and factor values from an AnnData object, without touching it.
+    """Gather and register matrix, size factors and factors of an object, without touching it.
 
     Columns of factors may be missing: their values then are. ``genes`` are those of a trained
-    model, matched by name.
+    model, matched by name, and ``source`` is its registry.
     """
+    setup = arguments[SETUP_ARGS_KEY]
     columns = Columns((), NO_LABELS, layer=setup["layer"], size_factor_key=setup["size_factor_key"])
     prepared = prepare(adata, columns, reference_genes=genes)
     factors = [Factor.from_dict(f) for f in setup["factors"]]
     values = factor_values(adata.obs, factors, setup["unlabeled_category"])
     for factor, column in zip(factors, values.T, strict=True):
-        prepared.obs[column_of(factor.name)] = column
-    return prepared
-
-
-def register_factors(
-    prepared: PreparedAnnData,
-    setup_method_args: dict[str, Any],
-    source: dict[str, Any] | None = None,
-) -> None:
-    """Register a prepared object with scvi-tools and remember the manager on it."""
-    setup = setup_method_args[SETUP_ARGS_KEY]
+        # Size factors may be called as the factor is.
+        prepared.obs[f"_factor_{factor.name}"] = column
     fields = [
         LayerField(REGISTRY_KEYS.X_KEY, None, is_count_data=False),
         NumericalObsField(REGISTRY_KEYS.SIZE_FACTOR_KEY, setup["size_factor_key"], required=False),
-        NumericalJointObsField(FACTORS_KEY, [column_of(f["name"]) for f in setup["factors"]]),
+        NumericalJointObsField(FACTORS_KEY, [f"_factor_{factor.name}" for factor in factors]),
     ]
-    manager = PreparedManager(fields=fields, setup_method_args=setup_method_args)
-    manager.register_fields(prepared, source)
-    prepared.manager = manager
+    prepared.manager = PreparedManager(fields=fields, setup_method_args=arguments)
+    prepared.manager.register_fields(prepared, source)
+    return prepared
 
 
 def prepare_query(
@@ -235,10 +214,8 @@ def prepare_query(
     setup = registry[SETUP_ARGS_KEY]
     check_rows(adata, setup["layer"], setup["size_factor_key"])
     check_likelihood(describe_matrix(select_matrix(adata, setup["layer"])), likelihood)
-    prepared = prepare_factors(adata, setup, genes)
     arguments = {k: v for k, v in registry.items() if k != FIELD_REGISTRIES_KEY}
-    register_factors(prepared, arguments, registry)
-    return prepared
+    return prepare_factors(adata, arguments, genes, registry)
 
 
 def _check_groups(obs: pd.DataFrame, factor_groups: Mapping[str, Sequence[str]]) -> None:
@@ -288,9 +265,8 @@ def _check_group_name(group: object) -> None:
 
 def _names(column: pd.Series, unlabeled_category: str) -> NDArray[np.object_]:
     """Levels as text, ``None`` where missing."""
-    text = column.astype(object).where(column.notna(), None).to_numpy()
-    names = [None if v is None or str(v) == unlabeled_category else str(v) for v in text]
-    return np.array(names, dtype=object)
+    text = column.astype(object).where(column.notna(), unlabeled_category).map(str)
+    return text.where(text != unlabeled_category, None).to_numpy(dtype=object)
 
 
 def _factor(obs: pd.DataFrame, name: str, group: str, unlabeled_category: str) -> Factor:

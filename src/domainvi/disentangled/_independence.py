@@ -40,19 +40,14 @@ def strata_of(stratum: torch.Tensor | None, n_rows: int, device: torch.device) -
         yield torch.nonzero(stratum == code).squeeze(1)
 
 
-def centre_columns(x: torch.Tensor, stratum: torch.Tensor | None = None) -> torch.Tensor:
-    """Subtract from each column its mean, within strata where they are given."""
-    if stratum is None:
-        return x - x.mean(dim=0)
-    _, code = torch.unique(stratum, return_inverse=True)
-    member = functional.one_hot(code).to(x.dtype)
-    means = (member.T @ x) / member.sum(dim=0)[:, None]
-    return x - means[code]
-
-
 def standardise_columns(x: torch.Tensor, stratum: torch.Tensor | None = None) -> torch.Tensor:
-    """Bring columns to mean 0 and standard deviation 1; constant ones become 0."""
-    centred = centre_columns(x, stratum)
+    """Bring columns to mean 0, within strata, and standard deviation 1; constant ones become 0."""
+    means = x.mean(dim=0)
+    if stratum is not None:
+        _, code = torch.unique(stratum, return_inverse=True)
+        member = functional.one_hot(code).to(x.dtype)
+        means = ((member.T @ x) / member.sum(dim=0)[:, None])[code]
+    centred = x - means
     return centred / (centred.square().mean(dim=0) + EPSILON**2).sqrt().clamp_min(EPSILON)
 
 
@@ -158,40 +153,26 @@ MEASURES = {"covariance": cross_covariance, "hsic": hsic}
 
 @dataclass(frozen=True)
 class Blocks:
-    """Which factors the subspaces own, and where independence must be conditional.
+    """Which factors the subspaces own, and where independence must be conditional."""
 
-    Parameters
-    ----------
-    sizes
-        Units of each subspace, by its name, the residual one included.
-    groups
-        Subspace that owns each factor.
-    n_levels
-        Levels of each factor, quarters for a number.
-    confounded
-        Pairs of factors that are associated, that of the first subspace before the other, the
-        strongest first.
-    """
-
+    # Units of each subspace, the residual one included.
     sizes: Mapping[str, int]
+    # Subspace that owns each factor, and levels of each factor, quarters for a number.
     groups: tuple[str, ...]
     n_levels: tuple[int, ...]
+    # Pairs of associated factors, that of the first subspace first; the strongest pair first.
     confounded: tuple[tuple[int, int], ...] = ()
 
     def condition(self, subspace: str, factor: int) -> int | None:
         """Own factor of ``subspace`` within whose levels ``factor`` has to be hidden from it."""
-        for pair in self.confounded:
-            for own, other in (pair, pair[::-1]):
-                if other == factor and self.groups[own] == subspace:
-                    return own
-        return None
+        pairs = [pair for ab in self.confounded for pair in (ab, ab[::-1])]
+        found = (a for a, b in pairs if b == factor and self.groups[a] == subspace)
+        return next(found, None)
 
     def shared(self, a: str, b: str) -> int | None:
         """Variable that two subspaces share: they are to be independent within its levels."""
-        for own, other in self.confounded:
-            if {self.groups[own], self.groups[other]} == {a, b}:
-                return own
-        return None
+        found = (i for i, j in self.confounded if {self.groups[i], self.groups[j]} == {a, b})
+        return next(found, None)
 
 
 class IndependenceTerms(nn.Module):
@@ -220,24 +201,18 @@ class IndependenceTerms(nn.Module):
         self.blocks = blocks
         # A generator of its own: shuffles must not move the noise of the encoder.
         self.shuffles = np.random.default_rng(0)
+        # Pairs of a subspace and a factor that it should not know.
+        factors = list(enumerate(blocks.groups))
+        self.foreign = [(s, k) for s in blocks.sizes for k, group in factors if group != s]
         self.heads = nn.ModuleDict()
         if kind == "adversarial":
             self.discriminator = JointDiscriminator(sum(blocks.sizes.values()))
-            for name, factor in self.foreign():
+            for name, factor in self.foreign:
                 own = blocks.condition(name, factor)
                 n_strata = 0 if own is None else blocks.n_levels[own]
                 self.heads[f"{name}_{factor}"] = DomainAdversary(
                     blocks.sizes[name], blocks.n_levels[factor], n_strata
                 )
-
-    def foreign(self) -> list[tuple[str, int]]:
-        """Pairs of a subspace and a factor that it should not know."""
-        return [
-            (name, k)
-            for name in self.blocks.sizes
-            for k, group in enumerate(self.blocks.groups)
-            if group != name
-        ]
 
     def forward(
         self, z: Mapping[str, torch.Tensor], codes: Sequence[torch.Tensor], weight: float
@@ -253,70 +228,52 @@ class IndependenceTerms(nn.Module):
         blocks = {name: standardise_columns(block) for name, block in z.items()}
         if self.kind == "adversarial":
             joint = self._joint(blocks, codes, weight)
-            hidden = [
-                self._hide(blocks[name], name, k, codes, weight) for name, k in self.foreign()
-            ]
+            hidden = []
+            for name, k in self.foreign:
+                own = self.blocks.condition(name, k)
+                strata = None if own is None else one_hot(codes[own], self.blocks.n_levels[own])
+                head = cast("DomainAdversary", self.heads[f"{name}_{k}"])
+                hidden.append(hide_factor(head, blocks[name], codes[k], strata, weight))
             loss = joint + torch.stack(hidden).sum()
             return loss, {"independence_loss": loss, "joint_loss": joint}
-        between = [
-            self._measure(blocks[a], blocks[b], self.blocks.shared(a, b), codes)
-            for a, b in combinations(blocks, 2)
-        ]
-        factors = [self._from_factor(blocks[name], name, k, codes) for name, k in self.foreign()]
+        between = []
+        for a, b in combinations(blocks, 2):
+            shared = self.blocks.shared(a, b)
+            stratum = None if shared is None else codes[shared]
+            between.append(MEASURES[self.kind](blocks[a], blocks[b], stratum))
+        factors = [self._from_factor(blocks[name], name, k, codes) for name, k in self.foreign]
         value = torch.stack(between).mean() + torch.stack(factors).mean()
         loss = weight * value
         return loss, {"independence_loss": loss, "dependence": value}
-
-    def _hide(
-        self,
-        block: torch.Tensor,
-        name: str,
-        factor: int,
-        codes: Sequence[torch.Tensor],
-        weight: float,
-    ) -> torch.Tensor:
-        own = self.blocks.condition(name, factor)
-        strata = None if own is None else one_hot(codes[own], self.blocks.n_levels[own])
-        head = cast("DomainAdversary", self.heads[f"{name}_{factor}"])
-        return hide_factor(head, block, codes[factor], strata, weight)
 
     def _joint(
         self, blocks: Mapping[str, torch.Tensor], codes: Sequence[torch.Tensor], weight: float
     ) -> torch.Tensor:
         """Discriminator of joint against shuffled, within the strata of all shared variables."""
-        shared = {
-            s for a, b in combinations(blocks, 2) if (s := self.blocks.shared(a, b)) is not None
-        }
+        found = {self.blocks.shared(a, b) for a, b in combinations(blocks, 2)}
         stratum = None
-        for factor in sorted(shared):
+        for factor in sorted(factor for factor in found if factor is not None):
             # Rows without a value are a stratum of their own.
             own = codes[factor] + 1
             stratum = own if stratum is None else stratum * (self.blocks.n_levels[factor] + 1) + own
         whole = list(blocks.values())
         return self.discriminator(whole, shuffle_blocks(whole, self.shuffles, stratum), weight)
 
-    def _measure(
-        self,
-        a: torch.Tensor,
-        b: torch.Tensor,
-        shared: int | None,
-        codes: Sequence[torch.Tensor],
-    ) -> torch.Tensor:
-        return MEASURES[self.kind](a, b, None if shared is None else codes[shared])
-
     def _from_factor(
         self, block: torch.Tensor, name: str, factor: int, codes: Sequence[torch.Tensor]
     ) -> torch.Tensor:
         """Dependence of a subspace on a factor, over the rows whose value is known."""
         own = self.blocks.condition(name, factor)
+        stratum = None if own is None else codes[own]
         known = codes[factor] >= 0
-        if own is not None:
-            known = known & (codes[own] >= 0)
+        if stratum is not None:
+            known = known & (stratum >= 0)
+            stratum = stratum[known]
         if known.sum() < MIN_ROWS:
             return block.new_zeros(())
         levels = one_hot(codes[factor][known], self.blocks.n_levels[factor])
         present = levels[:, levels.any(dim=0)]
-        return self._measure(block[known], present, own, [c[known] for c in codes])
+        return MEASURES[self.kind](block[known], present, stratum)
 
 
 def hide_factor(

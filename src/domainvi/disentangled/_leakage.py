@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -43,15 +43,15 @@ def leakage(
     factors, blocks = module.factors, module.independence.blocks
     codes = [f.codes(values[:, k]) for k, f in enumerate(factors)]
     z = {s: mean[:, units_of(module, s)] for s in module.sizes}
-    rows = []
+    rows: list[dict[str, object]] = []
     for name in module.sizes:
         for k, factor in enumerate(factors):
             own = factor.group == name
-            held = held_out_factor(factors, codes, k) if own else None
             shared = None if own else blocks.condition(name, k)
             y = values[:, k] if factor.is_numeric else codes[k]
-            found, folds = NOTHING, STRATIFIED
+            found, held = NOTHING, None
             if len(rows_to_probe(y, numeric=factor.is_numeric)):
+                held = held_out_factor(factors, codes, k) if own else None
                 found = factor_probe(
                     z[name],
                     y,
@@ -62,9 +62,16 @@ def leakage(
                     n_permutations=n_permutations,
                     seed=seed,
                 )
-                folds = STRATIFIED if held is None else factors[held].name
-            metric = "r2" if factor.is_numeric else "balanced accuracy"
-            rows.append(leakage_row(name, factor.name, own, metric, found, folds))
+            rows.append(
+                {
+                    "subspace": name,
+                    "factor": factor.name,
+                    "own": own,
+                    "metric": "r2" if factor.is_numeric else "balanced accuracy",
+                    **asdict(found),
+                    "folds": STRATIFIED if held is None else factors[held].name,
+                }
+            )
     shared = blocks.confounded[0][0] if blocks.confounded else None
     found = joint_probe(
         [z[g] for g in module.groups],
@@ -72,7 +79,8 @@ def leakage(
         n_permutations=min(n_permutations, 5),
         seed=seed,
     )
-    rows.append(leakage_row("joint", "shuffled", False, "auc", found, STRATIFIED))
+    of_all = {"subspace": "joint", "factor": "shuffled", "own": False, "metric": "auc"}
+    rows.append({**of_all, **asdict(found), "folds": STRATIFIED})
     return pd.DataFrame(rows)
 
 
@@ -88,11 +96,3 @@ def held_out_factor(
         if ((table >= MIN_HELD_OUT).sum(axis=1) >= 2).all():
             return k
     return None
-
-
-def leakage_row(
-    subspace: str, factor: str, own: bool, metric: str, found: FactorProbe, folds: str
-) -> dict[str, Any]:
-    """One row of the table."""
-    what = {"subspace": subspace, "factor": factor, "own": own, "metric": metric}
-    return {**what, **asdict(found), "folds": folds}

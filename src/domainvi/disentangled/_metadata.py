@@ -1,4 +1,4 @@
-"""Metadata of a batch of rows, and the loadings of genes that they modulate."""
+"""Metadata: units that levels own, values of a batch of rows, and loadings that they modulate."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from domainvi.errors import InputError
 from domainvi.nn import balanced_cross_entropy, one_hot
 
+from ._factors import RESIDUAL
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ._factors import Factor
 
@@ -19,17 +22,14 @@ if TYPE_CHECKING:
 N_EMBEDDING = 8
 
 
-def direct_columns(factors: Sequence[Factor], group: str, direct: Sequence[str]) -> tuple[int, ...]:
-    """Columns of a group's metadata whose level owns a unit."""
-    out: list[int] = []
-    start = 0
+def metadata_columns(factors: Sequence[Factor], group: str) -> dict[str, range]:
+    """Columns that each factor of a group takes in the metadata of the group."""
+    out, start = {}, 0
     for factor in factors:
-        if factor.group != group:
-            continue
-        if factor.name in direct:
-            out += range(start, start + factor.width)
-        start += factor.width
-    return tuple(out)
+        if factor.group == group:
+            out[factor.name] = range(start, start + factor.width)
+            start += factor.width
+    return out
 
 
 def expected_metadata(
@@ -41,28 +41,25 @@ def expected_metadata(
     each factor its logits or its number, are constants here.
     """
     out: dict[str, list[torch.Tensor]] = {f.group: [] for f in factors}
-    for k, factor in enumerate(factors):
-        known = torch.isfinite(values[:, k])
-        value = torch.where(known, values[:, k], 0.0)
-        score = scores[k].detach()
-        if factor.is_numeric:
-            part = torch.where(known[:, None], value[:, None], score)
-        else:
-            level = one_hot(value.long(), factor.width)
-            part = torch.where(known[:, None], level, functional.softmax(score, dim=1))
-        out[factor.group].append(part)
+    for factor, column, scored in zip(factors, values.split(1, dim=1), scores, strict=True):
+        known, expected = torch.isfinite(column), scored.detach()
+        value = column.where(known, 0.0)
+        if not factor.is_numeric:
+            expected = functional.softmax(expected, dim=1)
+            value = one_hot(value.squeeze(1).long(), factor.width)
+        out[factor.group].append(torch.where(known, value, expected))
     return {group: torch.cat(parts, dim=1) for group, parts in out.items()}
 
 
 def factor_codes(factors: Sequence[Factor], values: torch.Tensor) -> list[torch.Tensor]:
     """Level of each factor, quarter of a number, -1 where missing."""
     out = []
-    for k, factor in enumerate(factors):
-        known = torch.isfinite(values[:, k])
-        value = torch.where(known, values[:, k], 0.0)
+    for factor, column in zip(factors, values.unbind(dim=1), strict=True):
+        known = torch.isfinite(column)
+        value = column.where(known, 0.0)
         if factor.is_numeric:
             value = torch.bucketize(value, value.new_tensor(factor.cuts), right=True)
-        out.append(torch.where(known, value.long(), -1))
+        out.append(value.long().where(known, -1))
     return out
 
 
@@ -71,16 +68,59 @@ def factor_losses(
 ) -> list[torch.Tensor]:
     """Loss of each factor over the rows whose value is known; 0 when there are none."""
     out = []
-    for k, factor in enumerate(factors):
-        known = torch.isfinite(values[:, k])
-        value = values[known, k]
+    for factor, score, column in zip(factors, scores, values.unbind(dim=1), strict=True):
+        known = torch.isfinite(column)
         if not known.any():
-            out.append(scores[k].new_zeros(()))
+            out.append(score.new_zeros(()))
         elif factor.is_numeric:
-            out.append(0.5 * functional.mse_loss(scores[k][known, 0], value))
+            out.append(0.5 * functional.mse_loss(score[known, 0], column[known]))
         else:
-            out.append(balanced_cross_entropy(scores[k][known], value.long()))
+            out.append(balanced_cross_entropy(score[known], column[known].long()))
     return out
+
+
+def subspace_sizes(factors: Sequence[Factor], n_latent: int, n_residual: int) -> dict[str, int]:
+    """Units of each subspace: the groups share what the residual one leaves."""
+    groups = list(dict.fromkeys(f.group for f in factors))
+    share, rest = divmod(n_latent - n_residual, len(groups))
+    if n_residual < 0 or share < 1:
+        msg = (
+            f"n_latent={n_latent} and n_residual={n_residual} leave {n_latent - n_residual} units "
+            f"for {len(groups)} groups; each needs one or more."
+        )
+        raise InputError(msg)
+    sizes = {group: share + (i < rest) for i, group in enumerate(groups)}
+    return sizes | ({RESIDUAL: n_residual} if n_residual else {})
+
+
+def direct_levels(
+    factors: Sequence[Factor], sizes: Mapping[str, int], direct: Sequence[str] | None
+) -> list[str]:
+    """Name the factors whose levels own a unit; check that there are units enough.
+
+    By default these are factors in their order, as long as half of the subspace is left to others.
+    """
+    with_levels = [f for f in factors if not f.is_numeric]
+    if direct is None:
+        left = {group: size // 2 for group, size in sizes.items()}
+        chosen = []
+        for f in with_levels:
+            if f.width <= left[f.group]:
+                left[f.group] -= f.width
+                chosen.append(f.name)
+        return chosen
+    if unknown := [name for name in direct if name not in [f.name for f in with_levels]]:
+        msg = f"direct_factors names {unknown[0]!r}, which is not a factor with levels."
+        raise InputError(msg)
+    for group, size in sizes.items():
+        asked = sum(f.width for f in factors if f.group == group and f.name in direct)
+        if asked > size:
+            msg = (
+                f"direct_factors ask for {asked} units in group {group!r}, one a level, and it "
+                f"has {size}. Raise n_latent, or let factors with many levels interact."
+            )
+            raise InputError(msg)
+    return list(direct)
 
 
 class ModulatedLoadings(nn.Module):
@@ -130,17 +170,13 @@ class ModulatedLoadings(nn.Module):
             nn.init.zeros_(last.bias)
             self.embedding = nn.Sequential(nn.Linear(n_metadata, N_EMBEDDING), nn.GELU(), last)
 
-    def gain(self, metadata: torch.Tensor) -> torch.Tensor:
-        """Factor of each unit in each row, ``(n_rows, n_units)``."""
-        switches = metadata[:, self.direct]
-        if self.embedding is None:
-            n_rest = self.weight.shape[1] - len(self.direct)
-            return torch.cat([switches, metadata.new_ones(len(metadata), n_rest)], dim=1)
-        return torch.cat([switches, 1 + self.embedding(metadata)], dim=1)
-
     def forward(
         self, z: torch.Tensor, metadata: torch.Tensor, genes: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Return the contribution to all genes, or to those numbered, ``(n_rows, n_genes)``."""
         weight = self.weight if genes is None else self.weight[genes]
-        return functional.linear(z * self.gain(metadata), weight)
+        stretch = metadata.new_ones(len(metadata), weight.shape[1] - len(self.direct))
+        if self.embedding is not None:
+            stretch = 1 + self.embedding(metadata)
+        gain = torch.cat([metadata[:, self.direct], stretch], dim=1)
+        return functional.linear(z * gain, weight)

@@ -23,7 +23,6 @@ from domainvi.explain import explain
 from domainvi.model import CohortModel
 from domainvi.train import seeded
 
-from ._annotate import annotate
 from ._decompose import (
     expression_at,
     metadata_at,
@@ -31,9 +30,16 @@ from ._decompose import (
     swapped_expression,
     variance_shares,
 )
-from ._encode import encode, factor_head, hard_answers, position_of, soft_answers, units_of
+from ._encode import (
+    annotate,
+    encode,
+    factor_head,
+    hard_answers,
+    position_of,
+    soft_answers,
+    units_of,
+)
 from ._factors import (
-    RESIDUAL,
     Factor,
     check_rows,
     confounded_pairs,
@@ -41,12 +47,11 @@ from ._factors import (
     prepare_factors,
     prepare_query,
     read_factors,
-    register_factors,
-    warn_of_confounding,
 )
-from ._fit import DisentangledFit, TrainingArguments
+from ._fit import DisentangledFit
 from ._independence import INDEPENDENCE, Blocks
 from ._leakage import leakage
+from ._metadata import direct_levels, subspace_sizes
 from ._module import DisentangledVAE
 from ._training import train
 
@@ -159,19 +164,20 @@ class DisentangledVI(VAEMixin, CohortModel):
             likelihood = check_likelihood(describe_matrix(self._validate_anndata().X), likelihood)
         self.likelihood, self.seed = likelihood, seed
         self.fitted = DisentangledFit()
-        sizes = subspace_sizes(self.factors, n_latent, n_residual)
+        factors = self.factors
+        sizes = subspace_sizes(factors, n_latent, n_residual)
         blocks = Blocks(
             sizes=sizes,
-            groups=tuple(f.group for f in self.factors),
-            n_levels=tuple(f.n_levels for f in self.factors),
+            groups=tuple(f.group for f in factors),
+            n_levels=tuple(f.n_levels for f in factors),
             confounded=tuple((int(a), int(b)) for a, b in self._setup["confounded"]),
         )
         with seeded(seed, devices=[]):
             self.module = DisentangledVAE(
                 n_input=len(self.genes),
-                factors=self.factors,
+                factors=factors,
                 blocks=blocks,
-                direct=direct_levels(self.factors, sizes, direct_factors),
+                direct=direct_levels(factors, sizes, direct_factors),
                 n_hidden=n_hidden,
                 n_layers=n_layers,
                 n_components=n_components,
@@ -183,7 +189,7 @@ class DisentangledVI(VAEMixin, CohortModel):
         self.init_params_ = self._get_init_params(locals())
         units = ", ".join(f"{name}: {size}" for name, size in sizes.items())
         self._model_summary_string = (
-            f"DisentangledVI: {len(self.genes)} genes, {len(self.factors)} factors, units of "
+            f"DisentangledVI: {len(self.genes)} genes, {len(factors)} factors, units of "
             f"{units}, likelihood: {likelihood}, independence: {independence}"
         )
 
@@ -240,8 +246,6 @@ class DisentangledVI(VAEMixin, CohortModel):
             )
             raise InputError(msg)
         values = factor_values(adata.obs, factors, unlabeled_category)
-        confounded = confounded_pairs(factors, values)
-        warn_of_confounding(factors, confounded)
         arguments = cls._get_setup_method_args(
             cls=cls,
             adata=adata,
@@ -250,12 +254,10 @@ class DisentangledVI(VAEMixin, CohortModel):
             labels_key=labels_key,
             unlabeled_category=unlabeled_category,
             size_factor_key=size_factor_key,
-            factors=[f.to_dict() for f in factors],
-            confounded=confounded,
+            factors=[asdict(f) for f in factors],
+            confounded=confounded_pairs(factors, values),
         )
-        prepared = prepare_factors(adata, arguments[SETUP_ARGS_KEY])
-        register_factors(prepared, arguments)
-        cls._remember(adata, prepared)
+        cls._remember(adata, prepare_factors(adata, arguments))
 
     @property
     def factors(self) -> list[Factor]:
@@ -339,11 +341,16 @@ class DisentangledVI(VAEMixin, CohortModel):
         >>> model.is_trained
         True
         """
-        epochs = DEFAULT_EPOCHS if max_epochs is None else max_epochs
-        plan_kwargs = {**(plan_kwargs or {})}
+        arguments = {
+            "max_epochs": DEFAULT_EPOCHS if max_epochs is None else max_epochs,
+            "train_size": train_size,
+            "batch_size": batch_size,
+            "early_stopping": early_stopping,
+            "plan_kwargs": {**(plan_kwargs or {})},
+        }
         train(
             self,
-            TrainingArguments(epochs, train_size, batch_size, early_stopping, plan_kwargs),
+            arguments,
             checkpoint_dir=checkpoint_dir,
             checkpoint_every=checkpoint_every,
             resume=resume,
@@ -480,7 +487,7 @@ class DisentangledVI(VAEMixin, CohortModel):
         """
         prepared, _ = self._rows(adata)
         target = self._own_data() if adata is None else adata
-        annotate(target, self.module, self.fitted, prepared, self._parameters())
+        annotate(target, self, prepared)
 
     def get_variance_shares(
         self, adata: AnnData | None = None, batch_size: int | None = None
@@ -738,9 +745,8 @@ class DisentangledVI(VAEMixin, CohortModel):
     def _retrained(self, seed: int) -> DisentangledVI:
         """Train a model with the same arguments on the same rows from another seed."""
         other = type(self)(self._validate_anndata(), **(self._parameters() | {"seed": seed}))
-        arguments = {} if self.fitted.training is None else asdict(self.fitted.training)
         accelerator = "cpu" if self.module.device.type == "cpu" else "auto"
-        other.train(**arguments, accelerator=accelerator, enable_progress_bar=False)
+        other.train(**self.fitted.training, accelerator=accelerator, enable_progress_bar=False)
         return other
 
     @property
@@ -785,49 +791,3 @@ class DisentangledVI(VAEMixin, CohortModel):
 
     def _make_room(self, metadata: dict[str, Any]) -> None:
         """Do nothing: training adds no part to the module."""
-
-
-def subspace_sizes(factors: Sequence[Factor], n_latent: int, n_residual: int) -> dict[str, int]:
-    """Units of each subspace: the groups share what the residual one leaves."""
-    groups = list(dict.fromkeys(f.group for f in factors))
-    share, rest = divmod(n_latent - n_residual, len(groups))
-    if n_residual < 0 or share < 1:
-        msg = (
-            f"n_latent={n_latent} and n_residual={n_residual} leave {n_latent - n_residual} units "
-            f"for {len(groups)} groups; each needs one or more."
-        )
-        raise InputError(msg)
-    sizes = {group: share + (i < rest) for i, group in enumerate(groups)}
-    return sizes | ({RESIDUAL: n_residual} if n_residual else {})
-
-
-def direct_levels(
-    factors: Sequence[Factor], sizes: Mapping[str, int], direct: Sequence[str] | None
-) -> list[str]:
-    """Name the factors whose levels own a unit; check that there are units enough."""
-    if direct is None:
-        return default_direct_levels(factors, sizes)
-    with_levels = {f.name for f in factors if not f.is_numeric}
-    if unknown := [name for name in direct if name not in with_levels]:
-        msg = f"direct_factors names {unknown[0]!r}, which is not a factor with levels."
-        raise InputError(msg)
-    for group, size in sizes.items():
-        asked = sum(f.width for f in factors if f.group == group and f.name in direct)
-        if asked > size:
-            msg = (
-                f"direct_factors ask for {asked} units in group {group!r}, one a level, and it "
-                f"has {size}. Raise n_latent, or let factors with many levels interact."
-            )
-            raise InputError(msg)
-    return list(direct)
-
-
-def default_direct_levels(factors: Sequence[Factor], sizes: Mapping[str, int]) -> list[str]:
-    """Take factors in their order, as long as half of the subspace is left to the others."""
-    left = {group: size // 2 for group, size in sizes.items()}
-    chosen = []
-    for f in factors:
-        if not f.is_numeric and f.width <= left[f.group]:
-            left[f.group] -= f.width
-            chosen.append(f.name)
-    return chosen

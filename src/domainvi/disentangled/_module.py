@@ -24,10 +24,10 @@ from ._factors import FACTORS_KEY
 from ._independence import IndependenceTerms
 from ._metadata import (
     ModulatedLoadings,
-    direct_columns,
     expected_metadata,
     factor_codes,
     factor_losses,
+    metadata_columns,
 )
 
 if TYPE_CHECKING:
@@ -109,6 +109,10 @@ class DisentangledVAE(BaseModuleClass):
         self.factors = list(factors)
         self.sizes = dict(blocks.sizes)
         self.n_latent = sum(self.sizes.values())
+        # Columns of the metadata of each group.
+        self.widths: dict[str, int] = {}
+        for factor in self.factors:
+            self.widths[factor.group] = self.widths.get(factor.group, 0) + factor.width
         self.input_scale = InputScale(counts=likelihood != "normal")
         self.standardiser = Standardiser(1, n_input)
         self.z_encoder = GaussianEncoder(
@@ -118,21 +122,19 @@ class DisentangledVAE(BaseModuleClass):
         self.loadings = nn.ModuleDict()
         self.priors = nn.ModuleDict()
         for name, size in self.sizes.items():
-            width = sum(f.width for f in self.factors if f.group == name)
-            self.loadings[name] = ModulatedLoadings(
-                size, n_input, width, direct_columns(self.factors, name, direct)
-            )
+            width, columns = self.widths.get(name, 0), metadata_columns(self.factors, name)
+            owned = tuple(c for factor in columns if factor in direct for c in columns[factor])
+            self.loadings[name] = ModulatedLoadings(size, n_input, width, owned)
             if width:
-                prior = nn.Linear(width, size, bias=False)
+                prior = self.priors[name] = nn.Linear(width, size, bias=False)
                 nn.init.zeros_(prior.weight)
-                self.priors[name] = prior
         self.intercept = nn.Parameter(torch.zeros(n_input))
         self.likelihood: Likelihood = build_likelihood(likelihood, 1, n_input)
         # Affine map of the posterior means that takes out what is left of foreign factors.
         self.register_buffer("erasure", torch.eye(self.n_latent))
         self.register_buffer("erasure_centre", torch.zeros(self.n_latent))
         # Mean of the metadata over the training rows, what a group is set to by default.
-        self.register_buffer("factor_mean", torch.zeros(sum(f.width for f in self.factors)))
+        self.register_buffer("factor_mean", torch.zeros(sum(self.widths.values())))
         # Last, so that the weights of everything else do not depend on the kind.
         self.independence = IndependenceTerms(independence, blocks)
 
@@ -154,7 +156,7 @@ class DisentangledVAE(BaseModuleClass):
     @property
     def groups(self) -> list[str]:
         """Groups of factors, in the order in which they were given."""
-        return list(dict.fromkeys(f.group for f in self.factors))
+        return list(self.widths)
 
     def split(self, z: torch.Tensor) -> dict[str, torch.Tensor]:
         """Latents of each subspace, by its name."""
@@ -250,16 +252,11 @@ class DisentangledVAE(BaseModuleClass):
         scores = self.factor_scores(z)
         metadata = self.metadata(values, scores)
         px = self.distribution(self.contributions(z, metadata, genes), library, genes)
-        loc = torch.cat([self._prior_mean(name, z, metadata) for name in self.sizes], dim=1)
+        means = {name: prior(metadata[name]) for name, prior in self.priors.items()}
+        none = {name: z.new_zeros(len(z), size) for name, size in self.sizes.items()}
+        loc = torch.cat(list({**none, **means}.values()), dim=1)
         prior = Normal(loc, torch.ones_like(loc), validate_args=False)
         return {MODULE_KEYS.PX_KEY: px, MODULE_KEYS.PZ_KEY: prior, "factor_scores": scores}
-
-    def _prior_mean(
-        self, name: str, z: torch.Tensor, metadata: Mapping[str, torch.Tensor]
-    ) -> torch.Tensor:
-        if name not in metadata:
-            return z.new_zeros(len(z), self.sizes[name])
-        return self.priors[name](metadata[name])
 
     def loss(
         self,

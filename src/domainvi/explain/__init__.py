@@ -1,9 +1,9 @@
 """The genes that a model's scores rest on."""
 
 from ._deeplift import Paired
-from ._explain import explain
-from ._heads import LATENTS, Explainable, Head, HeadOf, log_batches
+from ._explain import LATENTS, Explainable, Head, HeadOf, explain
 from ._methods import METHODS, Method
+from ._references import log_batches
 
 __all__ = [
     "LATENTS",

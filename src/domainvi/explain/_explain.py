@@ -1,10 +1,11 @@
-"""Explain rows: check what is asked for, attribute batch by batch, and write the result."""
+"""Explain rows: a head of a model, what is asked of it, attributions by batch, and the result."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,8 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from domainvi import _keys
 from domainvi.errors import InputError
 
-from ._heads import log_batches
 from ._methods import Settings, captum_methods
-from ._references import first_pass, reference_rows
+from ._references import first_pass, log_batches, reference_rows
 from ._sums import AttributionSums, contrasts
 
 if TYPE_CHECKING:
@@ -27,27 +27,75 @@ if TYPE_CHECKING:
 
     from domainvi.data import PreparedAnnData
 
-    from ._heads import Explainable, Head, HeadOf
     from ._methods import Method
 
 
+LATENTS = "latent"
+
+
 @dataclass(frozen=True)
-class Request:
-    """Checked arguments: columns of a head, and groups of rows.
+class Head:
+    """A head to explain.
 
     Parameters
     ----------
+    name
+        Name of the phenotype, and of the array that is written.
     columns
-        Columns of the head to explain, in the order of the result.
-    groups
-        Names of the groups of rows; ``None`` adds up by class.
-    code
-        Group of each row, -1 for none, shape ``(n_rows,)``.
+        Names of the scores, in their order.
+    score
+        Takes log values ``(n_rows, n_genes)`` and domain codes ``(n_rows,)``, and returns
+        ``(n_rows, n_columns)``: log-probabilities of classes, or values.
+    is_classes
+        Whether the scores are those of classes, so that one is explained against another.
+    n_domains
+        Number of domains of the rows, those that are new to the model among them.
+    order
+        The columns in the order in which they are shown.
     """
 
+    name: str
     columns: list[str]
-    groups: list[str] | None
-    code: NDArray[np.int64]
+    score: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    is_classes: bool
+    n_domains: int
+    order: list[str]
+
+
+class Explainable(Protocol):
+    """The parts of a model that explanations need, beside a function that returns its heads."""
+
+    module: Any
+    seed: int
+
+    @property
+    def genes(self) -> list[str]:
+        """Genes of the model, in its order."""
+
+    def _check_trained(self) -> None: ...
+
+    def _own_data(self) -> AnnData: ...
+
+    def _validate_anndata(self, adata: AnnData | None = None) -> PreparedAnnData: ...
+
+    def _row_numbers(
+        self, prepared: PreparedAnnData, indices: Sequence | NDArray | None, /
+    ) -> NDArray: ...
+
+    def _retrained(self, seed: int) -> Any:
+        """Train such a model anew from another seed; refuse where that cannot be done."""
+
+
+# The head of a model for prepared rows that ``target`` names; ``None`` is the main one.
+HeadOf: TypeAlias = Callable[[Any, "PreparedAnnData", str | None], Head]
+
+
+class Request(NamedTuple):
+    """Columns of a head to explain, names of groups of rows, and the group of each, -1 for none."""
+
+    columns: list[str]
+    groups: list[str] | None = None
+    code: NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
 
 def explain(
@@ -79,28 +127,21 @@ def explain(
         model._own_data()  # The rows that other models are trained on.
     prepared = model._validate_anndata(adata)
     rows = model._row_numbers(prepared, indices)
-    heads = main_and_asked(head_of, model, prepared, target)
-    request = checked_request(heads[1], data, classes, groupby)
-    frame = explain_rows(model, heads, prepared, rows, request, settings)
-    frames = [frame]
-    for seed in range(model.seed + 1, model.seed + 1 + stability):
-        other = model._retrained(seed)
-        heads = main_and_asked(head_of, other, prepared, target)
-        frames.append(explain_rows(other, heads, prepared, rows, request, settings))
+    frames: list[pd.DataFrame] = []
+    for seed in range(model.seed, model.seed + 1 + stability):
+        repeated = model._retrained(seed) if frames else model
+        # The main head says of what class rows are.
+        main = head_of(repeated, prepared, None)
+        head = main if target is None else head_of(repeated, prepared, target)
+        request = checked_request(head, data, classes, groupby)
+        frames.append(explain_rows(repeated, (main, head), prepared, rows, request, settings))
+    frame = frames[0]
     if stability:
         frame.attrs["stability"] = rank_stability(frames)
     if write_varm:
-        key = _keys.attribution(heads[1].name) if write_varm is True else write_varm
+        key = _keys.attribution(head.name) if write_varm is True else write_varm
         write(frame, data, key)
     return frame
-
-
-def main_and_asked(
-    head_of: HeadOf, model: Explainable, prepared: PreparedAnnData, target: str | None
-) -> tuple[Head, Head]:
-    """Return the main head, which says of what class rows are, and the one to explain."""
-    main = head_of(model, prepared, None)
-    return main, main if target is None else head_of(model, prepared, target)
 
 
 def checked_request(
@@ -117,7 +158,7 @@ def checked_request(
         msg = f"classes: {', '.join(unknown)} not known. Use some of {', '.join(head.order)}."
         raise InputError(msg)
     if groupby is None:
-        return Request(names, None, np.empty(0, dtype=np.int64))
+        return Request(names)
     if groupby not in adata.obs:
         msg = f"groupby={groupby!r} is not a column of adata.obs."
         raise InputError(msg)
@@ -147,22 +188,21 @@ def explain_rows(
     found = first_pass(everything, main, len(genes))
     references = reference_rows(model, prepared, found, settings)
     columns = head.columns if request.groups is None else request.groups
-    sums = AttributionSums(
-        head, len(columns), found.tied_to_domain(), settings.method, settings.n_steps
-    )
+    sums = AttributionSums(head, len(columns), found.tied_to_domain(), settings)
     batches = log_batches(model.module, prepared, rows, size)
     with isolate_rng():
         # Captum draws from the generators of numpy and torch as it finds them.
         np.random.seed(model.seed)  # noqa: NPY002
         torch.manual_seed(model.seed)
         add_rows(sums, batches, rows, request, references)
-    frame = sums.frame(genes, columns)
-    if request.groups is None:
-        frame = frame[request.columns]
+    shown = request.columns if request.groups is None else columns
+    frame = sums.frame(genes, columns, shown)
     if len(np.unique(found.domain)) < 2:
         del frame.attrs["tied_share"]
     baseline = settings.baseline if isinstance(settings.baseline, str) else "array"
-    return with_attributes(frame, method=settings.method, target=head.name, baseline=baseline)
+    asked = {"method": settings.method, "target": head.name, "baseline": baseline}
+    frame.attrs = {**asked, **frame.attrs}
+    return frame
 
 
 def add_rows(
@@ -174,24 +214,13 @@ def add_rows(
 ) -> None:
     """Add the attributions of ``rows``, whose log values come in batches."""
     asked = torch.tensor([c in request.columns for c in sums.head.columns])
+    code = None if request.groups is None else torch.from_numpy(request.code[rows])
     start = 0
     for u, domain in batches:
-        group = None
-        if request.groups is not None:
-            group = torch.from_numpy(request.code[rows[start : start + len(u)]]).to(u.device)
+        group = None if code is None else code[start : start + len(u)].to(u.device)
         for contrast in contrasts(sums.head, u, domain, asked.to(u.device), group):
             sums.add(u, domain, contrast, references)
         start += len(u)
-
-
-def with_attributes(frame: pd.DataFrame, **values: str) -> pd.DataFrame:
-    """Add to ``attrs``, and keep of it the entries of columns that are there."""
-    kept = {
-        name: {c: value[c] for c in frame.columns} if isinstance(value, dict) else value
-        for name, value in frame.attrs.items()
-    }
-    frame.attrs = {**values, **kept}
-    return frame
 
 
 def rank_stability(frames: list[pd.DataFrame]) -> dict[str, float]:

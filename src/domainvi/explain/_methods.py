@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     Arguments = tuple[torch.Tensor, ...]
 
 Method = Literal["deeplift", "integrated_gradients", "gradient_shap"]
-METHODS = ("deeplift", "integrated_gradients", "gradient_shap")
 BASELINES = ("domain", "global", "zero")
 # Values in a batch; some fifty arrays of this size are alive at a time.
 BATCH_VALUES = 2**19
@@ -100,40 +99,6 @@ class PairedScore(torch.nn.Module):
         return self.score(u.as_subclass(Paired), *arguments).as_subclass(torch.Tensor)
 
 
-def attribute(
-    method: Method,
-    score: Score,
-    u: torch.Tensor,
-    baseline: torch.Tensor,
-    arguments: Arguments,
-    n_steps: int,
-) -> torch.Tensor:
-    """Attribute the scores of rows to genes, ``(n_rows, n_genes)``.
-
-    Parameters
-    ----------
-    method
-        One of ``METHODS``.
-    score
-        Takes rows and ``arguments``, and returns one number a row.
-    u
-        Log values, shape ``(n_rows, n_genes)``.
-    baseline
-        The reference of each row, of the same shape; for gradient SHAP any number of references,
-        from which it draws for all rows.
-    arguments
-        Tensors with one entry a row.
-    n_steps
-        Points on the path, or draws.
-    """
-    run = {
-        "deeplift": deeplift,
-        "integrated_gradients": integrated_gradients,
-        "gradient_shap": gradient_shap,
-    }
-    return run[method](score, u.requires_grad_(), baseline, arguments, n_steps).detach()
-
-
 def deeplift(
     score: Score, u: torch.Tensor, baseline: torch.Tensor, arguments: Arguments, n_steps: int
 ) -> torch.Tensor:
@@ -182,3 +147,13 @@ def gradient_shap(
         for i in range(0, len(u), size)
     ]
     return torch.cat(parts)
+
+
+# Attribute the scores of rows to genes. A score takes rows and further tensors with one entry a row
+# and returns one number a row. There is one reference a row, any number for gradient SHAP, and the
+# steps are points on the path, or draws.
+METHODS: dict[str, Callable[[Score, torch.Tensor, torch.Tensor, Arguments, int], torch.Tensor]] = {
+    "deeplift": deeplift,
+    "integrated_gradients": integrated_gradients,
+    "gradient_shap": gradient_shap,
+}

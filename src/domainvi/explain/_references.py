@@ -1,23 +1,23 @@
-"""The rows that others are compared with, from a first pass over all of them."""
+"""Rows on the log scale, and those that others are compared with, from a first pass over all."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from ._heads import log_batches
+from domainvi.data import row_loader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
     from domainvi.data import PreparedAnnData
 
-    from ._heads import Explainable, Head
+    from ._explain import Explainable, Head
     from ._methods import Settings
 
 # A class that fewer rows of a domain are called is left out of the domain's balanced mean.
@@ -28,24 +28,29 @@ TIED_SHARE = 0.1
 N_BACKGROUND = 100
 
 
+def log_batches(
+    module: Any, prepared: PreparedAnnData, rows: NDArray, batch_size: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield log values and domain codes of rows, in order, on the module's device.
+
+    To a module that takes no domain, all rows are of one.
+    """
+    for tensors in row_loader(prepared.manager, rows, batch_size):
+        on_device = {k: v.to(module.device) for k, v in tensors.items()}
+        inputs = module._get_inference_input(on_device)
+        u, _ = module.log_values(inputs["x"].float(), inputs["size_factor"])
+        domain = inputs.get("batch_index", u.new_zeros(len(u), 1))
+        yield u, domain.squeeze(-1).long()
+
+
 @dataclass(frozen=True)
 class FirstPass:
-    """Sums over rows, by domain and class.
+    """Sums over rows, by domain and class."""
 
-    Parameters
-    ----------
-    domain, label
-        Domain and predicted class of each row, shape ``(n_rows,)``.
-    count
-        Rows, shape ``(n_domains, n_classes)``.
-    total
-        Sums of log values, shape ``(n_domains, n_classes, n_genes)``.
-    square
-        Sums of their squares over all rows, shape ``(n_genes,)``.
-    """
-
+    # Domain and predicted class of each row.
     domain: NDArray[np.int64]
     label: NDArray[np.int64]
+    # Rows (n_domains, n_classes), sums of log values (..., n_genes), and of all squares (n_genes,).
     count: NDArray[np.float64]
     total: NDArray[np.float64]
     square: NDArray[np.float64]
@@ -98,17 +103,7 @@ class FirstPass:
 def first_pass(
     batches: Iterable[tuple[torch.Tensor, torch.Tensor]], head: Head, n_genes: int
 ) -> FirstPass:
-    """Add up log values by domain and by the class that ``head`` calls, one class if it has none.
-
-    Parameters
-    ----------
-    batches
-        Log values and domain codes.
-    head
-        The main head.
-    n_genes
-        Number of genes.
-    """
+    """Add up log values by domain and the class that ``head`` calls, or one class."""
     n_domains, n_classes = head.n_domains, len(head.columns) if head.is_classes else 1
     count = torch.zeros(n_domains * n_classes, dtype=torch.float64)
     total = torch.zeros(n_domains * n_classes, n_genes, dtype=torch.float64)
@@ -119,7 +114,7 @@ def first_pass(
         if head.is_classes:
             cell += head.score(u, domain).argmax(dim=1).cpu()
         values = u.cpu().double()
-        count.index_add_(0, cell, torch.ones(len(cell), dtype=torch.float64))
+        count += torch.bincount(cell, minlength=len(count))
         total.index_add_(0, cell, values)
         square += values.square().sum(dim=0)
         codes.append(cell)
@@ -143,10 +138,9 @@ def reference_rows(
         point = np.zeros(n_genes) if isinstance(baseline, str) else np.asarray(baseline)
         return [torch.from_numpy(point.astype(np.float32))[None]] * n_domains
     if settings.method != "gradient_shap":
+        points = found.balanced_means()
         if baseline == "global":
-            points = np.tile(found.overall_mean(), (n_domains, 1))
-        else:
-            points = found.balanced_means()
+            points[:] = found.overall_mean()
         return list(torch.from_numpy(points.astype(np.float32))[:, None])
     rng = np.random.default_rng(model.seed)
     if baseline == "global":

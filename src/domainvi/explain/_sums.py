@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 import torch
 
-from ._methods import attribute
+from ._methods import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from ._heads import Head
-    from ._methods import Method
+    from ._explain import Head
+    from ._methods import Settings
 
 
-@dataclass(frozen=True)
-class Contrast:
-    """One number a row to explain: the score of one column less that of another.
+class Contrast(NamedTuple):
+    """One number a row to explain: the score of one column less that of another."""
 
-    Parameters
-    ----------
-    rows
-        Positions in the batch, shape ``(n_asked,)``.
-    first, second
-        Columns of the head, shape ``(n_asked,)``; one beyond the last stands for 0.
-    column
-        Where the attributions are added, shape ``(n_asked,)``.
-    """
-
+    # Positions in the batch.
     rows: torch.Tensor
+    # Columns of the head; one beyond the last stands for 0.
     first: torch.Tensor
     second: torch.Tensor
+    # Where the attributions are added.
     column: torch.Tensor
 
 
@@ -49,16 +40,8 @@ def contrasts(
 ) -> Iterator[Contrast]:
     """Contrast the class that each row is called with the runner-up; or each value with 0.
 
-    Parameters
-    ----------
-    head
-        The head.
-    u, domain
-        Log values and domain codes.
-    asked
-        Which columns of the head are explained, shape ``(n_columns,)``.
-    group
-        Group codes of the rows, -1 for none; ``None`` adds up by class.
+    ``asked`` marks the columns of the head that are explained. ``group`` has codes of the rows, -1
+    for none; ``None`` adds up by class.
     """
     if head.is_classes:
         first, second = head.score(u, domain).topk(2, dim=1).indices.T
@@ -91,22 +74,11 @@ def score_contrast(head: Head) -> Callable[..., torch.Tensor]:
 class AttributionSums:
     """Sums of attributions, so that memory does not grow with rows.
 
-    Parameters
-    ----------
-    head
-        The head that is explained.
-    n_columns
-        Number of columns of the result.
-    tied
-        Marks the genes whose share of the attribution is wanted, shape ``(n_genes,)``.
-    method, n_steps
-        Arguments of :func:`~domainvi.explain._methods.attribute`.
+    ``tied`` marks the genes whose share of the attribution is wanted.
     """
 
-    def __init__(
-        self, head: Head, n_columns: int, tied: NDArray, method: Method, n_steps: int
-    ) -> None:
-        self.head, self.method, self.n_steps = head, method, n_steps
+    def __init__(self, head: Head, n_columns: int, tied: NDArray, settings: Settings) -> None:
+        self.head, self.method, self.n_steps = head, settings.method, settings.n_steps
         self.tied = torch.from_numpy(tied)
         self.total = torch.zeros(n_columns, len(tied), dtype=torch.float64)
         self.score, self.count, self.size, self.tied_size = torch.zeros(
@@ -126,27 +98,30 @@ class AttributionSums:
             chosen = torch.nonzero(domain[contrast.rows] == d).squeeze(1)
             rows = contrast.rows[chosen]
             arguments = (domain[rows], contrast.first[chosen], contrast.second[chosen])
-            self._add(u[rows], arguments, contrast.column[chosen], references[int(d)].to(u.device))
+            values = self.attribute(u[rows], arguments, references[int(d)].to(u.device))
+            self.add_up(values, contrast.column[chosen].cpu())
 
-    def _add(
-        self,
-        u: torch.Tensor,
-        arguments: tuple[torch.Tensor, ...],
-        column: torch.Tensor,
-        reference: torch.Tensor,
-    ) -> None:
+    def attribute(
+        self, u: torch.Tensor, arguments: tuple[torch.Tensor, ...], reference: torch.Tensor
+    ) -> torch.Tensor:
+        """Attribute contrasts of rows to genes, and note how much is missing from their sums."""
         f = score_contrast(self.head)
         at_random = self.method == "gradient_shap"
         baseline = reference if at_random else reference.expand_as(u)
-        values = attribute(self.method, f, u, baseline, arguments, self.n_steps).cpu().double()
-        score = values.sum(dim=1)
+        values = METHODS[self.method](f, u.requires_grad_(), baseline, arguments, self.n_steps)
+        values = values.detach().cpu().double()
         if not at_random:
             with torch.no_grad():
                 moved = (f(u, *arguments) - f(baseline, *arguments)).cpu().double()
-            self.incompleteness = max(self.incompleteness, float((moved - score).abs().max()))
+            missing = (moved - values.sum(dim=1)).abs().max()
+            self.incompleteness = max(self.incompleteness, float(missing))
+        return values
+
+    def add_up(self, values: torch.Tensor, at: torch.Tensor) -> None:
+        """Add attributions of rows to columns."""
+        score = values.sum(dim=1)
         if not self.head.is_classes:
             values, score = values * score.sign()[:, None], score.abs()
-        at = column.cpu()
         self.total.index_add_(0, at, values)
         self.score.index_add_(0, at, score)
         self.count.index_add_(0, at, torch.ones_like(score))
@@ -154,17 +129,20 @@ class AttributionSums:
         self.size.index_add_(0, at, size.sum(dim=1))
         self.tied_size.index_add_(0, at, size[:, self.tied].sum(dim=1))
 
-    def frame(self, genes: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
-        """Mean attributions, genes x columns, and numbers of each column in ``attrs``."""
+    def frame(
+        self, genes: Sequence[str], columns: Sequence[str], shown: Sequence[str]
+    ) -> pd.DataFrame:
+        """Mean attributions, genes x columns to be shown, and numbers of each in ``attrs``."""
         mean = (self.total / self.count[:, None]).numpy().T
-        frame = pd.DataFrame(mean, index=pd.Index(genes), columns=pd.Index(columns))
+        frame = pd.DataFrame(mean, index=pd.Index(genes), columns=pd.Index(columns))[shown]
         numbers = {
             "n_rows": self.count.int(),
             "score": self.score / self.count,
             "tied_share": self.tied_size / self.size,
         }
         for name, values in numbers.items():
-            frame.attrs[name] = dict(zip(columns, values.tolist(), strict=True))
+            of_column = dict(zip(columns, values.tolist(), strict=True))
+            frame.attrs[name] = {c: of_column[c] for c in shown}
         if self.method != "gradient_shap":
             frame.attrs["incompleteness"] = self.incompleteness
         return frame
