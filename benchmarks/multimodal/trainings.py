@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import mudata
 import numpy as np
+from domainvi.model._codes import codes
 from mudata import MuData
 from scvi import REGISTRY_KEYS
 from torch.nn import functional
 
 import domainvi as dv
 from domainvi.linear import source_domains
-from domainvi.model._codes import codes
 from domainvi.module import MultimodalVAE
-from domainvi.tl._baselines import TransferData, lr_z
+from domainvi.tl import TransferData, lr_z
 
 if TYPE_CHECKING:
     from collections.abc import Callable

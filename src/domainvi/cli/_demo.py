@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING
 
 from ._files import write
 from ._fit import accelerator, fit
@@ -29,7 +27,7 @@ BATCH, LABELS, TRUTH, TARGET, UNLABELED = (
 
 def demo(
     *,
-    out: Annotated[Path, Parameter(help="Folder to write to; made if it is missing.")] = Path(),
+    out: Path = Path(),
     seed: Seed = 0,
     device: Device = "auto",
     max_epochs: MaxEpochs = None,
@@ -39,6 +37,11 @@ def demo(
     391 tumours of four types: 202 measured by RNA-seq, 189 by microarray. The labels of the
     microarray cohort are hidden, predicted, and compared with the truth, beside logistic regression
     on the same split. Writes demo.h5ad and demo_umap.png, and replaces those of an earlier demo.
+
+    Parameters
+    ----------
+    out
+        Folder to write to; made if it is missing.
     """
     start = time.perf_counter()
     with reporting() as say:
