@@ -13,8 +13,7 @@ from matplotlib.path import Path as Outline
 import domainvi._keys as keys
 from domainvi.errors import InputError
 
-from ._canvas import canvas, finish
-from ._colours import GREY, class_colours
+from ._canvas import GREY, canvas, class_colours, finish
 from ._columns import column, known, results
 
 if TYPE_CHECKING:
@@ -107,8 +106,7 @@ def label_flow(
     axes.set(xlim=(-0.15, len(stacks) - 0.85), ylim=(1.05, -0.02), yticks=[])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    finish(axes, ax, show, save)
-    return axes
+    return finish(axes, ax, show, save)
 
 
 def _sides(

@@ -12,8 +12,7 @@ import domainvi._keys as keys
 from domainvi.data import matrix_kind, prepare_values, select_matrix
 from domainvi.errors import InputError
 
-from ._canvas import canvases, finish
-from ._colours import class_colours
+from ._canvas import canvases, class_colours, finish
 from ._columns import column, levels, results
 
 if TYPE_CHECKING:
@@ -107,8 +106,7 @@ def latent(
             panel.set(xlabel="UMAP 1", ylabel="UMAP 2")
             panel.title.set_fontsize("medium")
         _legend(row[1], class_colours(adata, key, order))
-    finish(axes[0, 0], ax, show, save)
-    return axes
+    return finish(axes, ax, show, save)
 
 
 def _layouts(adata: AnnData, batch_key: str, layer: str | None, seed: int) -> AnnData:

@@ -8,8 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from domainvi.errors import InputError, NotTrainedError
 
-from ._canvas import canvases, finish, tidy
-from ._colours import BLUE, GREY, ORANGE
+from ._canvas import BLUE, GREY, ORANGE, canvases, finish, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,8 +84,7 @@ def training_curves(
     for panel, term in zip(axes, wanted, strict=True):
         _draw(panel, history, term)
     axes[0].legend(frameon=False, fontsize="small")
-    finish(axes[0], ax, show, save)
-    return axes
+    return finish(axes, ax, show, save)
 
 
 def _columns(history: Mapping[str, pd.DataFrame], term: str) -> dict[str, pd.Series]:
