@@ -48,8 +48,8 @@ def measure(
     model = dv.DomainVI(adata, **parameters)
     model.train(enable_progress_bar=False)
     return {
-        "cramers_v": float(model.audit_["cramers_v"]),
-        "verdict": model.audit_["verdict"],
+        "cramers_v": model.fitted.audit.cramers_v,
+        "verdict": model.fitted.audit.verdict,
         "macro_f1": dv.metrics.macro_f1(truth[hidden], model.predict()[hidden]),
     }
 

@@ -16,13 +16,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-BATCH, LABELS, TRUTH, TARGET, UNLABELED = (
-    "cohort",
-    "cancer_type",
-    "cancer_type_true",
-    "agilent",
-    "Unknown",
-)
+BATCH, LABELS, TRUTH = "cohort", "cancer_type", "cancer_type_true"
+TARGET, UNLABELED = "agilent", "Unknown"
 
 
 def demo(
@@ -80,12 +75,10 @@ def demo(
 
 def hide(adata: AnnData) -> AnnData:
     """Hide the labels of the target cohort; the truth stays in a column of its own."""
-    import pandas as pd
-
     truth = adata.obs[LABELS]
-    shown = truth.astype(object).where(adata.obs[BATCH] != TARGET, UNLABELED)
     adata.obs[TRUTH] = truth
-    adata.obs[LABELS] = pd.Categorical(shown, categories=[*truth.cat.categories, UNLABELED])
+    shown = truth.cat.add_categories([UNLABELED])
+    adata.obs[LABELS] = shown.where(adata.obs[BATCH] != TARGET, UNLABELED)
     return adata
 
 

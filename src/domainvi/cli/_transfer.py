@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ._files import check_output, naming, read, write
 from ._fit import accelerator, fit
-from ._join import check_query, check_reference, check_scales, cohort_of, join
+from ._join import check_columns, check_scales, cohort_of, join
 from ._options import Data, Force, Json, Output, Training, UnknownAlpha
 from ._results import Results, note, reporting
 from ._summary import say_agreement, say_audit, say_predictions, say_written
@@ -52,9 +52,9 @@ def transfer(
         accelerator(options.device)  # refused, if it is, before the data are read
         reference, adata = read(ref), read(query)
         with naming(ref):
-            check_reference(reference, options)
+            check_columns(reference, options, is_reference=True)
         with naming(query):
-            check_query(adata, options)
+            check_columns(adata, options, is_reference=False)
             taken = set(reference.obs[options.batch].astype(str))
             cohort = cohort_of(adata, options, query.stem, taken)
             joined, genes = join(reference, adata, cohort, options)

@@ -98,7 +98,7 @@ def legend_above(axes: Axes, **arguments: Any) -> None:
     figure: Figure = axes.get_figure(root=True)  # type: ignore[assignment]
     if axes.get_window_extent().width / figure.dpi < _NARROW:
         arguments["ncols"] = 1
-    where = {"loc": "lower left", "bbox_to_anchor": (0, 1)}
+    where: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1)}
     axes.legend(**where, frameon=False, fontsize="small", **arguments)
 
 

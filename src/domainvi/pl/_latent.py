@@ -51,7 +51,7 @@ def latent(
     layer
         Layer with the expression values; ``adata.X`` if ``None``.
     seed
-        Of the layouts.
+        Random seed for the layouts.
     ax
         Axes to draw on, two for each column; a new figure if ``None``.
     show
@@ -89,6 +89,7 @@ def latent(
     points = _layouts(adata, batch[0], layer, seed)
     for row, key in zip(axes, columns, strict=True):
         order = levels(adata, key, names[key])
+        colours = class_colours(adata, key, order)
         points.obs[key] = np.where(names[key] == None, np.nan, names[key])  # noqa: E711
         points.obs[key] = points.obs[key].astype("category").cat.set_categories(order)
         for panel, (basis, title) in zip(row, _TITLES.items(), strict=True):
@@ -96,7 +97,7 @@ def latent(
                 points,
                 f"X_{basis}",
                 color=key,
-                palette=class_colours(adata, key, order),
+                palette=colours,
                 title=f"{title}\ncoloured by {key}",
                 size=min(120_000 / adata.n_obs, 60),
                 legend_loc=None,
@@ -105,7 +106,7 @@ def latent(
             )
             panel.set(xlabel="UMAP 1", ylabel="UMAP 2")
             panel.title.set_fontsize("medium")
-        _legend(row[1], class_colours(adata, key, order))
+        _legend(row[1], colours)
     return finish(axes, ax, show, save)
 
 

@@ -101,16 +101,8 @@ def _draw(axes: Axes, history: Mapping[str, pd.DataFrame], term: str) -> None:
         if _CHANCE in history:
             chance = float(history[_CHANCE].iloc[-1, 0])
             axes.axhline(chance, color=GREY, ls=":")
-            axes.annotate(
-                "chance",
-                (1, chance),
-                (0, -2),
-                xycoords=("axes fraction", "data"),
-                textcoords="offset points",
-                ha="right",
-                va="top",
-                color="0.35",
-            )
+            beside_axes = axes.get_yaxis_transform()
+            axes.text(0.99, chance - 0.01, "chance", transform=beside_axes, ha="right", va="top")
         axes.set_ylim(0, 1)
     axes.set(xlabel="epoch", ylabel=term.replace("_", " "))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
