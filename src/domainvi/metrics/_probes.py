@@ -1,4 +1,4 @@
-"""How well fresh probes, trained to convergence, find a domain, a factor or dependence in latents."""
+"""Fresh probes: how well a domain, a factor or dependence can be found in latents."""
 
 from __future__ import annotations
 
