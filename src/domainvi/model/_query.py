@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ._domainvi import DomainVI
 
-PART = f"modalities.parts.{EXPRESSION}."
+PART = "modalities.stack.0."
 
 
 def map_query(reference: DomainVI, adata: AnnData, *, unfrozen: bool) -> DomainVI:
@@ -92,7 +92,7 @@ def freeze(model: DomainVI, n_old: int) -> None:
     for name, width in decoder_inputs(module).items():
         new = slice(width + n_old, width + n_old + n_new)
         train_only(module.get_parameter(name), (slice(None), new))
-    if module.modalities.only.counts:
+    if module.modalities.only.input_scale.counts:
         new = slice(n_old, None)
         train_only(module.get_parameter(f"{PART}likelihood.baseline"), (new, slice(None)))
 
