@@ -1,4 +1,4 @@
-"""How well fresh probes, trained to convergence, find a domain, a factor or dependence in latents."""
+"""How well fresh probes, trained to convergence, find a domain, factor or dependence in latents."""
 
 from __future__ import annotations
 
