@@ -1,4 +1,4 @@
-"""Fresh probes: how well a domain, a factor or dependence can be found in latents."""
+"""How well fresh probes, trained to convergence, find a domain, factor or dependence in latents."""
 
 from __future__ import annotations
 

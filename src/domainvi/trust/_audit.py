@@ -325,12 +325,13 @@ def audit_arrays(
     association = cramers_v(table) if len(held) > 1 else float("nan")
     nested = nested_designs(table, domains, classes) if len(held) > 1 else ()
     verdict, sentence = verdict_on(association, shared, held, nested=bool(nested))
-    error = np.nanmax(mixing_error_bound(table)) / 2 if verdict != "alignment allowed" else 0.0
-    if error >= 0.005:
-        sentence += (
-            f" Perfect mixing would cost two of the domains at least {error:.0%} error each, "
-            "on average."
-        )
+    if len(held) > 1 and verdict != "alignment allowed":
+        error = np.nanmax(mixing_error_bound(table)) / 2
+        if error >= 0.005:
+            sentence += (
+                f" Perfect mixing would cost two of the domains at least {error:.0%} error each, "
+                "on average."
+            )
     predicts = bool((used & ~known).any())
     if predicts:
         sentence += " Predicted classes stand in for missing labels."
