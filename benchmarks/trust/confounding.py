@@ -1,4 +1,4 @@
-"""Labelled cohorts whose class mixes are pulled apart: what is lost, and what the audit says."""
+"""Labelled cohorts whose class proportions are pulled apart: what is lost, what the audit says."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def measure(
     model = dv.DomainVI(adata, **parameters)
     model.train(enable_progress_bar=False)
     return {
-        "cramers_v": model.fitted.audit.cramers_v,
+        "cramers_v": float(model.fitted.audit.cramers_v),
         "verdict": model.fitted.audit.verdict,
         "macro_f1": dv.metrics.macro_f1(truth[hidden], model.predict()[hidden]),
     }
