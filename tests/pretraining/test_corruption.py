@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from domainvi.pretraining._corruption import draw_mask, swap_counts, swap_values, uniform_values
+from domainvi.pretraining._plan import draw_mask, swap_counts, swap_values, uniform_values
 
 
 def test_mask_has_the_rate() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from domainvi.pretraining._losses import byol_loss, follow, info_nce, vime_loss
+from domainvi.pretraining._objectives import byol_loss, follow, info_nce, vime_loss
 
 
 def test_info_nce_by_hand() -> None:

@@ -15,7 +15,7 @@ from domainvi.errors import InputError
 from domainvi.nn import Classifier, GaussianEncoder
 from domainvi.pretraining._encoder import adopt_encoder, fit_classifier, standardise_latents
 from domainvi.pretraining._plan import PretrainingPlan
-from domainvi.pretraining._rows import pooled_loader
+from domainvi.pretraining._pretrain import pooled_loader
 from domainvi.pretraining._settings import PretrainingRecord, pretraining_settings
 
 from .conftest import SMALL

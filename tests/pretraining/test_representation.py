@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from domainvi.pretraining._losses import alignment, effective_rank, uniformity
+from domainvi.pretraining._objectives import alignment, effective_rank, uniformity
 
 
 def test_effective_rank_by_hand() -> None:

@@ -1,4 +1,10 @@
-"""The pretraining plan: two views of a batch, one loss, one optimiser."""
+r"""The pretraining plan: corrupted views of a batch, one loss, one optimiser.
+
+A mask :math:`m \in \{0, 1\}^{n \times G}` says which values are replaced. The replacement of gene
+:math:`g` in row :math:`i` is drawn from the empirical marginal of the gene: its value in another
+row, drawn anew for every gene, row and step (Bahri et al., SCARF, ICLR 2022; Yoon et al., VIME,
+NeurIPS 2020). So genes are replaced independently of each other, and each keeps its distribution.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +18,7 @@ from torch import nn
 from domainvi.errors import TrainingError
 from domainvi.train import MAX_GRADIENT_NORM, cosine, parameter_groups
 
-from ._corruption import draw_mask, swap_counts, swap_values, uniform_values
-from ._losses import alignment, effective_rank, uniformity
-from ._objectives import OBJECTIVES, Views
+from ._objectives import OBJECTIVES, Views, alignment, effective_rank, uniformity
 
 if TYPE_CHECKING:
     from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
@@ -30,17 +34,76 @@ COLLAPSED_RANK = 2.0
 
 
 def is_collapsed(rank: float, uniformity: float) -> bool:
-    """Whether embeddings tell rows apart no more.
-
-    ``rank`` is the effective rank of the latent means, ``uniformity`` that of the vectors that the
-    loss compares.
-
-    Examples
-    --------
-    >>> is_collapsed(rank=9.5, uniformity=-2.8), is_collapsed(rank=9.5, uniformity=-0.001)
-    (False, True)
-    """
+    """Whether latent means of this effective rank, or vectors this uniform, tell no rows apart."""
     return rank < COLLAPSED_RANK or uniformity > COLLAPSED_UNIFORMITY
+
+
+def draw_mask(x: torch.Tensor, rate: float, *, exact: bool = False) -> torch.Tensor:
+    """Draw which values are replaced: each with this rate, or the same number of every row."""
+    noise = torch.rand(x.shape, device=x.device)
+    if not exact:
+        return noise < rate
+    chosen = noise.topk(int(rate * x.shape[1]), dim=1).indices
+    return torch.zeros_like(x, dtype=torch.bool).scatter_(1, chosen, value=True)
+
+
+def draw_donors(
+    mask: torch.Tensor, group: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Draw a row for every masked value; return row, gene and donor of each.
+
+    Donors are of the same group where group codes ``(n_rows,)`` are given; a row without others in
+    its group is its own donor.
+    """
+    row, gene = mask.nonzero(as_tuple=True)
+    share = torch.rand(len(row), device=mask.device)
+    if group is None:
+        return row, gene, (share * mask.shape[0]).long()
+    order = group.argsort(stable=True)
+    size = torch.bincount(group)
+    start = size.cumsum(0) - size
+    own = group[row]
+    return row, gene, order[start[own] + (share * size[own]).long()]
+
+
+def swap_values(
+    x: torch.Tensor, mask: torch.Tensor, group: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Replace masked values, on a scale that rows share, by those of the genes in other rows."""
+    row, gene, donor = draw_donors(mask, group)
+    out = x.clone()
+    out[row, gene] = x[donor, gene]
+    return out
+
+
+def swap_counts(
+    x: torch.Tensor, library: torch.Tensor, mask: torch.Tensor, group: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    r"""Replace masked counts by those of other rows, at the depth of the row they enter.
+
+    The count :math:`x_{jg}` of the donor :math:`j` becomes :math:`x_{jg} \ell_i / \ell_j`, rounded
+    up or down at random so that its expectation stays and it is a whole number. The library size
+    follows: :math:`\tilde\ell_i = \ell_i \sum_g \tilde x_{ig} / \sum_g x_{ig}`. What is normalised
+    afterwards is so a row that could have been sequenced, and unmasked genes fall when masked
+    ones rise, as they do in real libraries.
+    """
+    row, gene, donor = draw_donors(mask, group)
+    size = library.squeeze(-1).clamp_min(1e-8)
+    moved = x[donor, gene] * (size[row] / size[donor])
+    out = x.clone()
+    out[row, gene] = torch.floor(moved + torch.rand_like(moved))
+    ratio = out.sum(dim=1, keepdim=True) / x.sum(dim=1, keepdim=True).clamp_min(1e-8)
+    return out, library * ratio
+
+
+def uniform_values(
+    x: torch.Tensor, mask: torch.Tensor, low: torch.Tensor, high: torch.Tensor
+) -> torch.Tensor:
+    """Replace masked values by uniform draws between a gene's least and largest value.
+
+    That is what the published code of arXiv 2507.13912 does in place of the empirical marginal.
+    """
+    return torch.where(mask, low + (high - low) * torch.rand_like(x), x)
 
 
 class PretrainingPlan(pl.LightningModule):
@@ -80,14 +143,14 @@ class PretrainingPlan(pl.LightningModule):
         self.module = module
         self.settings = settings
         self.n_steps = n_steps
-        objective = OBJECTIVES[method]
         self.modality = module.modalities.only
-        encoder = self.modality.z_encoder
-        self.objective = objective(encoder, module.n_input, module.n_latent, settings)
-        self.register_buffer("centre", statistics[0])
-        self.register_buffer("scale", statistics[1])
-        self.register_buffer("low", torch.full((module.n_input,), torch.inf))
-        self.register_buffer("high", torch.full((module.n_input,), -torch.inf))
+        self.objective = OBJECTIVES[method](
+            self.modality.z_encoder, module.n_input, module.n_latent, settings
+        )
+        beyond = torch.full((module.n_input,), torch.inf)
+        buffers = {"centre": statistics[0], "scale": statistics[1], "low": beyond, "high": -beyond}
+        for name, buffer in buffers.items():
+            self.register_buffer(name, buffer)
         self.losses: list[torch.Tensor] = []
         self.monitored: dict[str, torch.Tensor] = {}
         # Numbers of the last epoch.
@@ -107,8 +170,9 @@ class PretrainingPlan(pl.LightningModule):
         library = self.modality.input_scale.library_size(x, factor)
         clean = self.standardise(x, library, domain)
         second, mask = self.corrupt(x, library, domain, clean)
-        both = self.settings.both_views
-        first = self.corrupt(x, library, domain, clean)[0] if both else clean
+        if not self.settings.both_views:
+            return Views(clean, second, clean, mask)
+        first, _ = self.corrupt(x, library, domain, clean)
         return Views(first, second, clean, mask)
 
     def corrupt(

@@ -1,4 +1,4 @@
-"""Pretrain the encoder of a model, and bring the model into order afterwards."""
+"""Pretrain the encoder of a model on pooled rows, and bring the model into order afterwards."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import torch
+from scvi import REGISTRY_KEYS
 from scvi.train import TrainRunner
+from torch.utils.data import DataLoader, Dataset
 
+from domainvi.data import TransferSampler, to_tensors
 from domainvi.errors import InputError
-from domainvi.train import seeded
+from domainvi.module import EXPRESSION
+from domainvi.train import extend_statistics, seeded
 
 from ._encoder import fit_classifier, standardise_latents
 from ._plan import PretrainingPlan, is_collapsed
-from ._rows import pooled_loader
 from ._settings import PretrainingRecord, pretraining_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from anndata import AnnData
     from numpy.typing import NDArray
 
@@ -29,19 +32,12 @@ if TYPE_CHECKING:
 
     from ._settings import Method, PretrainingSettings
 
+KEPT = (REGISTRY_KEYS.X_KEY, REGISTRY_KEYS.BATCH_KEY, REGISTRY_KEYS.SIZE_FACTOR_KEY)
 REMEDY = {
     "scarf": "a larger batch_size, a lower temperature or a smaller lr",
     "vime": "a smaller lr or a corruption_rate around 0.3",
     "byol": "an ema_decay nearer to 1, a smaller lr or method='scarf'",
 }
-
-
-class PretrainedState(Protocol):
-    """The fitted state that pretraining reads and writes."""
-
-    is_scaled: bool
-    n_reference_domains: int | None
-    pretraining: PretrainingRecord | None
 
 
 class Pretrainable(Protocol):
@@ -50,7 +46,8 @@ class Pretrainable(Protocol):
     module: DomainVAE
     seed: int
     is_trained_: bool
-    fitted: PretrainedState
+    # With is_scaled, n_reference_domains and pretraining, the record that is written.
+    fitted: Any
 
     @property
     def genes(self) -> list[str]:
@@ -105,15 +102,12 @@ def pretrain(
     if not model.fitted.is_scaled:
         model._fit_starting_values(own)
     with seeded(model.seed):
-        loader, statistics = pooled_loader(
-            model.module, [own, *more], settings.batch_size, model.seed
-        )
-        steps = settings.max_epochs * len(loader)
-        plan = PretrainingPlan(model.module, method, settings, statistics, steps)
+        rows = [own, *more]
+        loader, statistics = pooled_loader(model.module, rows, settings.batch_size, model.seed)
+        epochs = settings.max_epochs
+        plan = PretrainingPlan(model.module, method, settings, statistics, epochs * len(loader))
         whole: Any = model
-        runner = TrainRunner(
-            whole, plan, loader, settings.max_epochs, accelerator, devices, **trainer_kwargs
-        )
+        runner = TrainRunner(whole, plan, loader, epochs, accelerator, devices, **trainer_kwargs)
         # Not runner(): the model is not trained by this, and has no held-out rows.
         runner.trainer.fit(plan, loader)
     model.module.eval()
@@ -138,6 +132,50 @@ def pretrain(
             UserWarning,
             stacklevel=3,
         )
+
+
+class PooledRows(Dataset):
+    """Rows of several prepared objects as one dataset; domain codes of each follow the last's."""
+
+    def __init__(self, prepared: Sequence[PreparedAnnData], n_domains: Sequence[int]) -> None:
+        self.parts = [part.manager.create_torch_dataset() for part in prepared]
+        self.ends = np.cumsum([part.n_obs for part in prepared])
+        self.offset = np.cumsum([0, *n_domains[:-1]])
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    def __getitem__(self, index: list[int]) -> dict[str, NDArray]:
+        rows = np.asarray(index)
+        part = np.searchsorted(self.ends, rows, side="right")
+        pieces = []
+        for i in np.unique(part):
+            start = self.ends[i - 1] if i else 0
+            piece = self.parts[i][(rows[part == i] - start).tolist()]
+            piece = {k: np.asarray(piece[k]) for k in KEPT if k in piece}
+            piece[REGISTRY_KEYS.BATCH_KEY] = piece[REGISTRY_KEYS.BATCH_KEY] + self.offset[i]
+            pieces.append(piece)
+        return {k: np.concatenate([p[k] for p in pieces]) for k in pieces[0]}
+
+
+def pooled_loader(
+    module: DomainVAE, prepared: Sequence[PreparedAnnData], batch_size: int, seed: int
+) -> tuple[DataLoader, tuple[torch.Tensor, torch.Tensor]]:
+    """Load shuffled rows of all objects, with centre and scale of their domains.
+
+    The module's scaling serves the first object; domains and missing genes of the others are added.
+    """
+    standardiser = module.modalities.only.standardiser
+    statistics = [(standardiser.loc, standardiser.scale)]
+    for part in prepared[1:]:
+        domain = np.asarray(part.manager.get_from_registry(REGISTRY_KEYS.BATCH_KEY)).ravel()
+        extended, _ = extend_statistics(module, EXPRESSION, part, domain.astype(np.int64))
+        statistics.append(extended.network)
+    rows = PooledRows(prepared, [len(centre) for centre, _ in statistics])
+    sampler = TransferSampler(np.arange(len(rows)), np.zeros(len(rows)), batch_size, seed)
+    loader = DataLoader(rows, sampler=sampler, batch_size=None, collate_fn=to_tensors)
+    centre, scale = (torch.cat(pair).clone() for pair in zip(*statistics, strict=True))
+    return loader, (centre, scale)
 
 
 def pretraining_rows(
