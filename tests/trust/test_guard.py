@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from domainvi.trust import GuardRecord, agreement
+from domainvi.trust import (
+    GuardRecord,
+    agreement,
+    alignment_allowed,
+    audit_arrays,
+    baseline_share,
+)
 
 
 def test_agreement_is_cohens_kappa():
@@ -19,6 +25,17 @@ def test_agreement_is_cohens_kappa():
 def test_agreement_is_never_below_zero():
     one, other = np.eye(2)[[0, 1]], np.eye(2)[[1, 0]]
     assert (agreement(one, other), agreement(one, one)) == (0.0, 1.0)
+
+
+def test_the_baseline_has_what_agreement_leaves():
+    assert [baseline_share(a) for a in (1.0, 0.25, 0.0, None)] == [0.0, 0.75, 1.0, 0.0]
+
+
+def test_alignment_is_off_where_the_audit_refuses():
+    free = audit_arrays([0, 1, 0, 1] * 20, [0, 0, 1, 1] * 20)
+    confounded = audit_arrays([0, 0, 1, 1] * 20, [0, 0, 1, 1] * 20)
+    assert [alignment_allowed(a) for a in (free, confounded)] == [True, False]
+    assert alignment_allowed(confounded, force=True)
 
 
 @pytest.mark.parametrize(

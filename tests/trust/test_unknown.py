@@ -7,7 +7,7 @@ from scipy.stats import kstest
 from domainvi.errors import InputError
 from domainvi.metrics import auroc
 from domainvi.trust import UnknownScorer
-from domainvi.trust._calibration import ClassDistance, deal_folds, energy
+from domainvi.trust._unknown import ClassDistance, deal_folds, energy
 
 CENTRES = 6 * np.eye(4)[:3]
 

@@ -22,7 +22,7 @@ from domainvi.train import (
     modalities_of,
     set_library,
 )
-from domainvi.trust import GuardRecord, audit_arrays
+from domainvi.trust import GuardRecord, alignment_allowed, audit_arrays
 
 from ._inference import embedded, labels_of
 from ._phenotypes import fit_phenotypes, fit_phenotypes_posthoc
@@ -124,7 +124,7 @@ def audit_design(
     if len(np.unique(domain)) < 2 or not (label >= 0).any():
         return True
     audit = audit_arrays(domain, label, domain_names=model.domains, class_names=model.classes)
-    allowed = force or audit.verdict != "refused" or model.module.alignment.kind == "none"
+    allowed = alignment_allowed(audit, force=force) or model.module.alignment.kind == "none"
     model.fitted.audit = audit
     model.fitted.guard = GuardRecord("as set up" if allowed else "off", audit.sentence)
     return allowed

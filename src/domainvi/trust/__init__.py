@@ -4,16 +4,10 @@ Arrays and tables in, numbers and sentences out; nothing here knows of AnnData o
 """
 
 from ._audit import Audit, audit_arrays, probe_components
-from ._calibration import Calibrator, UnknownScorer, fit_calibrator
-from ._guard import (
-    UNSURE,
-    Flagged,
-    GuardRecord,
-    agreement,
-    annotated_rows,
-    cautions_of_rows,
-    find_cautions,
-)
+from ._calibration import Calibrator, fit_calibrator
+from ._cautions import UNSURE, Flagged, annotated_rows, cautions_of_rows, find_cautions
+from ._guard import GuardRecord, agreement, alignment_allowed, baseline_share
+from ._unknown import UnknownScorer
 
 __all__ = [
     "UNSURE",
@@ -23,8 +17,10 @@ __all__ = [
     "GuardRecord",
     "UnknownScorer",
     "agreement",
+    "alignment_allowed",
     "annotated_rows",
     "audit_arrays",
+    "baseline_share",
     "cautions_of_rows",
     "find_cautions",
     "fit_calibrator",

@@ -1,29 +1,20 @@
-"""The guard, which keeps adaptation in bounds, and cautions: reasons not to believe predictions."""
+"""The guard: it keeps part of the vote un-adapted, and alignment off, where adaptation may harm."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from domainvi import _keys as keys
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import pandas as pd
-    from numpy.typing import ArrayLike, NDArray
 
     from domainvi._checks import FloatArray
 
     from ._audit import Audit
 
 Alignment = Literal["as set up", "off"]
-# Rows under this probability of their class are called unsure.
-UNSURE = 0.6
-# Shares of unsure rows, and of the baseline in the vote, above which a caution is given.
-_MANY_UNSURE, _MUCH_BASELINE = 0.2, 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,128 +92,18 @@ def agreement(p: FloatArray, q: FloatArray) -> float:
     return max((float(np.mean(a == b)) - chance) / max(1 - chance, 1e-6), 0.0)
 
 
-@dataclass(frozen=True)
-class Flagged:
-    """How many rows look like no known class, beside how many do so by chance.
-
-    Parameters
-    ----------
-    tested
-        Rows that have a p-value.
-    found
-        Rows whose p-value of belonging to any known class is at most ``Flagged.ALPHA``.
+def baseline_share(agreement: float | None) -> float:
+    """Share of the vote for the source-only baseline; none where views were not compared.
 
     Examples
     --------
-    >>> flagged = Flagged.count([0.01, 0.02, 0.03, 0.2, 0.5, 0.8, float("nan")])
-    >>> flagged.found, flagged.tested, round(flagged.expected, 1), flagged.is_many
-    (3, 6, 0.3, True)
+    >>> from domainvi.trust import baseline_share
+    >>> baseline_share(0.75), baseline_share(None)
+    (0.25, 0.0)
     """
-
-    #: P-value up to which rows are flagged in everything that is printed or drawn.
-    ALPHA: ClassVar[float] = 0.05
-    #: Times the number expected by chance, above which a caution is given.
-    MANY: ClassVar[float] = 2.0
-
-    tested: int
-    found: int
-
-    @classmethod
-    def count(cls, p_values: ArrayLike) -> Flagged:
-        """Count rows by the p-values of :class:`UnknownScorer`, NaN where a row was not tested."""
-        p = np.asarray(p_values, dtype=np.float64)
-        return cls(int(np.isfinite(p).sum()), int((p <= cls.ALPHA).sum()))
-
-    @property
-    def expected(self) -> float:
-        """Rows that chance alone would flag if all belonged to known classes."""
-        return self.ALPHA * self.tested
-
-    @property
-    def is_many(self) -> bool:
-        """Whether more than twice as many rows are flagged as chance explains."""
-        return self.found > self.MANY * self.expected
+    return 0.0 if agreement is None else 1 - agreement
 
 
-def annotated_rows(obs: pd.DataFrame, key: str) -> pd.DataFrame:
-    """Return label, confidence and p-value of annotated rows, for :func:`find_cautions`.
-
-    Examples
-    --------
-    >>> obs = pd.DataFrame({"type_pred": ["B"], "type_conf": [0.9], "type_unknown": [0.5]})
-    >>> annotated_rows(obs, "type").to_dict("list")
-    {'label': ['B'], 'confidence': [0.9], 'unknown': [0.5]}
-    """
-    found = obs[[keys.prediction(key), keys.confidence(key), keys.unknown(key)]]
-    found = found.set_axis(["label", "confidence", "unknown"], axis=1)
-    return found.astype({"confidence": float, "unknown": float})
-
-
-def find_cautions(
-    rows: pd.DataFrame, *, guard: GuardRecord, audit: Audit | None, n_genes: int, n_missing: int
-) -> NDArray[np.str_]:
-    """Say what speaks against trusting predictions, each with its numbers.
-
-    Parameters
-    ----------
-    rows
-        Columns ``confidence`` (probability of the predicted class) and ``unknown`` (p-value of
-        belonging to any known class, NaN where it was not tested).
-    guard
-        What the guard of the model decided.
-    audit
-        The audit of the training data; ``None`` if none was made.
-    n_genes
-        Genes of the model.
-    n_missing
-        Those that the rows lack.
-
-    Returns
-    -------
-    Sentences, as text that h5ad can hold; none where nothing was found.
-
-    Examples
-    --------
-    >>> from domainvi.trust import GuardRecord, find_cautions
-    >>> rows = pd.DataFrame({"confidence": [0.9], "unknown": [0.5]})
-    >>> find_cautions(rows, guard=GuardRecord(), audit=None, n_genes=60, n_missing=10).tolist()
-    ["10 of the model's 60 genes are missing here."]
-    """
-    found = []
-    if guard.alignment == "off":
-        found.append("Alignment is off, because the audit refused it.")
-    found += [] if audit is None else audit.nested
-    found += cautions_of_rows(rows)
-    if guard.baseline_share > _MUCH_BASELINE:
-        found.append(
-            f"Two views of the target disagree on many rows, so the baseline share is "
-            f"{guard.baseline_share:.0%}: that much of the vote stays with a classifier that was "
-            "not adapted to it. Labels may be wrong and confidence too high: check some rows, or "
-            "label a few of each class."
-        )
-    if n_missing:
-        found.append(f"{n_missing} of the model's {n_genes} genes are missing here.")
-    return np.array(found, dtype=str)
-
-
-def cautions_of_rows(rows: pd.DataFrame) -> list[str]:
-    """Say what confidence and p-values of rows speak against.
-
-    Examples
-    --------
-    >>> cautions_of_rows(pd.DataFrame({"confidence": [0.9, 0.4], "unknown": [0.5, 0.5]}))
-    ['50% of the rows have a confidence under 0.6.']
-    """
-    found = []
-    flagged = Flagged.count(rows["unknown"])
-    if flagged.is_many:
-        found.append(
-            f"{flagged.found} of {flagged.tested} rows fit no known class at p ≤ {flagged.ALPHA}, "
-            f"where chance gives {flagged.expected:.0f}. The reference may lack classes."
-        )
-    if not flagged.tested:
-        found.append("Rows of unknown classes could not be looked for: too few labels.")
-    unsure = float((rows["confidence"] < UNSURE).mean())
-    if unsure > _MANY_UNSURE:
-        found.append(f"{unsure:.0%} of the rows have a confidence under {UNSURE}.")
-    return found
+def alignment_allowed(audit: Audit, *, force: bool = False) -> bool:
+    """Whether domains may be made alike: not where the audit refuses, unless forced."""
+    return force or audit.verdict != "refused"
