@@ -26,8 +26,8 @@ def test_every_error_is_caught_by_the_base_and_documented(name: str) -> None:
 def test_errors_are_caught_by_the_builtin_a_user_would_expect(
     error: type[Exception], builtin: type[Exception]
 ) -> None:
-    with pytest.raises(builtin, match="the reason"):
-        msg = "the reason"
+    msg = "the reason"
+    with pytest.raises(builtin, match=msg):
         raise error(msg)
 
 

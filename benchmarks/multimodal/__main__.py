@@ -18,7 +18,7 @@ import torch
 
 from benchmarks.multimodal.summary import summarise
 from benchmarks.multimodal.trainings import CLASSES, TRAININGS, read, targets
-from domainvi.tl._scores import score_probabilities
+from domainvi.tl import score_probabilities
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

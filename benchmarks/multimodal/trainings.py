@@ -13,7 +13,7 @@ from torch.nn import functional
 import domainvi as dv
 from domainvi.model._inference import forward, outputs
 from domainvi.module import Modalities, _modalities
-from domainvi.tl._baselines import TransferData, lr_z
+from domainvi.tl import TransferData, lr_z
 
 if TYPE_CHECKING:
     from collections.abc import Callable

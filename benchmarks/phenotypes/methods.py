@@ -11,7 +11,7 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression, RidgeCV
 
 from domainvi import DomainVI, metrics
-from domainvi.tl._baselines import _standardise
+from domainvi.tl import standardise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +82,7 @@ def _each(trial: Trial, x: NDArray[np.floating], make: Callable[[bool], Any]) ->
 def _z(trial: Trial) -> NDArray[np.float64]:
     x, cohort = trial.x.astype(np.float64), trial.adata.obs["cohort"].to_numpy()
     for name in np.unique(cohort):
-        x[cohort == name] = _standardise(x[cohort == name], x[cohort == name])
+        x[cohort == name] = standardise(x[cohort == name], x[cohort == name])
     return x
 
 

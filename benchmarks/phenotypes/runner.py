@@ -14,7 +14,7 @@ from sklearn.metrics import mean_absolute_error, r2_score
 
 from benchmarks.phenotypes.methods import METHODS
 from benchmarks.phenotypes.trials import build, scored_targets, units
-from domainvi.tl._scores import score_probabilities
+from domainvi.tl import score_probabilities
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

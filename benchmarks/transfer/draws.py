@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from domainvi.tl._draws import Draw
+from domainvi.tl import Draw
 
 
 def draw_share(

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from benchmarks.transfer.units import UNLABELED, Unit
 from domainvi.data import log_normalize, prepare_values, variable_genes
-from domainvi.tl._baselines import BASELINES, TransferData
+from domainvi.tl import BASELINES, TransferData
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ _LOG_VALUES = {"gene_likelihood": "normal", "log_variational": False}
 
 
 def classical(unit: Unit, seed: int, *, name: str) -> NDArray[np.float64]:
-    """Run one of :data:`domainvi.tl._baselines.BASELINES`."""
+    """Run one of :data:`domainvi.tl.BASELINES`."""
     data = TransferData(
         x=prepare_values(unit.adata.X, unit.domain, counts=unit.counts),
         domain=unit.domain,

@@ -18,7 +18,7 @@ from benchmarks.transfer.units import Unit, build_unit
 from domainvi.data import log_normalize, prepare_values, variable_genes
 from domainvi.linear import TrainingRows, fit_linear_ensemble, source_domains
 from domainvi.metrics import macro_f1
-from domainvi.tl._baselines import TransferData, lr_z
+from domainvi.tl import TransferData, lr_z
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

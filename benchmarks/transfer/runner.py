@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.transfer.methods import METHODS
 from benchmarks.transfer.units import build_unit
-from domainvi.tl._scores import score_probabilities
+from domainvi.tl import score_probabilities
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,7 +12,7 @@ import pandas as pd
 from benchmarks.transfer import stress as stresses
 from benchmarks.transfer.draws import draw_share
 from benchmarks.transfer.tasks import Task, read
-from domainvi.tl._draws import Draw, draw_per_class
+from domainvi.tl import Draw, draw_per_class
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -140,6 +140,12 @@ def test_the_baseline_has_more_where_nothing_can_be_transferred(planted):
     assert found[0] + 0.1 < found[1] <= 1
 
 
+def test_the_baseline_has_what_agreement_leaves(planted):
+    for shown in (0, 6):
+        fit = fit_linear_ensemble(planted(shown=shown)[0])
+        assert fit.baseline_share == (0.0 if fit.agreement is None else 1 - fit.agreement)
+
+
 def test_with_enough_labels_in_the_target_the_baseline_has_no_share(planted):
     rows, _ = planted(shown=6)
     assert fit_linear_ensemble(rows).baseline_share == 0

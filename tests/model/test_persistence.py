@@ -101,7 +101,7 @@ def test_query_training_leaves_the_reference(model: dv.DomainVI, query: AnnData)
     mapped.train(max_epochs=2, **QUIET)
     np.testing.assert_allclose(mapped.predict(soft=True), before, atol=1e-5)
     changed = {k for k, v in mapped.module.state_dict().items() if not (v == old[k]).all()}
-    part = "modalities.parts.expression."
+    part = "modalities.stack.0."
     assert changed - {"alignment.support_0"} <= {
         f"{part}decoder.hidden.0.weight",
         f"{part}decoder.output.weight",

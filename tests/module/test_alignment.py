@@ -46,7 +46,7 @@ def test_another_weight_reaches_the_encoder_and_not_the_decoder(build, batch, ki
     zero, before = encoder_gradients(same_start(build, kind), batch(), 0.0)
     some, after = encoder_gradients(same_start(build, kind), batch(), 0.5)
     twice, _ = encoder_gradients(same_start(build, kind), batch(), 1.0)
-    part = "modalities.parts.expression."
+    part = "modalities.stack.0."
     name = part + "z_encoder.mean.weight"
     pull = some[name] - zero[name]
     assert pull.abs().max() > 1e-4

@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 
 import domainvi as dv
 from domainvi.errors import InputError
-from domainvi.pl._colours import class_colours, palette
+from domainvi.pl._canvas import class_colours, palette
 
 if TYPE_CHECKING:
     from pathlib import Path

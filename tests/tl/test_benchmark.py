@@ -11,8 +11,13 @@ import scipy.sparse as sp
 from domainvi.errors import InputError
 from domainvi.tl import _phenotypes, benchmark
 from domainvi.tl._cohorts import Cohorts
-from domainvi.tl._draws import draw_per_class
-from domainvi.tl._protocols import Rows, cross_validation, label_budget, leave_one_domain_out
+from domainvi.tl._protocols import (
+    Rows,
+    cross_validation,
+    draw_per_class,
+    label_budget,
+    leave_one_domain_out,
+)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,9 @@ import pytest
 
 import domainvi as dv
 from domainvi.errors import InputError, NotTrainedError
+from domainvi.model import all_row_ids
 from domainvi.tl._report import _write
-from domainvi.tl._report._comparison import Comparison, compare
+from domainvi.tl._report._facts import compare
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,8 +86,8 @@ def test_names_of_classes_are_text_and_not_markup(page: Page) -> None:
 
 def test_it_says_what_the_model_says(page: Page, model: dv.DomainVI) -> None:
     text = " ".join(" ".join(page.text).split())
-    assert str(model.audit_["sentence"]) in text
-    assert str(model.guard_["evidence"]) in text
+    assert str(model.fitted.audit.sentence) in text
+    assert str(model.fitted.guard.evidence) in text
     assert re.search(r"seed 0\b", text)
     assert domain_names(model) <= set(text.split())
 
@@ -95,7 +96,7 @@ def domain_names(model: dv.DomainVI) -> set[str]:
     return set(model.domains)
 
 
-def compared(model: dv.DomainVI, adata: AnnData, truth: str = "label_true") -> Comparison:
+def compared(model: dv.DomainVI, adata: AnnData, truth: str = "label_true") -> dict[str, Any]:
     work = adata.copy()
     model.annotate(work)
     return compare(model, work, truth)
@@ -107,9 +108,9 @@ def test_rows_that_taught_are_not_scored(model: dv.DomainVI, adata: AnnData) -> 
     shuffled = adata[::-1].copy()
     for rows, expected in ((adata, hidden), (adata.copy(), hidden), (shuffled, hidden[::-1])):
         found = compared(model, rows)
-        np.testing.assert_array_equal(found.rows, expected)
-        assert found.scores["rows with a true label"] == hidden.sum()
-        assert f"Left out: {(~hidden).sum()} rows" in found.remark
+        np.testing.assert_array_equal(found["rows"], expected)
+        assert found["scores"]["rows with a true label"] == hidden.sum()
+        assert f"Left out: {(~hidden).sum()} rows" in found["remark"]
 
 
 def test_a_loaded_model_knows_the_rows_that_taught(
@@ -118,28 +119,28 @@ def test_a_loaded_model_knows_the_rows_that_taught(
     hidden = (adata.obs["label"] == "Unknown").to_numpy()
     model.save(tmp_path / "m")
     loaded = dv.DomainVI.load(tmp_path / "m")
-    np.testing.assert_array_equal(compared(loaded, adata).rows, hidden)
+    np.testing.assert_array_equal(compared(loaded, adata)["rows"], hidden)
     loaded.save(tmp_path / "again")
     again = dv.DomainVI.load(tmp_path / "again", adata[hidden].copy())
-    np.testing.assert_array_equal(compared(again, adata).rows, hidden)
+    np.testing.assert_array_equal(compared(again, adata)["rows"], hidden)
     query = adata[hidden].copy()
     query.obs["label"] = query.obs["label_true"]
     query.obs_names = [f"new{i}" for i in range(query.n_obs)]
-    assert compared(loaded, query).rows.all()
+    assert compared(loaded, query)["rows"].all()
     mapped = dv.DomainVI.load_query_data(query, loaded)
     mapped.train(max_epochs=1, accelerator="cpu", enable_progress_bar=False)
-    assert not compared(mapped, query).rows.any()
-    np.testing.assert_array_equal(compared(mapped, adata).rows, hidden)
+    assert not compared(mapped, query)["rows"].any()
+    np.testing.assert_array_equal(compared(mapped, adata)["rows"], hidden)
 
 
 def test_a_model_is_saved_whatever_became_of_its_data(adata: AnnData, tmp_path: Path) -> None:
     data = adata.copy()
     dv.DomainVI.setup_anndata(data, **SETUP)
     model = dv.DomainVI(data)
-    expected = model._taught()
+    expected = all_row_ids(model)
     data.obs_names = [f"other{i}" for i in range(data.n_obs)]
     model.save(tmp_path / "m")
-    np.testing.assert_array_equal(dv.DomainVI.load(tmp_path / "m")._taught(), expected)
+    np.testing.assert_array_equal(all_row_ids(dv.DomainVI.load(tmp_path / "m")), expected)
 
 
 def test_without_rows_to_compare_there_are_no_scores(
@@ -149,12 +150,12 @@ def test_without_rows_to_compare_there_are_no_scores(
     work.obs["nothing"] = pd.Categorical(["Unknown", None] * 100)
     for truth in ("label", "nothing"):
         found = compared(model, work, truth)
-        assert found.scores == {}
-        assert "row has a true label" in found.remark
+        assert found["scores"] == {}
+        assert "row has a true label" in found["remark"]
         path = dv.tl.report(
             model, work, tmp_path / "r.html", truth=truth, n_genes=0, overwrite=True
         )
-        assert found.remark in path.read_text(encoding="utf-8")
+        assert found["remark"] in path.read_text(encoding="utf-8")
 
 
 def test_unlabelled_rows_are_not_scored(model: dv.DomainVI, adata: AnnData) -> None:
@@ -162,9 +163,9 @@ def test_unlabelled_rows_are_not_scored(model: dv.DomainVI, adata: AnnData) -> N
     hidden = np.flatnonzero(work.obs["label"] == "Unknown")
     work.obs.iloc[hidden[:7], work.obs.columns.get_loc("label_true")] = "Unknown"
     found, rows = compared(model, work), hidden[7:]
-    assert found.scores["rows with a true label"] == len(rows)
+    assert found["scores"]["rows with a true label"] == len(rows)
     truth, predicted = adata.obs["label_true"].to_numpy()[rows], model.predict(adata)[rows]
-    assert found.scores["macro-F1"] == pytest.approx(dv.metrics.macro_f1(truth, predicted))
+    assert found["scores"]["macro-F1"] == pytest.approx(dv.metrics.macro_f1(truth, predicted))
 
 
 def test_the_model_at_hand_is_reported(model: dv.DomainVI, adata: AnnData, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_the_same_seed_gives_the_same_weights(reference, cohorts, train):
 
 def test_another_seed_gives_others(reference, cohorts, train):
     other = train(cohorts(), adversary="none", seed=1)
-    assert "modalities.parts.expression.z_encoder.mean.weight" in differing(
+    assert "modalities.stack.0.z_encoder.mean.weight" in differing(
         weights(reference), weights(other)
     )
     assert not np.array_equal(reference.validation_indices, other.validation_indices)
@@ -101,7 +101,7 @@ def test_an_adversary_with_weight_changes_the_encoder(reference, conditional, co
     changed = differing(
         weights(model, with_adversary=False), weights(reference, with_adversary=False)
     )
-    assert "modalities.parts.expression.z_encoder.mean.weight" in changed
+    assert "modalities.stack.0.z_encoder.mean.weight" in changed
 
 
 def right(model):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -14,7 +14,19 @@ from domainvi.errors import InputError
 
 from ._files import check_output, naming, read
 from ._fit import accelerator
-from ._options import Batch, Data, Device, Force, Json, Labels, Layer, MaxEpochs, Unlabeled
+from ._options import (
+    SEVERAL,
+    Batch,
+    Data,
+    Device,
+    File,
+    Force,
+    Json,
+    Labels,
+    Layer,
+    MaxEpochs,
+    Unlabeled,
+)
 from ._results import Results, reporting
 from ._summary import say_written
 
@@ -24,9 +36,7 @@ if TYPE_CHECKING:
     from domainvi.tl import Protocol
 
 _FIGURES = (".pdf", ".png", ".svg")
-# Options that take several values: `--seeds 0 1 2`.
-_SEVERAL: dict[str, Any] = {"consume_multiple": True, "negative": ""}
-_SHOWN: dict[str, Any] = {**_SEVERAL, "show_default": lambda given: " ".join(map(str, given))}
+_SHOWN = Parameter(**SEVERAL, show_default=lambda given: " ".join(map(str, given)))
 
 
 def benchmark(
@@ -35,46 +45,15 @@ def benchmark(
     *,
     batch: Batch,
     labels: Labels,
-    target: Annotated[
-        str | None,
-        Parameter("--target", help="Column to score in place of --labels, DomainVI's main one."),
-    ] = None,
-    output: Annotated[Path, Parameter(("--output", "-o"), help="The CSV table to write.")],
-    protocol: Annotated[
-        tuple[str, ...],
-        Parameter(
-            "--protocol",
-            **_SHOWN,
-            help="One or more of leave_one_domain_out, cross_validation and label_budget.",
-        ),
-    ] = ("cross_validation", "leave_one_domain_out"),
-    methods: Annotated[
-        tuple[str, ...] | None,
-        Parameter(
-            "--methods",
-            **_SEVERAL,
-            help="Methods to compare; DomainVI, logistic regressions and a random forest if not "
-            "given, and ridge regressions and a random forest for a column of numbers.",
-        ),
-    ] = None,
-    groups: Annotated[
-        str | None,
-        Parameter("--groups", help="Column, such as a patient, with no value on both sides."),
-    ] = None,
-    budgets: Annotated[
-        tuple[int, ...],
-        Parameter("--budgets", **_SHOWN, help="Labels of each class, for label_budget."),
-    ] = (0, 1, 2, 5, 10, 20),
-    splits: Annotated[
-        int, Parameter("--splits", validator=Number(gte=2), help="Folds of cross_validation.")
-    ] = 5,
-    seeds: Annotated[
-        tuple[int, ...],
-        Parameter("--seeds", **_SHOWN, help="Repetitions, one for each seed."),
-    ] = (0,),
-    figure: Annotated[
-        Path | None, Parameter("--figure", help="A png, pdf or svg file to draw the table into.")
-    ] = None,
+    target: str | None = None,
+    output: File,
+    protocol: Annotated[tuple[str, ...], _SHOWN] = ("cross_validation", "leave_one_domain_out"),
+    methods: Annotated[tuple[str, ...] | None, Parameter(**SEVERAL)] = None,
+    groups: str | None = None,
+    budgets: Annotated[tuple[int, ...], _SHOWN] = (0, 1, 2, 5, 10, 20),
+    splits: Annotated[int, Parameter(validator=Number(gte=2))] = 5,
+    seeds: Annotated[tuple[int, ...], _SHOWN] = (0,),
+    figure: Path | None = None,
     layer: Layer = None,
     unlabeled: Unlabeled = "Unknown",
     device: Device = "auto",
@@ -87,6 +66,28 @@ def benchmark(
     Random cross-validation says what the score would be if the next cohort came from the same
     laboratories; leaving one cohort out says what a new cohort gets. Both are run, and the gap
     between them is the number to look at.
+
+    Parameters
+    ----------
+    target
+        Column to score in place of --labels, DomainVI's main one.
+    output
+        The CSV table to write.
+    protocol
+        One or more of leave_one_domain_out, cross_validation and label_budget.
+    methods
+        Methods to compare; DomainVI, logistic regressions and a random forest if not given, and
+        ridge regressions and a random forest for a column of numbers.
+    groups
+        Column, such as a patient, with no value on both sides.
+    budgets
+        Labels of each class, for label_budget.
+    splits
+        Folds of cross_validation.
+    seeds
+        Repetitions, one for each seed.
+    figure
+        A png, pdf or svg file to draw the table into.
     """
     with reporting(as_json) as say:
         from domainvi.io import whole_file

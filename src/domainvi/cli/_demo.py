@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING
 
 from ._files import write
 from ._fit import accelerator, fit
@@ -18,18 +16,13 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-BATCH, LABELS, TRUTH, TARGET, UNLABELED = (
-    "cohort",
-    "cancer_type",
-    "cancer_type_true",
-    "agilent",
-    "Unknown",
-)
+BATCH, LABELS, TRUTH = "cohort", "cancer_type", "cancer_type_true"
+TARGET, UNLABELED = "agilent", "Unknown"
 
 
 def demo(
     *,
-    out: Annotated[Path, Parameter(help="Folder to write to; made if it is missing.")] = Path(),
+    out: Path = Path(),
     seed: Seed = 0,
     device: Device = "auto",
     max_epochs: MaxEpochs = None,
@@ -39,6 +32,11 @@ def demo(
     391 tumours of four types: 202 measured by RNA-seq, 189 by microarray. The labels of the
     microarray cohort are hidden, predicted, and compared with the truth, beside logistic regression
     on the same split. Writes demo.h5ad and demo_umap.png, and replaces those of an earlier demo.
+
+    Parameters
+    ----------
+    out
+        Folder to write to; made if it is missing.
     """
     start = time.perf_counter()
     with reporting() as say:
@@ -77,12 +75,10 @@ def demo(
 
 def hide(adata: AnnData) -> AnnData:
     """Hide the labels of the target cohort; the truth stays in a column of its own."""
-    import pandas as pd
-
     truth = adata.obs[LABELS]
-    shown = truth.astype(object).where(adata.obs[BATCH] != TARGET, UNLABELED)
     adata.obs[TRUTH] = truth
-    adata.obs[LABELS] = pd.Categorical(shown, categories=[*truth.cat.categories, UNLABELED])
+    shown = truth.cat.add_categories([UNLABELED])
+    adata.obs[LABELS] = shown.where(adata.obs[BATCH] != TARGET, UNLABELED)
     return adata
 
 

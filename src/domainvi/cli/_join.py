@@ -16,40 +16,30 @@ if TYPE_CHECKING:
     from ._options import Training
 
 
-def check_reference(ref: AnnData, options: Training) -> None:
-    """Refuse a reference that nothing can be learned from; a single cohort is enough."""
+def check_columns(adata: AnnData, options: Training, *, is_reference: bool) -> None:
+    """Refuse a reference that teaches nothing, or a query that cannot be predicted.
+
+    A single cohort is enough; the query needs neither labels nor a cohort column.
+    """
     from domainvi.data import check_setup
 
     check_setup(
-        ref,
-        batch_keys=[options.batch],
-        labels_key=options.labels,
+        adata,
+        batch_keys=[options.batch] if is_reference or options.batch in adata.obs else [],
+        labels_key=options.labels if is_reference else None,
         unlabeled_category=options.unlabeled,
         layer=options.layer,
-        target_keys=options.targets,
-        require_domains=False,
-    )
-
-
-def check_query(query: AnnData, options: Training) -> None:
-    """Refuse a query that cannot be predicted; it needs neither labels nor a cohort column."""
-    from domainvi.data import check_setup
-
-    check_setup(
-        query,
-        batch_keys=[options.batch] if options.batch in query.obs else [],
-        labels_key=None,
-        layer=options.layer,
-        require_labels=False,
+        target_keys=options.targets if is_reference else None,
+        require_labels=is_reference,
         require_domains=False,
     )
 
 
 def check_scales(ref: AnnData, query: AnnData, layer: str | None) -> None:
     """Refuse counts on one side and other values on the other."""
-    from domainvi.data import describe_matrix
+    from domainvi.data import describe_matrix, select_matrix
 
-    kinds = [describe_matrix(a.X if layer is None else a.layers[layer]).kind for a in (ref, query)]
+    kinds = [describe_matrix(select_matrix(part, layer)).kind for part in (ref, query)]
     if (kinds[0] == "counts") != (kinds[1] == "counts"):
         words = ["counts" if kind == "counts" else "values that are no counts" for kind in kinds]
         msg = (
@@ -85,49 +75,23 @@ def join(
     import numpy as np
     import pandas as pd
 
-    from domainvi.data import align_genes
+    from domainvi.data import align_genes, select_matrix
 
-    targets = options.targets or ()
     genes = align_genes(query.var_names, ref.var_names)
     shared = ref.var_names[genes.mask]
     obs = pd.DataFrame(
-        {
-            options.batch: np.r_[ref.obs[options.batch].astype(str), cohort.to_numpy()],
-            options.labels: _labels(ref, query.n_obs, options),
-        },
+        {options.batch: np.r_[ref.obs[options.batch].astype(str), cohort.to_numpy()]},
         index=[str(i) for i in range(ref.n_obs + query.n_obs)],
     )
-    for key in targets:
+    parts = [
+        ad.AnnData(select_matrix(part[:, shared], options.layer), var=pd.DataFrame(index=shared))
+        for part in (ref, query)
+    ]
+    joined = ad.concat(parts, keys=["ref", "query"], index_unique="-")
+    for key in (options.labels, *(options.targets or ())):
         # Categories as they are, and nothing for the query: its own values are not used.
-        obs[key] = ref.obs[key].reset_index(drop=True).reindex(range(len(obs))).to_numpy()
-        if isinstance(ref.obs[key].dtype, pd.CategoricalDtype):
-            obs[key] = pd.Categorical(obs[key], categories=ref.obs[key].cat.categories)
-    parts = [_values(part[:, shared], options.layer) for part in (ref, query)]
-    stacked = ad.concat(parts, keys=["ref", "query"], index_unique="-")
-    out = ad.AnnData(stacked.X, obs=obs, var=pd.DataFrame(index=shared))
-    for colours in map(keys.colors, (options.labels, *targets)):
-        if colours in ref.uns:
-            out.uns[colours] = ref.uns[colours]
-    return out, genes
-
-
-def _labels(ref: AnnData, n_hidden: int, options: Training) -> pd.Categorical:
-    """Return the reference's labels in its own order of classes, then as many hidden ones."""
-    import pandas as pd
-
-    known = ref.obs[options.labels].astype("category").cat
-    names = known.categories.astype(str).tolist()
-    if options.unlabeled not in names:
-        names.append(options.unlabeled)
-    codes = [*known.codes, *[names.index(options.unlabeled)] * n_hidden]
-    return pd.Categorical.from_codes(codes, categories=names)
-
-
-def _values(part: AnnData, layer: str | None) -> AnnData:
-    """Return the expression values alone."""
-    import anndata as ad
-    import pandas as pd
-
-    matrix = part.X if layer is None else part.layers[layer]
-    obs = pd.DataFrame(index=[str(i) for i in range(part.n_obs)])
-    return ad.AnnData(matrix, obs=obs, var=pd.DataFrame(index=part.var_names))
+        obs[key] = ref.obs[key].set_axis(obs.index[: ref.n_obs])
+        if keys.colors(key) in ref.uns:
+            joined.uns[keys.colors(key)] = ref.uns[keys.colors(key)]
+    joined.obs = obs
+    return joined, genes

@@ -9,14 +9,11 @@ from cyclopts import App, CycloptsError
 import domainvi
 from domainvi.errors import DomainVIError
 
-from ._annotate import annotate
-from ._audit import audit
 from ._benchmark import benchmark
 from ._demo import demo
-from ._explain import explain
-from ._report import report
 from ._results import note
-from ._train import train
+from ._saved import annotate, explain, report
+from ._train import audit, train
 from ._transfer import transfer
 
 SUCCESS, BAD_INPUT, INTERRUPTED = 0, 2, 130

@@ -1,17 +1,48 @@
-"""The command ``domainvi train``."""
+"""The commands on labelled cohorts: ``domainvi audit`` and ``domainvi train``."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
-
 from ._files import check_output, naming, read
 from ._fit import accelerator, fit
-from ._options import Data, Force, Json, Training
+from ._options import Batch, Data, File, Force, Json, Labels, Layer, Training, Unlabeled
 from ._results import reporting
 from ._summary import say_audit, say_written
+
+
+def audit(
+    data: Data,
+    /,
+    *,
+    batch: Batch,
+    labels: Labels,
+    layer: Layer = None,
+    unlabeled: Unlabeled = "Unknown",
+    as_json: Json = False,
+) -> None:
+    """Say, before training, whether labels can be transferred between cohorts.
+
+    Counts classes by cohort, measures how far they go together, and gives the verdict: alignment
+    allowed, conditional only (within classes), or refused. Writes no file.
+    """
+    with reporting(as_json) as say:
+        from domainvi.tl import audit_confounding
+
+        adata = read(data)
+        with naming(data):
+            found = audit_confounding(
+                adata,
+                batch_key=batch,
+                labels_key=labels,
+                unlabeled_category=unlabeled,
+                layer=layer,
+            )
+        import pandas as pd
+
+        table = pd.DataFrame(found.table, index=found.classes, columns=found.domains)
+        table.loc["(unlabelled)"] = found.n_unlabelled
+        say(str(found), **found.to_dict() | {"table": table.to_dict("index")})
+        say(f"verdict: {found.verdict}")
+        say(f"\nrows by {labels} and {batch}:\n{table.to_string()}")
 
 
 def train(
@@ -19,7 +50,7 @@ def train(
     /,
     *,
     options: Training,
-    output: Annotated[Path, Parameter(("--output", "-o"), help="Folder of the model to write.")],
+    output: File,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -28,6 +59,11 @@ def train(
     Rows without a label take part as rows to adapt to. The model then annotates these and other
     cohorts with `domainvi annotate`. Its folder holds safetensors and JSON, and nothing in it is
     ever executed.
+
+    Parameters
+    ----------
+    output
+        Folder of the model to write.
     """
     with reporting(as_json) as say:
         check_output(output, force, others=(ref, options.checkpoints))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ._files import check_output, naming, read, write
 from ._fit import accelerator, fit
-from ._join import check_query, check_reference, check_scales, cohort_of, join
-from ._options import Data, Force, Json, Output, Report, Training, UnknownAlpha
+from ._join import check_columns, check_scales, cohort_of, join
+from ._options import Data, Force, Json, Output, Training, UnknownAlpha
 from ._results import Results, note, reporting
 from ._summary import say_agreement, say_audit, say_predictions, say_written
 
@@ -27,7 +28,7 @@ def transfer(
     *,
     options: Training,
     output: Output,
-    report: Report = None,
+    report: Path | None = None,
     unknown_alpha: UnknownAlpha = None,
     force: Force = False,
     as_json: Json = False,
@@ -38,6 +39,11 @@ def transfer(
     reference's. It may lack the cohort column: then it is one new cohort with the name of its
     file. Its labels, if it has any, are not used, only compared with the predictions at the end.
     The output is the query with latents, predicted labels, and the verdict on them.
+
+    Parameters
+    ----------
+    report
+        An HTML report to write as well.
     """
     with reporting(as_json) as say:
         check_output(output, force, others=(ref, options.checkpoints))
@@ -46,9 +52,9 @@ def transfer(
         accelerator(options.device)  # refused, if it is, before the data are read
         reference, adata = read(ref), read(query)
         with naming(ref):
-            check_reference(reference, options)
+            check_columns(reference, options, is_reference=True)
         with naming(query):
-            check_query(adata, options)
+            check_columns(adata, options, is_reference=False)
             taken = set(reference.obs[options.batch].astype(str))
             cohort = cohort_of(adata, options, query.stem, taken)
             joined, genes = join(reference, adata, cohort, options)

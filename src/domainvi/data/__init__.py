@@ -35,6 +35,7 @@ from ._matrix import (
     count_empty_rows,
     dense_rows,
     describe_matrix,
+    in_memory,
     log_normalize,
     matrix_digest,
     prepare_values,

@@ -154,7 +154,7 @@ def swap_scores(
         swapped_expression(module, prepared, p, flipped.group)[rows]
         for p in (np.arange(prepared.n_obs), partner)
     )
-    if module.counts:
+    if module.input_scale.counts:
         # The classifiers see measured values on this scale.
         plain, swapped = np.log1p(plain), np.log1p(swapped)
     of_label, of_level = (fit_classifier(measured, y[rows]) for y in (label, level))

@@ -163,11 +163,6 @@ class DisentangledVAE(BaseModuleClass):
         parts = torch.split(z, list(self.sizes.values()), dim=-1)
         return dict(zip(self.sizes, parts, strict=True))
 
-    @property
-    def counts(self) -> bool:
-        """Whether values are counts."""
-        return self.input_scale.counts
-
     def log_values(
         self, x: torch.Tensor, size_factor: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:

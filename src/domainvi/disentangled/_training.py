@@ -200,5 +200,5 @@ def start_module(module: DisentangledVAE, x: NDArray[np.float32]) -> None:
         *(torch.as_tensor(s, dtype=torch.float32) for s in statistics)
     )
     set_projection(module, rows.with_genes(genes), statistics, genes)
-    if module.counts:
+    if module.input_scale.counts:
         set_mean_profiles(module, rows)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import softmax
 
-from domainvi.trust import agreement
+from domainvi.trust import agreement, baseline_share
 
 from ._members import LinearMember, View, balanced_weights, logistic, sharpen
 from ._rows import blocks
@@ -122,7 +122,7 @@ def fit_linear_ensemble(rows: TrainingRows) -> LinearEnsembleFit:
     else:
         kappa = self_train(rows, views, free, class_prior, target_weight)
     baseline, source_only = fit_baseline(rows, by_domain)
-    share = 0.0 if kappa is None else 1 - kappa
+    share = baseline_share(kappa)
     probs = (1 - share) * sharpen(average(views), sharpness) + share * source_only
     log_prior = class_prior_correction(rows, probs)
     probs = probs * np.exp(log_prior[rows.domain])

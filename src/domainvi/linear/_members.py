@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -126,8 +126,6 @@ class View:
     weight: float = 1.0
     uses_target_labels: bool = True
     depends_on_labels: bool = False
-    features: FloatArray = field(init=False)
-    probs: FloatArray = field(init=False)
 
     def __post_init__(self) -> None:
         s = standardise(self.rows.x, self.rows.domain, self.statistics, self.gene_weight)

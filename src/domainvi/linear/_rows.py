@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from domainvi._checks import FloatArray, IntArray
+    from domainvi._checks import IntArray
 
 MAX_ROWS = 6000
 # A class of a domain keeps at least this many rows, as far as the limit allows.
@@ -50,11 +50,6 @@ class TrainingRows:
     label: IntArray
     is_source: NDArray[np.bool_]
     n_classes: int
-    n_domains: int = field(init=False)
-    labelled: NDArray[np.bool_] = field(init=False)
-    in_source: NDArray[np.bool_] = field(init=False)
-    labels_per_class: FloatArray = field(init=False)
-    partly_labelled: NDArray[np.bool_] = field(init=False)
 
     def __post_init__(self) -> None:
         self.n_domains = len(self.is_source)

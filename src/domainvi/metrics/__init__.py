@@ -14,25 +14,31 @@ from ._association import (
     mixing_error_bound,
     normalised_mutual_information,
 )
-from ._calibration import (
+from ._predictions import (
     ReliabilityCurve,
+    accuracy,
     area_under_risk_coverage,
+    auroc,
+    balanced_accuracy,
     brier,
     expected_calibration_error,
+    fpr_at_95_tpr,
+    macro_f1,
     negative_log_likelihood,
+    negative_transfer_rate,
+    per_class_recall,
     reliability_curve,
     risk_coverage_curve,
 )
-from ._domain_probe import DomainProbe, domain_probe, proxy_a_distance
-from ._factor_probe import FactorProbe, factor_probe, joint_probe, rows_to_probe
-from ._transfer import (
-    accuracy,
-    balanced_accuracy,
-    macro_f1,
-    negative_transfer_rate,
-    per_class_recall,
+from ._probes import (
+    DomainProbe,
+    FactorProbe,
+    domain_probe,
+    factor_probe,
+    joint_probe,
+    proxy_a_distance,
+    rows_to_probe,
 )
-from ._unknown import auroc, fpr_at_95_tpr
 
 __all__ = [
     "DomainProbe",

@@ -74,7 +74,7 @@ def decode(
     own = inputs["batch_index"]
     as_domain = own if domain is None else torch.full_like(own, domain)
     px = model.module.generative(**inputs | {"batch_index": as_domain})[MODULE_KEYS.PX_KEY]
-    if not model.module.modalities.only.counts or library_size == "latent":
+    if not model.module.modalities.only.input_scale.counts or library_size == "latent":
         return px.mean
     return library_size * px.scale / px.scale.sum(dim=-1, keepdim=True)
 

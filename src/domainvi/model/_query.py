@@ -19,6 +19,7 @@ from domainvi.nn import NO_DECAY
 from domainvi.train import extend_statistics
 
 from ._inference import labels_of
+from ._save import consistent
 from ._setup import check_other_columns, refuse_several
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from ._domainvi import DomainVI
 
-PART = f"modalities.parts.{EXPRESSION}."
+PART = "modalities.stack.0."
 
 
 def map_query(reference: DomainVI, adata: AnnData, *, unfrozen: bool) -> DomainVI:
@@ -91,7 +92,7 @@ def freeze(model: DomainVI, n_old: int) -> None:
     for name, width in decoder_inputs(module).items():
         new = slice(width + n_old, width + n_old + n_new)
         train_only(module.get_parameter(name), (slice(None), new))
-    if module.modalities.only.counts:
+    if module.modalities.only.input_scale.counts:
         new = slice(n_old, None)
         train_only(module.get_parameter(f"{PART}likelihood.baseline"), (new, slice(None)))
 
@@ -110,8 +111,10 @@ def genes_of(reference_model: Any) -> pd.Index:
     if hasattr(reference_model, "genes"):
         return pd.Index(reference_model.genes)
     _, metadata = read_model(reference_model)
-    fields = metadata["registry"][FIELD_REGISTRIES_KEY]
-    return pd.Index(fields[REGISTRY_KEYS.X_KEY][STATE_REGISTRY_KEY]["column_names"], dtype=object)
+    with consistent(reference_model):
+        fields = metadata["registry"][FIELD_REGISTRIES_KEY]
+        names = fields[REGISTRY_KEYS.X_KEY][STATE_REGISTRY_KEY]["column_names"]
+        return pd.Index([str(name) for name in names], dtype=object)
 
 
 def with_genes(adata: AnnData, genes: pd.Index, min_overlap: float) -> AnnData:

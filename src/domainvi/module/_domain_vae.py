@@ -197,7 +197,7 @@ class DomainVAE(BaseModuleClass):
         n_samples: int = 1,
     ) -> dict[str, Distribution | torch.Tensor]:
         """Encode rows and draw their latents."""
-        u, library = self.log_values(x, size_factor)
+        u, library = self.modalities.log_values(x, size_factor)
         domain = batch_index.squeeze(-1).long()
         mean, variance = self.modalities.encode(u, domain, self.modalities.seen(present))
         return draw_latents(mean, variance, n_samples) | {"library": library}
@@ -212,7 +212,7 @@ class DomainVAE(BaseModuleClass):
         statistics: Statistics = None,
     ) -> Embedding:
         """Encode and classify rows without drawing ``z``."""
-        u, _ = self.log_values(x, size_factor)
+        u, _ = self.modalities.log_values(x, size_factor)
         domain = batch_index.squeeze(-1).long()
         return self.embed_log(u, domain, statistics, self.modalities.seen(present))
 

@@ -153,7 +153,7 @@ class RowReader:
         factor = None if size_factor is None else torch.from_numpy(_single(size_factor)).to(device)
         if not sparse.issparse(block) or device.type != "cpu":
             x = torch.from_numpy(_single(dense_rows(block, slice(None)))).to(device)
-            u, _ = self.modality.log_values(x, factor)
+            u, _ = self.modality.input_scale(x, factor)
             return self._classify(self.folded(domain).dense(u))
         x = torch.from_numpy(_single(block.data))
         if scale.counts:
@@ -200,7 +200,7 @@ class RowReader:
             factor = None
             if size_factor is not None:
                 factor = torch.from_numpy(_single(size_factor[some])).to(device)
-            u, _ = self.modality.log_values(x, factor)
+            u, _ = self.modality.input_scale(x, factor)
             code = torch.full((len(x),), domain, device=device)
             s = self.modality.standardised_by_domain(u, code, self.statistics)
             parts.append(heads(mean[some], s))

@@ -194,20 +194,9 @@ class Modality(nn.Module):
         self.register_buffer("reference_origin", torch.zeros(n_reference))
 
     @property
-    def counts(self) -> bool:
-        """Whether values are counts."""
-        return self.input_scale.counts
-
-    @property
     def device(self) -> torch.device:
         """Device of the weights."""
         return self.class_prior.device
-
-    def log_values(
-        self, x: torch.Tensor, size_factor: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Bring rows to the log scale that input scaling works on; also their library sizes."""
-        return self.input_scale(x, size_factor)
 
     def set_linear_members(self, n_members: int) -> None:
         """Make room for this many linear members; they start with no weight."""

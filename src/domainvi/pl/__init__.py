@@ -5,11 +5,10 @@ from ._audit import audit
 from ._benchmark import benchmark
 from ._calibration import calibration
 from ._confusion import confusion
+from ._disentangled import leakage, variance_shares
 from ._label_flow import label_flow
 from ._latent import latent
-from ._leakage import leakage
 from ._training_curves import training_curves
-from ._variance_shares import variance_shares
 
 __all__ = [
     "attribution",

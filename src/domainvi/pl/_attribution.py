@@ -8,8 +8,7 @@ import numpy as np
 
 from domainvi.errors import InputError
 
-from ._canvas import canvas, finish, tidy
-from ._colours import BLUE, VERMILLION
+from ._canvas import BLUE, VERMILLION, canvas, finish, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,8 +75,7 @@ def attribution(
         _draw_bars(axes, frame.loc[genes].iloc[:, 0])
     else:
         _draw_table(axes, frame.loc[genes])
-    finish(axes, ax, show, save)
-    return axes
+    return finish(axes, ax, show, save)
 
 
 def _chosen(

@@ -10,9 +10,19 @@ import numpy as np
 from domainvi.errors import InputError
 from domainvi.trust import Audit
 
-from ._canvas import canvas, canvases, finish, legend_above, tidy
-from ._colours import BLUE, GREY, ORANGE, VERMILLION
-from ._table import draw_table, table_size
+from ._canvas import (
+    BLUE,
+    GREY,
+    ORANGE,
+    VERMILLION,
+    canvas,
+    canvases,
+    draw_table,
+    finish,
+    legend_above,
+    table_size,
+    tidy,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,13 +90,11 @@ def audit(
     if diagnosis is None:
         one: Axes = canvas(ax, (width, height))
         _draw_audit(one, fields)
-        finish(one, ax, show, save)
-        return one
+        return finish(one, ax, show, save)
     two = canvases(ax, (1, 2), (width + 4.2, height), width_ratios=[width, 4.2])[0]
     _draw_audit(two[0], fields)
     _draw_diagnosis(two[1], diagnosis)
-    finish(two[0], ax, show, save)
-    return two
+    return finish(two, ax, show, save)
 
 
 def _draw_audit(axes: Axes, fields: Mapping[str, Any]) -> None:

@@ -8,8 +8,18 @@ import numpy as np
 
 from domainvi.errors import InputError
 
-from ._canvas import canvases, finish, legend_above, tidy
-from ._colours import BLUE, DASHES, GREY, MARKERS, ORANGE, SERIES
+from ._canvas import (
+    BLUE,
+    DASHES,
+    GREY,
+    MARKERS,
+    ORANGE,
+    SERIES,
+    canvases,
+    finish,
+    legend_above,
+    tidy,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,8 +115,7 @@ def benchmark(
     for panel, (draw, part) in zip(axes, panels, strict=True):
         draw(panel, part, score)
         tidy(panel)
-    finish(axes[0], ax, show, save)
-    return axes
+    return finish(axes, ax, show, save)
 
 
 def _words(score: str) -> str:

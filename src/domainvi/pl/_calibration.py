@@ -12,8 +12,7 @@ import domainvi._keys as keys
 from domainvi.errors import InputError
 from domainvi.metrics import expected_calibration_error, reliability_curve
 
-from ._canvas import canvas, finish, legend_above, tidy
-from ._colours import DASHES, GREY, MARKERS, palette
+from ._canvas import DASHES, GREY, MARKERS, canvas, finish, legend_above, palette, tidy
 from ._columns import column, known, levels, results
 
 if TYPE_CHECKING:
@@ -103,8 +102,7 @@ def calibration(
     edges = np.linspace(0, 1, n_bins + 1).tolist()
     bars.hist(confidence, bins=edges, color=[colours[n] for n in curves], stacked=True)
     _finish_axes(axes)
-    finish(axes, ax, show, save)
-    return axes
+    return finish(axes, ax, show, save)
 
 
 def _counts_below(axes: Axes) -> Axes:

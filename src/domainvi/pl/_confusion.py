@@ -11,9 +11,8 @@ import domainvi._keys as keys
 from domainvi.errors import InputError
 from domainvi.metrics import balanced_accuracy, macro_f1
 
-from ._canvas import canvas, finish
+from ._canvas import canvas, draw_table, finish, table_size
 from ._columns import column, known, levels
-from ._table import draw_table, table_size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,5 +88,4 @@ def confusion(
         fontsize="medium",
     )
     axes.set(xlabel=f"predicted ({guess_key})", ylabel=f"true ({truth})")
-    finish(axes, ax, show, save)
-    return axes
+    return finish(axes, ax, show, save)

@@ -13,8 +13,7 @@ from matplotlib.path import Path as Outline
 import domainvi._keys as keys
 from domainvi.errors import InputError
 
-from ._canvas import canvas, finish
-from ._colours import GREY, class_colours
+from ._canvas import GREY, canvas, class_colours, finish
 from ._columns import column, known, results
 
 if TYPE_CHECKING:
@@ -107,8 +106,7 @@ def label_flow(
     axes.set(xlim=(-0.15, len(stacks) - 0.85), ylim=(1.05, -0.02), yticks=[])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    finish(axes, ax, show, save)
-    return axes
+    return finish(axes, ax, show, save)
 
 
 def _sides(
@@ -175,20 +173,14 @@ def _same_rows(
 def _ribbon(
     axes: Axes, place: int, left: tuple[float, float], right: tuple[float, float], colour: str
 ) -> None:
-    x = place + _WIDTH / 2, place + 0.5, place + 1 - _WIDTH / 2
-    points = [
-        (x[0], left[0]),
-        (x[1], left[0]),
-        (x[1], right[0]),
-        (x[2], right[0]),
-        (x[2], right[1]),
-        (x[1], right[1]),
-        (x[1], left[1]),
-        (x[0], left[1]),
-    ]
+    start, middle, end = place + _WIDTH / 2, place + 0.5, place + 1 - _WIDTH / 2
+    x = [start, middle, middle, end, end, middle, middle, start]
+    y = [left[0], left[0], right[0], right[0], right[1], right[1], left[1], left[1]]
     curve = [Outline.CURVE4] * 3
     codes = [Outline.MOVETO, *curve, Outline.LINETO, *curve]
-    axes.add_patch(PathPatch(Outline(points, codes), facecolor=colour, alpha=0.4, lw=0))
+    axes.add_patch(
+        PathPatch(Outline(np.column_stack([x, y]), codes), facecolor=colour, alpha=0.4, lw=0)
+    )
 
 
 def _label(axes: Axes, stack: _Stack, place: int, *, left: bool) -> None:
@@ -210,8 +202,5 @@ def _label(axes: Axes, stack: _Stack, place: int, *, left: bool) -> None:
 
 def spread(places: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
     """Move sorted places apart until neighbours are ``gap`` away, within 0 to 1 where they fit."""
-    out = places.copy()
-    for i in range(1, len(out)):
-        out[i] = max(out[i], out[i - 1] + gap)
-    out = np.minimum(out, 1 - gap * np.arange(len(out))[::-1])
-    return np.asarray(out)
+    steps = gap * np.arange(len(places))
+    return np.minimum(np.maximum.accumulate(places - steps) + steps, 1 - steps[::-1])

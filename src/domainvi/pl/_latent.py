@@ -12,8 +12,7 @@ import domainvi._keys as keys
 from domainvi.data import describe_matrix, prepare_values, select_matrix
 from domainvi.errors import InputError
 
-from ._canvas import canvases, finish
-from ._colours import class_colours
+from ._canvas import canvases, class_colours, finish
 from ._columns import column, levels, results
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def latent(
     layer
         Layer with the expression values; ``adata.X`` if ``None``.
     seed
-        Of the layouts.
+        Random seed for the layouts.
     ax
         Axes to draw on, two for each column; a new figure if ``None``.
     show
@@ -90,6 +89,7 @@ def latent(
     points = _layouts(adata, batch[0], layer, seed)
     for row, key in zip(axes, columns, strict=True):
         order = levels(adata, key, names[key])
+        colours = class_colours(adata, key, order)
         points.obs[key] = np.where(names[key] == None, np.nan, names[key])  # noqa: E711
         points.obs[key] = points.obs[key].astype("category").cat.set_categories(order)
         for panel, (basis, title) in zip(row, _TITLES.items(), strict=True):
@@ -97,7 +97,7 @@ def latent(
                 points,
                 f"X_{basis}",
                 color=key,
-                palette=class_colours(adata, key, order),
+                palette=colours,
                 title=f"{title}\ncoloured by {key}",
                 size=min(120_000 / adata.n_obs, 60),
                 legend_loc=None,
@@ -106,9 +106,8 @@ def latent(
             )
             panel.set(xlabel="UMAP 1", ylabel="UMAP 2")
             panel.title.set_fontsize("medium")
-        _legend(row[1], class_colours(adata, key, order))
-    finish(axes[0, 0], ax, show, save)
-    return axes
+        _legend(row[1], colours)
+    return finish(axes, ax, show, save)
 
 
 def _layouts(adata: AnnData, batch_key: str, layer: str | None, seed: int) -> AnnData:

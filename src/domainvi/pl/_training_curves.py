@@ -8,8 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from domainvi.errors import InputError, NotTrainedError
 
-from ._canvas import canvases, finish, tidy
-from ._colours import BLUE, GREY, ORANGE
+from ._canvas import BLUE, GREY, ORANGE, canvases, finish, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,8 +84,7 @@ def training_curves(
     for panel, term in zip(axes, wanted, strict=True):
         _draw(panel, history, term)
     axes[0].legend(frameon=False, fontsize="small")
-    finish(axes[0], ax, show, save)
-    return axes
+    return finish(axes, ax, show, save)
 
 
 def _columns(history: Mapping[str, pd.DataFrame], term: str) -> dict[str, pd.Series]:
@@ -103,16 +101,8 @@ def _draw(axes: Axes, history: Mapping[str, pd.DataFrame], term: str) -> None:
         if _CHANCE in history:
             chance = float(history[_CHANCE].iloc[-1, 0])
             axes.axhline(chance, color=GREY, ls=":")
-            axes.annotate(
-                "chance",
-                (1, chance),
-                (0, -2),
-                xycoords=("axes fraction", "data"),
-                textcoords="offset points",
-                ha="right",
-                va="top",
-                color="0.35",
-            )
+            beside_axes = axes.get_yaxis_transform()
+            axes.text(0.99, chance - 0.01, "chance", transform=beside_axes, ha="right", va="top")
         axes.set_ylim(0, 1)
     axes.set(xlabel="epoch", ylabel=term.replace("_", " "))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))

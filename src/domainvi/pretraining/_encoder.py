@@ -14,7 +14,6 @@ from domainvi.data import align_genes
 from domainvi.errors import InputError, ModelFileError
 from domainvi.io import read_model
 from domainvi.linear import logistic
-from domainvi.module import EXPRESSION
 
 from ._settings import PretrainingRecord
 
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 PROJECTION = "projection.weight"
 START_LOG_VARIANCE = -4.0
 # Names of an encoder's tensors in a file begin so.
-ENCODER_PREFIX = f"module.modalities.parts.{EXPRESSION}.z_encoder."
+ENCODER_PREFIX = "module.modalities.stack.0.z_encoder."
 # With fewer shared genes than this, of the shorter list, a pretrained encoder is in doubt.
 MIN_OVERLAP = 0.5
 

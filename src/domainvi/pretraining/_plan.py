@@ -177,7 +177,7 @@ class PretrainingPlan(pl.LightningModule):
             self.high.copy_(torch.maximum(self.high, clean.amax(dim=0)))
             return uniform_values(clean, mask, self.low, self.high), mask
         group = domain if settings.within_domain else None
-        if self.modality.counts:
+        if self.modality.input_scale.counts:
             counts, size = swap_counts(x, library, mask, group)
             return self.standardise(counts, size, domain), counts != x
         corrupted = swap_values(clean, mask, group)

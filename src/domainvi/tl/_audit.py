@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from domainvi.data import check_domains, check_labels, describe_matrix, select_matrix
+from domainvi.data import (
+    check_domains,
+    check_labels,
+    describe_matrix,
+    is_labelled,
+    select_matrix,
+)
 from domainvi.errors import InputError
 from domainvi.trust import Audit, audit_arrays, probe_components
 
 if TYPE_CHECKING:
-    import pandas as pd
     from anndata import AnnData
     from numpy.typing import NDArray
 
@@ -69,14 +74,16 @@ def audit_confounding(
     >>> audit.verdict
     'alignment allowed'
     """
-    domain = _column(adata, batch_key, "batch_key")
-    label = _column(adata, labels_key, "labels_key")
+    for argument, key in (("batch_key", batch_key), ("labels_key", labels_key)):
+        if key not in adata.obs:
+            known = ", ".join(map(repr, adata.obs.columns)) or "none"
+            msg = f"{argument}={key!r} is not a column of adata.obs; columns: {known}."
+            raise InputError(msg)
+    domain, label = adata.obs[batch_key], adata.obs[labels_key]
     check_domains(domain, f"batch_key={batch_key!r}", several=True)
     check_labels(label, f"labels_key={labels_key!r}", labels_key)
     domain = domain.astype("category").cat.remove_unused_categories()
-    label = label.astype("category")
-    if unlabeled_category in label.cat.categories:
-        label = label.cat.remove_categories([unlabeled_category])
+    label = label.where(is_labelled(label, unlabeled_category)).astype("category")
     label = label.cat.remove_unused_categories()
     d, y = (column.cat.codes.to_numpy(np.int64) for column in (domain, label))
     audit = audit_arrays(
@@ -87,23 +94,11 @@ def audit_confounding(
     )
     if layer is None and adata.X is None:
         return audit
-    rows = _sample(len(d))
+    rows = np.arange(len(d))
+    if len(rows) > _MAX_ROWS:
+        rows = np.sort(np.random.default_rng(0).choice(len(d), _MAX_ROWS, replace=False))
     features = _features(adata[rows], layer)
     return dataclasses.replace(audit, probe=probe_components(features, d[rows], y[rows]))
-
-
-def _column(adata: AnnData, key: str, argument: str) -> pd.Series:
-    if key not in adata.obs:
-        known = ", ".join(map(repr, adata.obs.columns)) or "none"
-        msg = f"{argument}={key!r} is not a column of adata.obs; columns: {known}."
-        raise InputError(msg)
-    return adata.obs[key]
-
-
-def _sample(n_rows: int) -> NDArray[np.int64]:
-    if n_rows <= _MAX_ROWS:
-        return np.arange(n_rows)
-    return np.sort(np.random.default_rng(0).choice(n_rows, _MAX_ROWS, replace=False))
 
 
 def _features(part: AnnData, layer: str | None) -> NDArray[np.float64]:

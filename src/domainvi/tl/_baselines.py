@@ -1,26 +1,34 @@
 """Classical label transfer, the yardstick that every benchmark here is read against.
 
 All of them are scikit-learn models on pooled arrays, so that a benchmark can run them in turn.
+Those in ``BASELINES`` predict classes: they learn from the rows with a label, and return class
+probabilities of every row, ``(n_rows, n_classes)``. Those in ``REGRESSORS`` predict numbers: they
+learn from the rows whose ``value`` is not NaN, and return one number for every row.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import softmax
 from sklearn.decomposition import PCA
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.svm import LinearSVC
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
 _CONSTANT = 1e-8
+_PENALTIES = np.geomspace(10, 1e6, 11)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,27 +55,16 @@ class TransferData:
     is_source: NDArray[np.bool_]
     n_classes: int
 
-    def with_values(self, x: NDArray[np.float64]) -> TransferData:
-        """Return the same rows with other values."""
-        return dataclasses.replace(self, x=x)
 
-
-class Baseline(Protocol):
-    """A method: it learns from the labelled rows and gives probabilities for every row."""
-
-    def __call__(self, data: TransferData, *, seed: int = 0) -> NDArray[np.float64]:
-        """Return class probabilities, ``(n_rows, n_classes)``."""
-        ...
-
-
-def _standardise(x: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
+def standardise(x: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scale columns with the mean and deviation of reference rows; constant ones are centred."""
     scale = reference.std(axis=0)
     return (x - reference.mean(axis=0)) / np.where(scale < _CONSTANT, 1.0, scale)
 
 
 def scale_by_source(data: TransferData) -> TransferData:
     """Scale every row with the mean and standard deviation of the source rows."""
-    return data.with_values(_standardise(data.x, data.x[data.is_source]))
+    return dataclasses.replace(data, x=standardise(data.x, data.x[data.is_source]))
 
 
 def scale_by_domain(data: TransferData) -> TransferData:
@@ -75,8 +72,8 @@ def scale_by_domain(data: TransferData) -> TransferData:
     x = np.empty_like(data.x)
     for domain in np.unique(data.domain):
         rows = data.domain == domain
-        x[rows] = _standardise(data.x[rows], data.x[rows])
-    return data.with_values(x)
+        x[rows] = standardise(data.x[rows], data.x[rows])
+    return dataclasses.replace(data, x=x)
 
 
 def _fit_predict(estimator: Any, data: TransferData) -> NDArray[np.float64]:
@@ -88,17 +85,14 @@ def _fit_predict(estimator: Any, data: TransferData) -> NDArray[np.float64]:
         probabilities[:, present[0]] = 1.0
         return probabilities
     estimator.fit(data.x[known], data.label[known])
-    probabilities[:, present] = _probabilities(estimator, data.x)
-    return probabilities
-
-
-def _probabilities(estimator: Any, x: NDArray[np.float64]) -> NDArray[np.float64]:
     if hasattr(estimator, "predict_proba"):
-        return np.asarray(estimator.predict_proba(x))
-    margin = np.asarray(estimator.decision_function(x))
+        probabilities[:, present] = estimator.predict_proba(data.x)
+        return probabilities
+    margin = np.asarray(estimator.decision_function(data.x))
     if margin.ndim == 1:
         margin = np.column_stack([-margin / 2, margin / 2])
-    return np.asarray(softmax(margin, axis=1))
+    probabilities[:, present] = softmax(margin, axis=1)
+    return probabilities
 
 
 def _logistic_regression() -> LogisticRegression:
@@ -126,7 +120,7 @@ def coral_lr(data: TransferData, *, seed: int = 0) -> NDArray[np.float64]:
     x = PCA(n_components, random_state=seed).fit_transform(x)
     if not data.is_source.all():
         x[data.is_source] = _coral(x[data.is_source], x[~data.is_source])
-    return _fit_predict(_logistic_regression(), data.with_values(x))
+    return _fit_predict(_logistic_regression(), dataclasses.replace(data, x=x))
 
 
 def _coral(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -182,7 +176,42 @@ def majority(data: TransferData, *, seed: int = 0) -> NDArray[np.float64]:
     return np.tile(frequency, (data.x.shape[0], 1))
 
 
-BASELINES: Mapping[str, Baseline] = {
+def _fit_numbers(
+    estimator: Any, data: TransferData, value: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    shown = np.isfinite(value)
+    return np.asarray(estimator.fit(data.x[shown], value[shown]).predict(data.x))
+
+
+def ridge(data: TransferData, value: NDArray[np.float64], *, seed: int = 0) -> NDArray[np.float64]:
+    """Ridge regression on the scale of the source, its penalty from leave-one-out errors."""
+    return _fit_numbers(RidgeCV(_PENALTIES), scale_by_source(data), value)
+
+
+def ridge_z(
+    data: TransferData, value: NDArray[np.float64], *, seed: int = 0
+) -> NDArray[np.float64]:
+    """Ridge regression on values standardised within each cohort."""
+    return _fit_numbers(RidgeCV(_PENALTIES), scale_by_domain(data), value)
+
+
+def regression_forest(
+    data: TransferData, value: NDArray[np.float64], *, seed: int = 0
+) -> NDArray[np.float64]:
+    """Random forest of 200 trees on values standardised within each cohort.
+
+    Leaves of five rows and a third of the genes at each split, Breiman's advice for regression.
+    """
+    forest = RandomForestRegressor(200, max_features=1 / 3, min_samples_leaf=5, random_state=seed)
+    return _fit_numbers(forest, scale_by_domain(data), value)
+
+
+def mean(data: TransferData, value: NDArray[np.float64], *, seed: int = 0) -> NDArray[np.float64]:
+    """Give every row the mean of the values shown."""
+    return np.full(len(value), np.nanmean(value))
+
+
+BASELINES: Mapping[str, Callable[..., NDArray[np.float64]]] = {
     "lr_source": lr_source,
     "lr_z": lr_z,
     "coral_lr": coral_lr,
@@ -190,4 +219,10 @@ BASELINES: Mapping[str, Baseline] = {
     "gradient_boosting": gradient_boosting,
     "linear_svm": linear_svm,
     "majority": majority,
+}
+REGRESSORS: Mapping[str, Callable[..., NDArray[np.float64]]] = {
+    "ridge": ridge,
+    "ridge_z": ridge_z,
+    "random_forest": regression_forest,
+    "mean": mean,
 }

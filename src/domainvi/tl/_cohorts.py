@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from domainvi.data import describe_matrix, is_number_column, prepare_values, select_matrix
+from domainvi.data import (
+    describe_matrix,
+    in_memory,
+    is_number_column,
+    prepare_values,
+    select_matrix,
+)
 from domainvi.errors import InputError
 
 from ._baselines import TransferData
@@ -40,7 +46,7 @@ class Cohorts:
         layer: str | None,
         main_key: str | None,
     ) -> None:
-        self.matrix = _in_memory(select_matrix(adata, layer))
+        self.matrix = in_memory(select_matrix(adata, layer))
         self.var_names = adata.var_names
         self.unlabeled_category = unlabeled_category
         self.is_number = is_number_column(adata.obs[labels_key])
@@ -96,7 +102,11 @@ class Cohorts:
     def anndata(self, trial: Trial) -> AnnData:
         """Return the used rows as DomainVI takes them: ``domain``, ``label``, maybe ``target``."""
         obs = {"domain": np.array(self.domains, dtype=object)[self.rows.domain[trial.used]]}
-        scored = self._visible(trial)
+        if self.is_number:
+            scored = self.visible_values(trial)
+        else:
+            names = np.array([*self.classes, self.unlabeled_category], dtype=object)
+            scored = names[self.visible_labels(trial)]
         if self.main is None:
             obs["label"] = scored
         else:
@@ -109,20 +119,6 @@ class Cohorts:
     def visible_values(self, trial: Trial) -> NDArray[np.float64]:
         """Numbers of the used rows, NaN where they are hidden."""
         return np.where(trial.shown, self.value, np.nan)[trial.used]
-
-    def _visible(self, trial: Trial) -> NDArray[Any]:
-        if self.is_number:
-            return self.visible_values(trial)
-        names = np.array([*self.classes, self.unlabeled_category], dtype=object)
-        return names[self.visible_labels(trial)]
-
-
-def _in_memory(matrix: Any) -> Any:
-    if hasattr(matrix, "to_memory"):
-        matrix = matrix.to_memory()
-    elif not hasattr(matrix, "tocsr"):
-        return np.asarray(matrix)
-    return matrix.tocsr()
 
 
 def _group_codes(obs: pd.DataFrame, key: str | None) -> NDArray[np.int64]:

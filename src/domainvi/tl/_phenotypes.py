@@ -6,18 +6,31 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import mean_absolute_error, r2_score, roc_auc_score
 
-from ._baselines import BASELINES
-from ._regressors import REGRESSORS
-from ._scores import CLASS_SCORES, NUMBER_SCORES, score_numbers, score_probabilities
+from domainvi import metrics
+
+from ._baselines import BASELINES, REGRESSORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
     from ._baselines import TransferData
     from ._cohorts import Cohorts
     from ._protocols import Trial
 
+CLASS_SCORES = (
+    "macro_f1",
+    "balanced_accuracy",
+    "accuracy",
+    "worst_recall",
+    "auroc",
+    "ece",
+    "nll",
+)
+NUMBER_SCORES = ("r2", "mae")
 _CLASSICAL = {
     "logistic_regression": "lr_source",
     "logistic_regression_z": "lr_z",
@@ -107,3 +120,36 @@ def _domainvi(
     model = DomainVI(adata, seed=seed)
     model.train(**train_kwargs)
     return pd.DataFrame(model.predict(target=target, soft=True))
+
+
+def score_probabilities(
+    truth: NDArray[np.int64], probabilities: NDArray[np.float64]
+) -> dict[str, float]:
+    """Score class probabilities, ``(n_rows, n_classes)``, against the true codes.
+
+    Every class can be predicted; means over classes are over those that ``truth`` holds. The area
+    under the ROC curve is that of one class against the rest, NaN with a single class.
+    """
+    predicted = probabilities.argmax(axis=1)
+    classes, recall = metrics.per_class_recall(truth, predicted)
+    areas = [np.nan]
+    if len(classes) > 1:
+        areas = [roc_auc_score(truth == c, probabilities[:, c]) for c in classes]
+    return {
+        "macro_f1": metrics.macro_f1(truth, predicted),
+        "balanced_accuracy": metrics.balanced_accuracy(truth, predicted),
+        "accuracy": metrics.accuracy(truth, predicted),
+        "worst_recall": float(np.min(recall)),
+        "auroc": float(np.mean(areas)),
+        "ece": metrics.expected_calibration_error(truth, probabilities),
+        "nll": metrics.negative_log_likelihood(truth, probabilities),
+    }
+
+
+def score_numbers(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> dict[str, float]:
+    """Score predicted numbers: R2 against the mean of ``truth`` (NaN with one row) and error."""
+    several = truth.size > 1
+    return {
+        "r2": float(r2_score(truth, predicted)) if several else float("nan"),
+        "mae": float(mean_absolute_error(truth, predicted)),
+    }

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
 from domainvi.errors import InputError
-
-from ._draws import draw_per_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -142,3 +140,49 @@ def cross_validation(rows: Rows, n_splits: int, seed: int) -> Iterator[Trial]:
         shown = used & rows.labelled & ~held
         known = np.isin(rows.label, np.unique(rows.label[shown]))
         yield Trial(f"fold {number + 1}", used, shown, held & known, shown)
+
+
+class Draw(NamedTuple):
+    """Rows whose label is shown to the methods, and rows on which they are scored."""
+
+    shown: NDArray[np.int64]
+    scored: NDArray[np.int64]
+
+
+def draw_per_class(
+    label: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    budget: int,
+    rng: np.random.Generator,
+) -> Draw:
+    """Show the label of up to ``budget`` rows of each class.
+
+    Rows are taken class by class in turn, in an order set by ``rng`` alone, so that a larger budget
+    contains a smaller one. A row whose group (a patient) has a shown row is not scored. A row is
+    passed over where taking it would leave a class with less than a third of its rows, or less
+    than two, to be scored; so a small class may show fewer than ``budget``.
+    ``label`` and ``groups`` are codes of all rows, ``rows`` the row numbers of the target.
+    """
+    label, group = label[rows], np.unique(groups[rows], return_inverse=True)[1]
+    queues = [list(rng.permutation(np.flatnonzero(label == c))) for c in np.unique(label)]
+    # Rows of each class that are no longer scored once a row of the group is shown.
+    cost = np.zeros((group.max() + 1, label.max() + 1), dtype=np.int64)
+    np.add.at(cost, (group, label), 1)
+    n_rows = cost.sum(axis=0)
+    spare = n_rows - np.maximum(2, n_rows // 3)
+    shown: list[int] = []
+    for _ in range(budget):
+        for queue in queues:
+            free = [i for i, row in enumerate(queue) if _can_spare(cost[group[row]], spare)]
+            if free:
+                row = int(queue.pop(free[0]))
+                shown.append(row)
+                spare = spare - cost[group[row]]
+                cost[group[row]] = 0
+    is_scored = ~np.isin(group, group[np.array(shown, dtype=np.int64)])
+    return Draw(np.sort(rows[np.array(shown, dtype=np.int64)]), np.sort(rows[is_scored]))
+
+
+def _can_spare(cost: NDArray[np.int64], spare: NDArray[np.int64]) -> bool:
+    return bool(np.all((cost == 0) | (cost <= spare)))

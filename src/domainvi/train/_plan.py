@@ -154,14 +154,11 @@ class DomainTrainingPlan(pl.LightningModule):
             loss_kwargs={"genes": genes, **self.loss_weights()},
         )
         self._gather(output, "train")
-        self._look_for_faults(output, batch.get(ROWS_KEY))
-        return output.loss
-
-    def _look_for_faults(self, output: LossOutput, rows: torch.Tensor | None) -> None:
         by_row = {**output.reconstruction_loss, **output.kl_local}
         means = {name: values.detach().mean() for name, values in by_row.items()}
         terms = {"train_loss": output.loss, **means, **(output.extra_metrics or {})}
-        self.faults.add(self.global_step + 1, terms, by_row, rows)
+        self.faults.add(self.global_step + 1, terms, by_row, batch.get(ROWS_KEY))
+        return output.loss
 
     def _some_genes(self) -> torch.Tensor | None:
         """Draw the genes that this step reconstructs; ``None`` for all of them."""
@@ -241,7 +238,8 @@ class DomainTrainingPlan(pl.LightningModule):
         groups = parameter_groups(self.module, self.weight_decay)
         if self.encoder_lr_factor == 1.0:
             return groups
-        encoders = nn.ModuleList(m.z_encoder for m in self.module.modalities.parts.values())
+        parts = self.module.modalities.parts.values()
+        encoders = nn.ModuleList(part.z_encoder for part in parts)
         return own_rate(groups, encoders, self.lr * self.encoder_lr_factor)
 
     def penalty(self) -> nn.Module:

@@ -74,7 +74,7 @@ def log_rows(
     for some in blocks(len(rows)):
         block = torch.from_numpy(x[some]).to(modality.device)
         factor = None if factors is None else torch.from_numpy(factors[some]).to(modality.device)
-        x[some] = modality.log_values(block, factor)[0].cpu().numpy()
+        x[some] = modality.input_scale(block, factor)[0].cpu().numpy()
     return x
 
 
@@ -89,7 +89,7 @@ def initialise(
     """
     genes = leading_genes(rows)
     statistics = source_statistics(rows) if scaling == "global" else domain_statistics(rows)
-    if modality.counts:
+    if modality.input_scale.counts:
         set_mean_profiles(modality, rows)
     part = rows.with_genes(genes)
     del rows
@@ -100,7 +100,7 @@ def initialise(
             whole[:, genes] = own
         set_members(modality, fit, genes)
     modality.standardiser.is_shared.fill_(scaling == "global")
-    modality.standardiser.set_statistics(*(as_float(values) for values in statistics))
+    modality.standardiser.set_statistics(*map(torch.from_numpy, statistics))
     if not keep_encoder:
         set_projection(modality, part, statistics, genes)
     set_reference(modality, part, genes)

@@ -23,13 +23,14 @@ from domainvi.metrics import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import ArrayLike
 
     from domainvi._checks import FloatArray, IntArray
 
 
+_Names = tuple[str, ...]
 Verdict = Literal["alignment allowed", "conditional only", "refused"]
 
 # Cramér's V from which alignment is left to predicted classes, and above which it is refused.
@@ -37,23 +38,19 @@ CONDITIONAL_FROM = 0.3
 REFUSED_ABOVE = 0.6
 # Findings of one kind that are named before the others are only counted.
 _SHOWN = 5
+_COMPONENTS = 50
+# A domain with fewer rows gives the probe nothing to learn from in five folds.
+_MIN_PROBE_ROWS = 10
+_PROBE = "probe_"
 
 
 def verdict_on(
-    association: float, shared: tuple[str, ...], counted: list[str], *, nested: bool
+    association: float, shared: _Names, counted: list[str], *, nested: bool
 ) -> tuple[Verdict, str]:
     """Return the verdict and the sentence that explains it.
 
-    Parameters
-    ----------
-    association
-        Bias-corrected Cramér's V of class and domain.
-    shared
-        Classes found in two domains or more.
-    counted
-        Domains with labelled rows.
-    nested
-        Whether some classes never meet in a domain, or a domain holds one class only.
+    ``counted`` are the domains with counted rows, and the design is ``nested`` where some classes
+    never meet in a domain, or a domain holds one class only.
     """
     if len(counted) == 1:
         return "conditional only", (
@@ -87,9 +84,7 @@ def verdict_on(
     )
 
 
-def nested_designs(
-    table: IntArray, domains: tuple[str, ...], classes: tuple[str, ...]
-) -> tuple[str, ...]:
+def nested_designs(table: IntArray, domains: _Names, classes: _Names) -> _Names:
     """Name what cannot be told apart in a table of classes by domains, one sentence a finding.
 
     There is none when every two classes meet in a domain and no domain holds a single class.
@@ -123,14 +118,11 @@ def nested_designs(
 
 
 def _some(items: list[str]) -> str:
+    """Name the first five, and count the others."""
     more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
     return ", ".join(items[:_SHOWN]) + more
 
 
-_COMPONENTS = 50
-# A domain with fewer rows gives the probe nothing to learn from in five folds.
-_MIN_PROBE_ROWS = 10
-_PROBE = "probe_"
 _NAMES = frozenset({"domains", "classes", "shared_classes", "single_domain_classes", "nested"})
 
 
@@ -154,23 +146,8 @@ class Audit:
         Rows without a label by domain, shape (domains,).
     shared_classes
         Classes found in two domains or more.
-    single_domain_classes
-        Classes found in one domain only: they cannot be aligned.
-    shared_fraction
-        Share of the counted rows that belong to shared classes.
     cramers_v
-        Bias-corrected Cramér's V; NaN when one domain is counted, like the next four.
-    mutual_information
-        Mutual information of class and domain over the root of the product of their entropies.
-    domain_only_macro_f1
-        Macro-F1 of answering with the commonest class of the domain.
-    majority_macro_f1
-        Macro-F1 of answering with the commonest class of all: the floor of the one before.
-    mixing_error
-        Largest, over pairs of domains, of the mean error that perfect mixing forces upon both.
-    js_divergence
-        Jensen-Shannon divergence of class proportions in bits, shape (domains, domains); NaN for
-        domains without counted rows.
+        Bias-corrected Cramér's V; NaN when one domain is counted, like the other numbers.
     nested
         Sentences about nested designs, such as tumour in one cohort and normal in the other.
     uses_predictions
@@ -196,14 +173,7 @@ class Audit:
     table: IntArray
     n_unlabelled: IntArray
     shared_classes: tuple[str, ...]
-    single_domain_classes: tuple[str, ...]
-    shared_fraction: float
     cramers_v: float
-    mutual_information: float
-    domain_only_macro_f1: float
-    majority_macro_f1: float
-    mixing_error: float
-    js_divergence: FloatArray
     nested: tuple[str, ...] = ()
     uses_predictions: bool = False
     probe: DomainProbe | None = None
@@ -212,21 +182,65 @@ class Audit:
     def __str__(self) -> str:
         return "\n".join([self.sentence, *self.nested])
 
+    @property
+    def single_domain_classes(self) -> tuple[str, ...]:
+        """Classes found in one domain only: they cannot be aligned."""
+        alone = np.flatnonzero((self.table > 0).sum(axis=1) == 1)
+        return tuple(self.classes[i] for i in alone)
+
+    @property
+    def shared_fraction(self) -> float:
+        """Share of the counted rows that belong to shared classes."""
+        return float(self.table[(self.table > 0).sum(axis=1) > 1].sum() / self.table.sum())
+
+    @property
+    def mutual_information(self) -> float:
+        """Mutual information of class and domain over the geometric mean of their entropies."""
+        return self._largest(normalised_mutual_information)
+
+    @property
+    def domain_only_macro_f1(self) -> float:
+        """Macro-F1 of answering with the commonest class of the domain."""
+        return self._largest(domain_only_macro_f1)
+
+    @property
+    def majority_macro_f1(self) -> float:
+        """Macro-F1 of answering with the commonest class of all: the floor of the one before."""
+        return self._largest(majority_macro_f1)
+
+    @property
+    def mixing_error(self) -> float:
+        """Largest mean error that perfect mixing forces upon two of the domains."""
+        return self._largest(mixing_error_bound) / 2
+
+    @property
+    def js_divergence(self) -> FloatArray:
+        """Jensen-Shannon divergence of class proportions in bits, shape (domains, domains).
+
+        NaN for domains without counted rows.
+        """
+        return jensen_shannon_divergence(self.table)
+
+    def _largest(self, measure: Callable[[IntArray], float | FloatArray]) -> float:
+        """Largest value of a measure of the table; NaN when one domain is counted."""
+        several = np.count_nonzero(self.table.any(axis=0)) > 1
+        return float(np.nanmax(measure(self.table))) if several else float("nan")
+
     def to_dict(self) -> dict[str, Any]:
         """Return values that h5ad can hold: strings, numbers, arrays and dicts of them.
 
         Returns
         -------
-        The fields by name; the numbers of the probe as ``probe_<name>``, and the second audit as a
-        dict, where there is one.
+        Fields and properties by name; the numbers of the probe as ``probe_<name>``, and the second
+        audit as a dict, where there is one.
         """
         out: dict[str, Any] = {}
-        for name, value in vars(self).items():
+        derived = [name for name, v in vars(Audit).items() if isinstance(v, property)]
+        for name, value in (vars(self) | {k: getattr(self, k) for k in derived}).items():
             if isinstance(value, tuple):
                 out[name] = np.array(value, dtype=str)
             elif isinstance(value, DomainProbe):
-                numbers = {k: v for k, v in vars(value).items() if isinstance(v, float)}
-                out |= {f"{_PROBE}{k}": v for k, v in numbers.items()}
+                out |= {_PROBE + k: v for k, v in vars(value).items() if isinstance(v, float)}
             elif isinstance(value, Audit):
                 out[name] = value.to_dict()
             elif value is not None:
@@ -235,28 +249,15 @@ class Audit:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Audit:
-        """Return the audit that :meth:`to_dict` described, also after h5ad.
-
-        Parameters
-        ----------
-        values
-            Fields by name.
-
-        Returns
-        -------
-        The audit, without the probe's accuracy by class.
-        """
-        known = {field.name for field in fields(cls)} & values.keys()
-        kept = {name: _from_file(values[name]) for name in known}
-        if wrong := sorted(k for k in known & _NAMES if not isinstance(kept[k], tuple)):
+        """Undo :meth:`to_dict`, also after h5ad; the probe's accuracy by class is not kept."""
+        kept = {f.name: _from_file(values[f.name]) for f in fields(cls) if f.name in values}
+        if wrong := sorted(k for k in _NAMES & kept.keys() if not isinstance(kept[k], tuple)):
             msg = f"{wrong[0]} is of type {type(kept[wrong[0]]).__name__}, not a list of names"
             raise ValueError(msg)
         if "with_predictions" in kept:
             kept["with_predictions"] = cls.from_dict(values["with_predictions"])
         probe: dict[str, Any] = {
-            name.removeprefix(_PROBE): float(value)
-            for name, value in values.items()
-            if name.startswith(_PROBE)
+            k.removeprefix(_PROBE): float(v) for k, v in values.items() if k.startswith(_PROBE)
         }
         return cls(**kept, probe=DomainProbe(**probe) if probe else None)
 
@@ -285,20 +286,10 @@ def audit_arrays(
 
     Parameters
     ----------
-    domain
-        Domain codes from 0, shape (rows,).
-    label
-        Class codes from 0, -1 for unlabelled rows, shape (rows,).
-    predicted
-        Predicted class codes, shape (rows,), counted where a label is missing.
-    domain_names
-        Names of the domain codes; the codes themselves when ``None``.
-    class_names
-        Names of the class codes; the codes themselves when ``None``.
-
-    Returns
-    -------
-    Numbers, verdict and sentence.
+    domain, label, predicted
+        Codes from 0, shape (rows,); label -1 for unlabelled rows, where the predicted class counts.
+    domain_names, class_names
+        Names of the codes; the codes themselves when ``None``.
 
     Raises
     ------
@@ -323,31 +314,37 @@ def audit_arrays(
         raise InputError(msg)
     counted = y if predicted is None else np.where(known, y, predicted)
     used = counted >= 0
-    domains, classes = _names(domain_names, d), _names(class_names, counted)
+    domains, classes = (
+        tuple(map(str, range(int(codes.max()) + 1) if names is None else names))
+        for codes, names in ((d, domain_names), (counted, class_names))
+    )
     table = np.zeros((len(classes), len(domains)), dtype=np.int64)
     np.add.at(table, (counted[used], d[used]), 1)
-    n_unlabelled = np.bincount(d[~known], minlength=len(domains))
-    return _audit_table(
-        table, n_unlabelled, domains, classes, uses_predictions=bool(used.sum() > known.sum())
+    shared = tuple(classes[i] for i in np.flatnonzero((table > 0).sum(axis=1) > 1))
+    held = [domains[i] for i in np.flatnonzero(table.any(axis=0))]
+    association = cramers_v(table) if len(held) > 1 else float("nan")
+    nested = nested_designs(table, domains, classes) if len(held) > 1 else ()
+    verdict, sentence = verdict_on(association, shared, held, nested=bool(nested))
+    if len(held) > 1 and verdict != "alignment allowed":
+        error = np.nanmax(mixing_error_bound(table)) / 2
+        if error >= 0.005:
+            sentence += (
+                f" Perfect mixing would cost two of the domains at least {error:.0%} error each, "
+                "on average."
+            )
+    predicts = bool((used & ~known).any())
+    if predicts:
+        sentence += " Predicted classes stand in for missing labels."
+    missing = np.bincount(d[~known], minlength=len(domains))
+    return Audit(
+        verdict, sentence, domains, classes, table, missing, shared, association, nested, predicts
     )
 
 
 def probe_components(features: FloatArray, domain: IntArray, label: IntArray) -> DomainProbe | None:
-    """Probe the principal components of standardised features for the domain.
+    """Probe 50 principal components of standardised features for the domain; label -1 for none.
 
-    Parameters
-    ----------
-    features
-        Expression values, finite, shape (rows, features).
-    domain
-        Domain codes, shape (rows,).
-    label
-        Class codes, -1 for none, shape (rows,).
-
-    Returns
-    -------
-    How well 50 components tell the domain, over all and within classes; ``None`` when fewer than
-    two domains have ten rows.
+    It is ``None`` when fewer than two domains have ten rows.
 
     Examples
     --------
@@ -366,59 +363,7 @@ def probe_components(features: FloatArray, domain: IntArray, label: IntArray) ->
 
 def _from_file(value: Any) -> Any:
     """Text arrays as tuples, and NumPy's scalars as Python's."""
-    if isinstance(value, (list, tuple)) or (
-        isinstance(value, np.ndarray) and value.dtype.kind not in "biuf"
-    ):
+    is_text = isinstance(value, np.ndarray) and value.dtype.kind not in "biuf"
+    if is_text or isinstance(value, (list, tuple)):
         return tuple(map(str, value))
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _names(names: Sequence[str] | None, codes: IntArray) -> tuple[str, ...]:
-    return tuple(map(str, range(int(codes.max()) + 1) if names is None else names))
-
-
-def _audit_table(
-    table: IntArray,
-    n_unlabelled: IntArray,
-    domains: tuple[str, ...],
-    classes: tuple[str, ...],
-    *,
-    uses_predictions: bool,
-) -> Audit:
-    n_domains = (table > 0).sum(axis=1)
-    counted = np.flatnonzero(table.sum(axis=0) > 0)
-    several = len(counted) > 1
-    nan = float("nan")
-    error = mixing_error_bound(table)[np.ix_(counted, counted)].max() / 2 if several else nan
-    association = cramers_v(table) if several else nan
-    nested = nested_designs(table, domains, classes) if several else ()
-    shared = tuple(c for c, n in zip(classes, n_domains, strict=True) if n > 1)
-    verdict, sentence = verdict_on(
-        association, shared, [domains[i] for i in counted], nested=bool(nested)
-    )
-    if several and error >= 0.005 and verdict != "alignment allowed":
-        sentence += (
-            f" Perfect mixing would cost two of the domains at least {error:.0%} error each, "
-            "on average."
-        )
-    if uses_predictions:
-        sentence += " Predicted classes stand in for missing labels."
-    return Audit(
-        verdict=verdict,
-        sentence=sentence,
-        domains=domains,
-        classes=classes,
-        table=table,
-        n_unlabelled=n_unlabelled,
-        shared_classes=shared,
-        single_domain_classes=tuple(c for c, n in zip(classes, n_domains, strict=True) if n == 1),
-        shared_fraction=float(table[n_domains > 1].sum() / table.sum()),
-        cramers_v=association,
-        mutual_information=normalised_mutual_information(table) if several else nan,
-        domain_only_macro_f1=domain_only_macro_f1(table) if several else nan,
-        majority_macro_f1=majority_macro_f1(table) if several else nan,
-        mixing_error=float(error),
-        js_divergence=jensen_shannon_divergence(table),
-        nested=nested,
-        uses_predictions=uses_predictions,
-    )

@@ -73,18 +73,12 @@ def fit_calibrator(
 
     Parameters
     ----------
-    logits
-        Held-out or cross-fitted logits, shape (rows, classes). Logarithms of probabilities will do.
-    label
-        Class codes, shape (rows,).
+    logits, label
+        Held-out or cross-fitted logits, and class codes. Logarithms of probabilities will do.
     sample_weight
         Weight of each row, zero or more; scaled to mean 1.
     min_temperature
         Lower bound on the temperature.
-
-    Returns
-    -------
-    The fitted temperature.
 
     Examples
     --------
@@ -102,7 +96,6 @@ def fit_calibrator(
         jac=True,
         method="L-BFGS-B",
         bounds=[(np.log(min_temperature), np.log(_MAX_TEMPERATURE))],
-        options={"maxiter": 500},
     )
     return Calibrator(float(np.exp(fitted.x[0])))
 

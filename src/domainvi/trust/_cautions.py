@@ -1,4 +1,4 @@
-"""Cautions: the reasons not to believe predictions, in sentences with numbers."""
+"""Cautions: reasons not to believe predictions, in sentences with their numbers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import pandas as pd
 
 from domainvi import _keys as keys
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import ArrayLike, NDArray
 
     from ._audit import Audit
@@ -74,13 +74,9 @@ def annotated_rows(obs: pd.DataFrame, key: str) -> pd.DataFrame:
     >>> annotated_rows(obs, "type").to_dict("list")
     {'label': ['B'], 'confidence': [0.9], 'unknown': [0.5]}
     """
-    return pd.DataFrame(
-        {
-            "label": obs[keys.prediction(key)],
-            "confidence": obs[keys.confidence(key)].astype(float),
-            "unknown": obs[keys.unknown(key)].astype(float),
-        }
-    )
+    found = obs[[keys.prediction(key), keys.confidence(key), keys.unknown(key)]]
+    found = found.set_axis(["label", "confidence", "unknown"], axis=1)
+    return found.astype({"confidence": float, "unknown": float})
 
 
 def find_cautions(

@@ -51,15 +51,15 @@ class GuardRecord:
     @property
     def evidence(self) -> str:
         """What the share of the baseline rests on, in one sentence."""
+        views = "Views of the target by its own rows and by the source's"
         if self.agreement is None:
             return (
-                "Views of the target by its own rows and by the source's were not compared: "
-                "no linear members, no unlabelled target, or labels enough in the target."
+                f"{views} were not compared: no linear members, no unlabelled target, or labels "
+                "enough in the target."
             )
         return (
-            f"Views of the target by its own rows and by the source's agree at "
-            f"{self.agreement:.2f} (Cohen's kappa); the source-only baseline has the rest of the "
-            "vote."
+            f"{views} agree at {self.agreement:.2f} (Cohen's kappa); the source-only baseline has "
+            "the rest of the vote."
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -97,20 +97,13 @@ def baseline_share(agreement: float | None) -> float:
 
     Examples
     --------
+    >>> from domainvi.trust import baseline_share
     >>> baseline_share(0.75), baseline_share(None)
     (0.25, 0.0)
     """
     return 0.0 if agreement is None else 1 - agreement
 
 
-def alignment_allowed(audit: Audit | None, *, force: bool = False) -> bool:
-    """Whether domains may be made alike: not where the audit refuses, unless forced.
-
-    Examples
-    --------
-    >>> from domainvi.trust import alignment_allowed, audit_arrays
-    >>> confounded = audit_arrays([0, 0, 1, 1] * 20, [0, 0, 1, 1] * 20)
-    >>> alignment_allowed(confounded), alignment_allowed(confounded, force=True)
-    (False, True)
-    """
-    return force or audit is None or audit.verdict != "refused"
+def alignment_allowed(audit: Audit, *, force: bool = False) -> bool:
+    """Whether domains may be made alike: not where the audit refuses, unless forced."""
+    return force or audit.verdict != "refused"

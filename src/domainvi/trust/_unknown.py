@@ -1,8 +1,8 @@
-"""A conformal p-value for belonging to any of the known classes."""
+"""Unknown score: the p-value of a row for belonging to any known class."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +14,7 @@ from domainvi._checks import check_matrix
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
     from domainvi._checks import FloatArray, IntArray
 
@@ -54,10 +54,8 @@ class ClassDistance:
     @classmethod
     def fit(cls, z: FloatArray, label: IntArray) -> ClassDistance:
         """Estimate the centres and the covariance."""
-        _, index, count = np.unique(label, return_inverse=True, return_counts=True)
-        centres = np.zeros((len(count), z.shape[1]))
-        np.add.at(centres, index, z)
-        centres /= count[:, None]
+        classes, index = np.unique(label, return_inverse=True)
+        centres = np.stack([z[index == c].mean(axis=0) for c in range(len(classes))])
         covariance, _ = ledoit_wolf(z - centres[index], assume_centered=True)
         ridge = 1e-9 * np.trace(covariance) / len(covariance) + _TINY
         value, vector = np.linalg.eigh(covariance + ridge * np.eye(len(covariance)))
@@ -92,17 +90,11 @@ class Scale:
         location, spread = np.full((2, n_classes), _median_spread(score)[:, None])
         for c in range(n_classes):
             part = score[predicted == c]
-            if len(part) < _MIN_CLASS_ROWS:
-                continue
-            m, s = _median_spread(part)
-            location[c] += _CLASS_WEIGHT * (m - location[c])
-            if s > 0:
-                spread[c] *= (s / spread[c]) ** _CLASS_WEIGHT
+            if len(part) >= _MIN_CLASS_ROWS:
+                median, own = _median_spread(part)
+                location[c] += _CLASS_WEIGHT * (median - location[c])
+                spread[c] *= (own / spread[c]) ** _CLASS_WEIGHT
         return cls(location, spread)
-
-    def apply(self, score: FloatArray, predicted: IntArray) -> FloatArray:
-        """Return the score in units of the spread of the predicted class."""
-        return (score - self.location[predicted]) / self.spread[predicted]
 
 
 @dataclass(frozen=True)
@@ -163,76 +155,49 @@ class UnknownScorer:
         label: IntArray,
         logits: ArrayLike,
         *,
-        domain: NDArray[np.generic] | None = None,
+        domain: IntArray | None = None,
         seed: int = 0,
     ) -> UnknownScorer:
-        """Fit distances and calibration scores on labelled rows.
+        """Fit distances and calibration scores on labelled rows of two classes or more.
 
         Parameters
         ----------
         spaces
             Coordinates by name of the space, each of shape (rows, dimensions). A name has no slash
             and is not ``"energy"``.
-        label
-            Class codes, shape (rows,), of two classes or more.
-        logits
-            Logits that did not see the row's own label (held out, or cross-fitted), shape
-            (rows, classes).
+        label, logits
+            Class codes, and logits that did not see the row's own label.
         domain
             Domain of each row, to bring the scores of the domains to one level first; or ``None``.
         seed
             Random seed for the five folds behind the calibration scores.
         """
         ell, named = _finite(spaces, logits)
-        fold = deal_folds(label, np.random.default_rng(seed))
-        predicted = ell.argmax(axis=1)
+        fold, predicted = deal_folds(label, np.random.default_rng(seed)), ell.argmax(axis=1)
         raw = {k: ClassDistance.cross_fit(z, label, fold) for k, z in named.items()}
         raw[_ENERGY] = energy(ell)
         scales = {k: Scale.fit(v, predicted, ell.shape[1]) for k, v in raw.items()}
         score = _combine(raw, scales, predicted)
         distances = {k: ClassDistance.fit(z, label) for k, z in named.items()}
         scorer = cls(distances, scales, np.sort(score))
-        if domain is None:
-            return scorer
-        return cls(distances, scales, np.sort(score - scorer.offset(score, domain)))
+        if domain is not None:
+            score = score - scorer.offset(score, domain)
+        return replace(scorer, calibration=np.sort(score))
 
     def score(self, spaces: Mapping[str, ArrayLike], logits: ArrayLike) -> FloatArray:
-        """Return the combined score: larger means less like any known class.
+        """Return the combined score: about 0 for a known row, larger for one less like any class.
 
-        Parameters
-        ----------
-        spaces
-            Coordinates of the rows in the spaces of the fit.
-        logits
-            Logits, shape (rows, classes).
-
-        Returns
-        -------
-        Shape (rows,); about 0 for a typical known row, without an upper bound.
-
-        Raises
-        ------
-        InputError
-            When a value is NaN or infinite.
+        An :class:`~domainvi.errors.InputError` says where a value is NaN or infinite.
         """
         ell, named = _finite(spaces, logits)
         raw = {k: distance(named[k]) for k, distance in self.distances.items()}
         raw[_ENERGY] = energy(ell)
         return _combine(raw, self.scales, ell.argmax(axis=1))
 
-    def offset(self, score: FloatArray, domain: NDArray[np.generic]) -> FloatArray:
+    def offset(self, score: FloatArray, domain: IntArray) -> FloatArray:
         """Return what to subtract from each score to bring its domain down to the common level.
 
-        Parameters
-        ----------
-        score
-            Scores of the rows, shape (rows,).
-        domain
-            Domain of each row, shape (rows,). Domains of fewer than 20 rows are not shifted.
-
-        Returns
-        -------
-        Shape (rows,), zero or more, constant within a domain.
+        Zero or more, constant within a domain. Domains of fewer than 20 rows are not shifted.
         """
         out, level = np.zeros(len(score)), np.quantile(self.calibration, _QUANTILE)
         for value in np.unique(domain):
@@ -242,27 +207,12 @@ class UnknownScorer:
         return out
 
     def p_value(
-        self,
-        spaces: Mapping[str, ArrayLike],
-        logits: ArrayLike,
-        *,
-        domain: NDArray[np.generic] | None = None,
+        self, spaces: Mapping[str, ArrayLike], logits: ArrayLike, *, domain: IntArray | None = None
     ) -> FloatArray:
-        """Return the p-value of belonging to any known class: small means unknown.
+        """Return the p-value of belonging to any known class, above 0: small means unknown.
 
-        Parameters
-        ----------
-        spaces
-            Coordinates of the rows in the spaces of the fit.
-        logits
-            Logits, shape (rows, classes).
-        domain
-            Domain of each row, to shift domains as described above: a p-value then depends on the
-            other rows. ``None`` for no shift.
-
-        Returns
-        -------
-        Shape (rows,), above 0 and at most 1.
+        With ``domain``, that of each row, domains are shifted as described above: a p-value then
+        depends on the other rows.
         """
         score = self.score(spaces, logits)
         if domain is not None:
@@ -325,5 +275,7 @@ def _combine(
     raw: dict[str, FloatArray], scales: dict[str, Scale], predicted: IntArray
 ) -> FloatArray:
     """Add the energy and the mean of the distances, each on its scale."""
-    scaled = {k: scales[k].apply(v, predicted) for k, v in raw.items()}
+    scaled = {
+        k: (v - scales[k].location[predicted]) / scales[k].spread[predicted] for k, v in raw.items()
+    }
     return scaled.pop(_ENERGY) + np.mean(list(scaled.values()), axis=0)

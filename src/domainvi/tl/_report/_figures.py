@@ -19,36 +19,34 @@ if TYPE_CHECKING:
 
     from domainvi import DomainVI
 
-    from ._facts import Facts
-
 # More points are not told apart in the layout of latents, and take long.
 MAX_POINTS = 10_000
 
 
-def figures(model: DomainVI, adata: AnnData, facts: Facts) -> dict[str, str]:
+def figures(model: DomainVI, adata: AnnData, facts: dict[str, Any]) -> dict[str, str]:
     """Draw what there is to draw, as data addresses by name."""
     from domainvi import pl
 
     wanted: dict[str, Callable[[], Any]] = {}
     if (audit := model.fitted.audit) is not None:
-        wanted["audit"] = lambda: pl.audit(audit, diagnosis=facts.diagnosis, show=False)
+        wanted["audit"] = lambda: pl.audit(audit, diagnosis=facts["diagnosis"], show=False)
     if model.history_:
         wanted["training"] = lambda: pl.training_curves(model, show=False)
-    some = thinned(adata)
-    if facts.batch_key in adata.obs and adata.n_obs > 30:
-        colours = [facts.batch_key, keys.prediction(facts.labels_key)]
-        wanted["latent"] = lambda: pl.latent(some, colours, show=False)
-    compared = facts.comparison
-    if compared is not None and compared.scores:
+    batch, predicted = facts["batch_key"], keys.prediction(facts["labels_key"])
+    if batch in adata.obs and adata.n_obs > 30:
+        some = thinned(adata)
+        wanted["latent"] = lambda: pl.latent(some, [batch, predicted], show=False)
+    compared = facts["comparison"]
+    if compared is not None and compared["scores"]:
         unlabelled = model.registry_[SETUP_ARGS_KEY]["unlabeled_category"]
         wanted["confusion"] = lambda: pl.confusion(
-            adata[compared.rows],
-            compared.truth,
-            keys.prediction(facts.labels_key),
+            adata[compared["rows"]],
+            compared["truth"],
+            predicted,
             unlabeled_category=unlabelled,
             show=False,
         )
-    wanted["confidence"] = lambda: confidence(adata, facts.labels_key)
+    wanted["confidence"] = lambda: confidence(adata, facts["labels_key"])
     return {name: as_address(draw, vector=name != "latent") for name, draw in wanted.items()}
 
 
@@ -87,5 +85,5 @@ def as_address(draw: Callable[[], Any], *, vector: bool) -> str:
         figure.savefig(buffer, format=form, dpi=130, bbox_inches="tight", metadata=about)
     for number in set(plt.get_fignums()) - before:
         plt.close(number)
-    kind = "image/svg+xml" if vector else "image/png"
-    return f"data:{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    kind = "svg+xml" if vector else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

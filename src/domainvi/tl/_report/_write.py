@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 from anndata import AnnData
@@ -12,7 +12,7 @@ from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.errors import InputError
 from domainvi.io import put_file
 
-from ._facts import Facts, gather
+from ._facts import gather
 from ._figures import figures
 
 if TYPE_CHECKING:
@@ -81,9 +81,8 @@ def report(
     ...     dv.tl.report(model, path=f"{folder}/report.html", n_genes=0).name
     'report.html'
     """
-    _check_model(model)
     target = Path(path)
-    _check(target, overwrite)
+    _check(model, target, overwrite)
     data = model._own_data() if adata is None else adata
     if truth is not None and truth not in data.obs:
         msg = f"truth={truth!r} is not a column of obs: {', '.join(map(str, data.obs.columns))}."
@@ -97,7 +96,7 @@ def report(
     return target
 
 
-def render(facts: Facts, images: dict[str, str], title: str) -> str:
+def render(facts: dict[str, Any], images: dict[str, str], title: str) -> str:
     """Fill the template; everything in it is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -125,16 +124,14 @@ def _working_copy(adata: AnnData) -> AnnData:
     )
 
 
-def _check_model(model: DomainVI) -> None:
+def _check(model: DomainVI, path: Path, overwrite: bool) -> None:
+    """Refuse a model that has no report, and a path that cannot be written."""
     from domainvi import DomainVI
 
     if not isinstance(model, DomainVI):
         msg = f"Reports are for DomainVI, and this is a {type(model).__name__}."
         raise InputError(msg)
     model._refuse_several("report")
-
-
-def _check(path: Path, overwrite: bool) -> None:
     if not path.absolute().parent.is_dir():
         msg = f"{path}: the folder {path.parent} does not exist. Create it first."
         raise InputError(msg)

@@ -1,8 +1,8 @@
-"""How well fresh probes, trained to convergence, find a factor or a dependence in latents."""
+"""How well fresh probes, trained to convergence, find a domain, factor or dependence in latents."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,7 +13,13 @@ from sklearn.ensemble import (
 )
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import balanced_accuracy_score, r2_score, roc_auc_score
-from sklearn.model_selection import KFold, LeaveOneGroupOut, StratifiedKFold, cross_val_predict
+from sklearn.model_selection import (
+    KFold,
+    LeaveOneGroupOut,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    cross_val_predict,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -27,8 +33,170 @@ if TYPE_CHECKING:
 
     from domainvi._checks import FloatArray, IntArray
 
+Classifier = Literal["logistic", "forest"]
 Probe = Literal["linear", "boosting"]
 _N_BOOTSTRAPS = 200
+
+
+@dataclass(frozen=True)
+class DomainProbe:
+    """What a fresh probe found.
+
+    Parameters
+    ----------
+    balanced_accuracy, chance
+        Mean recall over domains, out of fold, and that of guessing: one over their number.
+    a_distance
+        Proxy A-distance, 0 at chance and 2 for domains that are told apart without error.
+    within_class
+        Mean over the probed classes of the balanced accuracy within a class; NaN without labels.
+    within_class_chance
+        Mean over the same classes of one over the number of domains that hold the class.
+    within_class_a_distance
+        Mean over the same classes of the proxy A-distance within a class.
+    per_class
+        Balanced accuracy of each probed class, by its code.
+    """
+
+    balanced_accuracy: float
+    chance: float
+    a_distance: float
+    within_class: float = float("nan")
+    within_class_chance: float = float("nan")
+    within_class_a_distance: float = float("nan")
+    per_class: dict[int, float] = field(default_factory=dict)
+
+
+def domain_probe(
+    z: ArrayLike,
+    domain: ArrayLike,
+    label: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    n_splits: int = 5,
+    seed: int = 0,
+    classifier: Classifier = "logistic",
+) -> DomainProbe:
+    r"""Train a fresh probe to find the domain, and score it on rows that it did not see.
+
+    Balanced accuracy :math:`D^{-1} \sum_d P(\hat d = d \mid d)`, out of fold, against chance
+    :math:`1/D`. The accuracy of the discriminator that was trained along says nothing: it is
+    behind by construction. The probe over all rows finds the domain also when only the class
+    proportions differ, so the number to read is the one within classes: the same probe on the rows
+    of one class, averaged over the classes that two domains or more hold with at least
+    ``n_splits`` rows (or groups) each.
+
+    Parameters
+    ----------
+    z
+        Latents or any features, shape (rows, dimensions).
+    domain
+        Domain codes, shape (rows,).
+    label
+        Class codes, -1 for rows without a label; ``None`` leaves the within-class numbers NaN.
+    groups
+        Patients or other units that must not be on both sides of a fold.
+    n_splits
+        Folds; fewer are used where a domain is smaller.
+    seed
+        Random seed for the folds and the forest.
+    classifier
+        ``"logistic"`` on standardised dimensions, or ``"forest"`` for domains that no plane
+        separates.
+
+    Returns
+    -------
+    Scores, chance levels and proxy A-distances.
+
+    Raises
+    ------
+    InputError
+        When shapes differ, values are not finite, or fewer than two domains have two rows (or
+        groups).
+
+    Examples
+    --------
+    >>> domain = np.repeat([0, 1], 50)
+    >>> probe = dv.metrics.domain_probe(np.c_[domain * 9.0, np.ones(100)], domain)
+    >>> probe.balanced_accuracy, probe.chance, probe.a_distance
+    (1.0, 0.5, 2.0)
+    """
+    x = check_matrix(z, "z")
+    n = len(x)
+    d = np.unique(check_column(domain, "domain", n), return_inverse=True)[1]
+    y = np.full(n, -1) if label is None else check_column(label, "label", n).astype(np.int64)
+    unit = np.arange(n) if groups is None else check_column(groups, "groups", n)
+    unit = np.unique(unit, return_inverse=True)[1]
+    units = _units(d, unit)
+    if n_splits < 2:
+        msg = f"n_splits={n_splits} must be two or more."
+        raise InputError(msg)
+    if len(units) < 2 or units.min() < 2:
+        msg = (
+            "domain must hold two domains or more with two rows (or groups) each; got "
+            f"{len(units)} domains, the smallest with {units.min()}. Leave out the small ones."
+        )
+        raise InputError(msg)
+    check_choice("classifier", classifier, ("logistic", "forest"))
+    options: dict[str, Any] = {"class_weight": "balanced", "random_state": seed}
+    model: Any = RandomForestClassifier(200, min_samples_leaf=3, **options)
+    if classifier == "logistic":
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, **options))
+
+    def found(rows: Any, n_folds: int) -> tuple[float, float, float]:
+        """Balanced accuracy, chance and distance of some rows."""
+        splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
+        folds = splitter(n_folds, shuffle=True, random_state=seed)
+        part = None if groups is None else unit[rows]
+        guess = cross_val_predict(model, x[rows], d[rows], groups=part, cv=folds)
+        score, chance = balanced_accuracy_score(d[rows], guess), 1 / len(np.unique(d[rows]))
+        # More than two domains: the error is stretched so that guessing has error one half.
+        error = 0.5 * min(1.0, (1 - score) / (1 - chance))
+        return float(score), chance, proxy_a_distance(error)
+
+    overall = found(slice(None), min(n_splits, int(units.min())))
+    within = {}
+    for c in np.unique(y[y >= 0]).tolist():
+        rows = np.flatnonzero(y == c)
+        rows = rows[_units(d[rows], unit[rows])[d[rows]] >= n_splits]
+        if len(np.unique(d[rows])) > 1:
+            within[c] = found(rows, n_splits)
+    if not within:
+        return DomainProbe(*overall)
+    score, chance, distance = (float(np.mean(v)) for v in zip(*within.values(), strict=True))
+    scores = {c: values[0] for c, values in within.items()}
+    return DomainProbe(*overall, score, chance, distance, per_class=scores)
+
+
+def proxy_a_distance(error: float) -> float:
+    r"""Return :math:`2 (1 - 2 \varepsilon)` for the error of a two-domain classifier, not below 0.
+
+    Source: Ben-David et al., NeurIPS 2006. An error above one half is noise, so the distance is cut
+    at zero.
+
+    Parameters
+    ----------
+    error
+        Out-of-fold error rate, between 0 and 1, with both domains weighing the same.
+
+    Returns
+    -------
+    Between 0 (not told apart) and 2.
+
+    Examples
+    --------
+    >>> [dv.metrics.proxy_a_distance(error) for error in (0.0, 0.25, 0.5)]
+    [2.0, 1.0, 0.0]
+    """
+    if not 0 <= error <= 1:
+        msg = f"error={error} must be an error rate between 0 and 1."
+        raise InputError(msg)
+    return max(0.0, 2 * (1 - 2 * error))
+
+
+def _units(domain: IntArray, unit: IntArray) -> IntArray:
+    """Count the units (rows, or groups of them) that each domain holds."""
+    n_units = unit.max() + 1
+    return np.bincount(np.unique(domain * n_units + unit) // n_units)
 
 
 @dataclass(frozen=True)
@@ -49,15 +217,6 @@ class FactorProbe:
         Confidence interval of the score, 95 %, from the bootstrap over rows.
     n_rows
         Rows probed.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> sex = np.repeat([0, 1], 50)
-    >>> z = rng.normal(size=(100, 2)) + 9 * sex[:, None]
-    >>> found = dv.metrics.factor_probe(z, sex, n_permutations=5)
-    >>> found.score, found.n_rows
-    (1.0, 100)
     """
 
     score: float
@@ -145,19 +304,11 @@ def factor_probe(
     def found(target: NDArray[Any]) -> NDArray[Any]:
         return cross_val_predict(model, x, target, groups=groups, cv=folds)
 
-    guess = found(y)
-    score = float(measure(y, guess))
-    null = []
+    guess, null = found(y), []
     for _ in range(n_permutations):
         shuffled = _permute_within(y, s, rng)
         null.append(float(measure(shuffled, found(shuffled))))
-    return FactorProbe(
-        score=score,
-        chance=float(np.mean(null)) if null else float("nan"),
-        p_value=_p_value(score, null),
-        **_interval(measure, y, guess, rng),
-        n_rows=len(y),
-    )
+    return _summary(measure, y, guess, null, rng)
 
 
 def joint_probe(
@@ -215,16 +366,10 @@ def joint_probe(
             found.append(model.predict_proba(np.vstack([x[test], shuffle(x, test)]))[:, 1])
         return np.concatenate(truth), np.concatenate(found)
 
-    y, p = probed(whole)
-    score, every = float(roc_auc_score(y, p)), np.arange(n)
+    (y, p), every = probed(whole), np.arange(n)
     null = [float(roc_auc_score(*probed(shuffle(whole, every)))) for _ in range(n_permutations)]
-    return FactorProbe(
-        score=score,
-        chance=0.5 if null else float("nan"),
-        p_value=_p_value(score, null),
-        **_interval(roc_auc_score, y, p, rng),
-        n_rows=n,
-    )
+    found = _summary(roc_auc_score, y, p, null, rng)
+    return replace(found, chance=0.5 if null else float("nan"), n_rows=n)
 
 
 def rows_to_probe(factor: ArrayLike, *, numeric: bool = False, n_splits: int = 5) -> IntArray:
@@ -262,14 +407,7 @@ def rows_to_probe(factor: ArrayLike, *, numeric: bool = False, n_splits: int = 5
     return kept if enough else kept[:0]
 
 
-def _p_value(score: float, null: Sequence[float]) -> float:
-    """Share of permutations that score as well; NaN without any."""
-    return (1 + sum(v >= score for v in null)) / (1 + len(null)) if null else float("nan")
-
-
-def _permute_within(
-    y: NDArray[Any], strata: NDArray[Any], rng: np.random.Generator
-) -> NDArray[Any]:
+def _permute_within(y: NDArray[Any], strata: IntArray, rng: np.random.Generator) -> NDArray[Any]:
     """Permute values within strata."""
     out = y.copy()
     for s in np.unique(strata):
@@ -289,14 +427,19 @@ def _estimator(probe: Probe, seed: int, *, numeric: bool) -> Any:
     return HistGradientBoostingClassifier(max_iter=60, class_weight="balanced", random_state=seed)
 
 
-def _interval(
-    measure: Callable[..., float], y: NDArray[Any], guess: NDArray[Any], rng: np.random.Generator
-) -> dict[str, float]:
-    """Bootstrap a 95 % confidence interval over rows."""
-    scores = []
+def _summary(
+    measure: Callable[..., float],
+    y: NDArray[Any],
+    guess: NDArray[Any],
+    null: list[float],
+    rng: np.random.Generator,
+) -> FactorProbe:
+    """Score, the share of permutations that score as well, and a 95 % interval by bootstrap."""
+    score, scores = float(measure(y, guess)), []
     for _ in range(_N_BOOTSTRAPS):
         rows = rng.integers(len(y), size=len(y))
         if len(np.unique(y[rows])) > 1:
             scores.append(float(measure(y[rows], guess[rows])))
-    low, high = np.quantile(scores, [0.025, 0.975])
-    return {"low": float(low), "high": float(high)}
+    low, high = map(float, np.quantile(scores, [0.025, 0.975]))
+    p_value = (1 + sum(v >= score for v in null)) / (1 + len(null)) if null else float("nan")
+    return FactorProbe(score, float(np.mean(null or [np.nan])), p_value, low, high, len(y))

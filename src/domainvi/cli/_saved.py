@@ -1,0 +1,141 @@
+"""The commands on a saved model: ``domainvi annotate``, ``explain`` and ``report``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from ._files import check_output, naming, read, write
+from ._fit import accelerator
+from ._options import SEVERAL, Data, Device, File, Force, Json, Model, Output, UnknownAlpha
+from ._results import reporting
+from ._summary import say_predictions, say_written
+
+
+def annotate(
+    model: Model,
+    data: Data,
+    /,
+    *,
+    output: Output,
+    targets: Annotated[list[str] | None, Parameter(**SEVERAL)] = None,
+    unknown_alpha: UnknownAlpha = None,
+    device: Device = "auto",
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Annotate data with a saved model: latents, predicted labels, and the verdict on them.
+
+    Genes are matched by name. The columns and the layer are those that the model was trained with.
+    Rows of a cohort that was not in training, or of data without a cohort column, are standardised
+    by themselves when there are enough of them. Labels in the data are not used.
+
+    Parameters
+    ----------
+    targets
+        Which of the model's auxiliary phenotypes to write; all of them if not given.
+    """
+    with reporting(as_json) as say:
+        from domainvi import DomainVI
+
+        check_output(output, force, others=(model,))
+        where = accelerator(device)
+        trained = DomainVI.load(model, accelerator=where["accelerator"], device=where["devices"])
+        adata = read(data)
+        with naming(data):
+            trained.annotate(adata, unknown_alpha=unknown_alpha, targets=targets)
+        written = [p.key for p in trained.phenotypes] if targets is None else targets
+        say_predictions(say, adata, written)
+        write(adata, output)
+        say_written(say, output)
+
+
+def explain(
+    model: Model,
+    data: Data,
+    /,
+    *,
+    output: File,
+    method: Literal["deeplift", "integrated_gradients", "gradient_shap"] = "deeplift",
+    baseline: Literal["domain", "global", "zero"] = "domain",
+    target: str | None = None,
+    groupby: str | None = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Write the genes that the predictions of a saved model rest on, as a table of genes by class.
+
+    Values are mean attributions of the rows that are called the class: how much each gene moves
+    its score against the runner-up, compared with the baseline.
+
+    Parameters
+    ----------
+    output
+        The csv file to write.
+    method
+        How scores are attributed.
+    baseline
+        What rows are compared with: the class-balanced mean of their own cohort, the mean of all
+        rows, or no expression.
+    target
+        Another phenotype, or `latent`; the labels if not given.
+    groupby
+        Column of obs: one column for each group, not each class.
+    """
+    with reporting(as_json) as say:
+        from domainvi import DomainVI
+        from domainvi.io import whole_file
+
+        check_output(output, force, others=(model, data))
+        trained = DomainVI.load(model)
+        adata = read(data)
+        with naming(data):
+            genes = trained.explain(
+                adata, method=method, target=target, groupby=groupby, baseline=baseline
+            )
+        with whole_file(output) as beside:
+            genes.to_csv(beside, index_label="gene")
+        for name in genes:
+            rows, top = genes.attrs["n_rows"][name], [*genes[name].nlargest(5).index]
+            line = f"{name} ({rows} rows): {', '.join(top)}"
+            say(line, genes={str(name): {"rows": rows, "top": top}})
+        say_written(say, output)
+
+
+def report(
+    model: Model,
+    data: Data,
+    /,
+    *,
+    output: File,
+    truth: str | None = None,
+    genes: Annotated[int, Parameter(validator=Number(gte=0))] = 10,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Write a report on a saved model and what it says of data: one HTML file, for a colleague.
+
+    It opens without a network, and holds the audit's verdict, predictions with confidence, rows
+    of no known class, training, the genes behind each class, and what is needed to run it again.
+    The genes need the extra `interpret`, and are left out without it.
+
+    Parameters
+    ----------
+    output
+        The HTML file to write.
+    truth
+        Column of obs with true labels, to compare with.
+    genes
+        Genes shown for each class; 0 none.
+    """
+    with reporting(as_json) as say:
+        from domainvi import DomainVI, tl
+
+        check_output(output, force, others=(model, data))
+        trained = DomainVI.load(model)
+        adata = read(data)
+        with naming(data):
+            tl.report(trained, adata, output, truth=truth, n_genes=genes, overwrite=force)
+        say_written(say, output)
