@@ -9,18 +9,10 @@ classes and are named in the same contract test.
 
 # scvi-tools prints registries with rich.pretty, and leaves importing it to others.
 import rich.pretty  # noqa: F401
-from scvi.data._constants import (
-    _FIELD_REGISTRIES_KEY as FIELD_REGISTRIES_KEY,
-)
-from scvi.data._constants import (
-    _SETUP_ARGS_KEY as SETUP_ARGS_KEY,
-)
-from scvi.data._constants import (
-    _SETUP_METHOD_NAME as SETUP_METHOD_KEY,
-)
-from scvi.data._constants import (
-    _STATE_REGISTRY_KEY as STATE_REGISTRY_KEY,
-)
+from scvi.data._constants import _FIELD_REGISTRIES_KEY as FIELD_REGISTRIES_KEY
+from scvi.data._constants import _SETUP_ARGS_KEY as SETUP_ARGS_KEY
+from scvi.data._constants import _SETUP_METHOD_NAME as SETUP_METHOD_KEY
+from scvi.data._constants import _STATE_REGISTRY_KEY as STATE_REGISTRY_KEY
 from scvi.model._utils import parse_device_args
 from scvi.module._constants import MODULE_KEYS
 from scvi.train._logger import SimpleLogger

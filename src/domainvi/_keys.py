@@ -23,10 +23,6 @@ VERSION = "version"
 
 # Fields of the guard in it. The first is in the history of a model as well.
 BASELINE_SHARE = "baseline_share"
-ALIGNMENT = "alignment"
-EVIDENCE = "evidence"
-REASON = "reason"
-TARGET_CLASS_PRIOR = "target_class_prior"
 
 
 def prediction(key: str) -> str:

@@ -21,11 +21,7 @@ TARGET, UNLABELED = "agilent", "Unknown"
 
 
 def demo(
-    *,
-    out: Path = Path(),
-    seed: Seed = 0,
-    device: Device = "auto",
-    max_epochs: MaxEpochs = None,
+    *, out: Path = Path(), seed: Seed = 0, device: Device = "auto", max_epochs: MaxEpochs = None
 ) -> None:
     """Move labels between the two real cohorts that come with DomainVI.
 

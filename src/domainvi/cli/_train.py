@@ -30,11 +30,7 @@ def audit(
         adata = read(data)
         with naming(data):
             found = audit_confounding(
-                adata,
-                batch_key=batch,
-                labels_key=labels,
-                unlabeled_category=unlabeled,
-                layer=layer,
+                adata, batch_key=batch, labels_key=labels, unlabeled_category=unlabeled, layer=layer
             )
         import pandas as pd
 
@@ -46,13 +42,7 @@ def audit(
 
 
 def train(
-    ref: Data,
-    /,
-    *,
-    options: Training,
-    output: File,
-    force: Force = False,
-    as_json: Json = False,
+    ref: Data, /, *, options: Training, output: File, force: Force = False, as_json: Json = False
 ) -> None:
     """Train a model on several cohorts and save it.
 

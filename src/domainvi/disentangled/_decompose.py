@@ -53,10 +53,7 @@ def expected(module: DisentangledVAE, parts: dict[str, torch.Tensor]) -> NDArray
 
 @torch.inference_mode()
 def variance_shares(
-    module: DisentangledVAE,
-    prepared: PreparedAnnData,
-    genes: Sequence[str],
-    batch_size: int | None,
+    module: DisentangledVAE, prepared: PreparedAnnData, genes: Sequence[str], batch_size: int | None
 ) -> pd.DataFrame:
     """Share of each subspace in the variance of the scores of each gene."""
     sums = {s: np.zeros((2, len(genes))) for s in module.sizes}

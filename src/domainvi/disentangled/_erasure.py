@@ -57,9 +57,7 @@ def fit_erasure(module: DisentangledVAE, prepared: PreparedAnnData) -> None:
 
 
 def erasure_map(
-    z: NDArray[np.floating],
-    concepts: Sequence[Concept],
-    own: Sequence[Concept] = (),
+    z: NDArray[np.floating], concepts: Sequence[Concept], own: Sequence[Concept] = ()
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     r"""Affine map of a subspace after which no linear probe finds more than chance of the factors.
 

@@ -116,9 +116,7 @@ class Factor:
 
 
 def read_factors(
-    obs: pd.DataFrame,
-    factor_groups: Mapping[str, Sequence[str]],
-    unlabeled_category: str,
+    obs: pd.DataFrame, factor_groups: Mapping[str, Sequence[str]], unlabeled_category: str
 ) -> list[Factor]:
     """Check groups of columns and describe each column, group by group."""
     _check_groups(obs, factor_groups)

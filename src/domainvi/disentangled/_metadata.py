@@ -151,11 +151,7 @@ class ModulatedLoadings(nn.Module):
     direct: torch.Tensor
 
     def __init__(
-        self,
-        n_units: int,
-        n_output: int,
-        n_metadata: int = 0,
-        direct: tuple[int, ...] = (),
+        self, n_units: int, n_output: int, n_metadata: int = 0, direct: tuple[int, ...] = ()
     ) -> None:
         super().__init__()
         self.register_buffer("direct", torch.tensor(direct, dtype=torch.long))

@@ -19,17 +19,10 @@ from domainvi._checks import (
 from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import check_likelihood, describe_matrix, to_tensors
 from domainvi.errors import InputError
-from domainvi.explain import explain
 from domainvi.model import CohortModel
 from domainvi.train import seeded
 
-from ._decompose import (
-    expression_at,
-    metadata_at,
-    swap_scores,
-    swapped_expression,
-    variance_shares,
-)
+from ._decompose import expression_at, metadata_at, swap_scores, swapped_expression, variance_shares
 from ._encode import (
     annotate,
     encode,
@@ -64,7 +57,7 @@ if TYPE_CHECKING:
     from scvi.dataloaders import AnnDataLoader
 
     from domainvi.data import PreparedAnnData
-    from domainvi.explain import Method
+    from domainvi.explain import Head
 
 DEFAULT_EPOCHS = 40
 
@@ -682,73 +675,6 @@ class DisentangledVI(VAEMixin, CohortModel):
         prepared, _ = self._rows(adata)
         return leakage(self.module, prepared, probe, n_permutations, seed)
 
-    def explain(
-        self,
-        adata: AnnData | None = None,
-        *,
-        method: Method = "deeplift",
-        indices: Sequence[int] | Sequence[bool] | None = None,
-        classes: Sequence[str] | None = None,
-        groupby: str | None = None,
-        target: str | None = None,
-        baseline: Literal["domain", "global", "zero"] | ArrayLike = "domain",
-        stability: int = 0,
-        n_steps: int = 64,
-        batch_size: int | None = None,
-        write_varm: bool | str = False,
-    ) -> pd.DataFrame:
-        """Attribute the answer to a factor to genes; see :meth:`domainvi.DomainVI.explain`.
-
-        To the encoder all rows are of one domain, so ``baseline="domain"`` is the mean of the class
-        means of all rows.
-
-        Parameters
-        ----------
-        adata, method, indices, classes, groupby, baseline, stability, n_steps, batch_size
-            Rows, method and settings, as :meth:`domainvi.DomainVI.explain` takes them.
-        target
-            Name of a factor, the main one if ``None``; or ``"latent"`` for the posterior means.
-        write_varm
-            Write the result to ``varm`` of the data, under this name or, if ``True``, under
-            ``"<factor>_attribution"``.
-
-        Returns
-        -------
-        Genes x levels (or groups, or latents), with ``.attrs`` as described there.
-
-        Raises
-        ------
-        InputError
-            If an argument cannot be used, or captum is not installed.
-
-        Examples
-        --------
-        >>> model.explain(adata).shape
-        (60, 4)
-        """
-        return explain(
-            self,
-            factor_head,
-            adata,
-            method=method,
-            indices=indices,
-            classes=classes,
-            groupby=groupby,
-            target=target,
-            baseline=baseline,
-            stability=stability,
-            n_steps=n_steps,
-            batch_size=batch_size,
-            write_varm=write_varm,
-        )
-
-    def _retrained(self, seed: int) -> DisentangledVI:
-        """Train a model with the same arguments on the same rows from another seed."""
-        other = type(self)(self._validate_anndata(), **(self._parameters() | {"seed": seed}))
-        accelerator = "cpu" if self.module.device.type == "cpu" else "auto"
-        other.train(**self.fitted.training, accelerator=accelerator, enable_progress_bar=False)
-        return other
-
     @property
     def _setup(self) -> dict[str, Any]:
         """Arguments of :meth:`setup_anndata`."""
@@ -782,6 +708,12 @@ class DisentangledVI(VAEMixin, CohortModel):
     def _check_registry(cls, registry: dict[str, Any]) -> None:
         for factor in registry[SETUP_ARGS_KEY]["factors"]:
             Factor.from_dict(factor)
+
+    def _head(self, prepared: PreparedAnnData, target: str | None) -> Head:
+        return factor_head(self, prepared, target)
+
+    def _training_arguments(self) -> dict[str, Any]:
+        return self.fitted.training
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, Any]]:
         return {}, self.fitted.to_file()

@@ -11,13 +11,7 @@ from torch import nn
 from torch.distributions import Distribution, Normal
 
 from domainvi._compat import MODULE_KEYS
-from domainvi.module import (
-    InputScale,
-    Likelihood,
-    build_likelihood,
-    draw_latents,
-    elbo_terms,
-)
+from domainvi.module import InputScale, Likelihood, build_likelihood, draw_latents, elbo_terms
 from domainvi.nn import Classifier, GaussianEncoder, Standardiser
 
 from ._factors import FACTORS_KEY

@@ -1,7 +1,7 @@
 """The genes that a model's scores rest on."""
 
 from ._deeplift import Paired
-from ._explain import LATENTS, Explainable, Head, HeadOf, explain
+from ._explain import LATENTS, Explainable, Head, explain
 from ._methods import METHODS, Method
 from ._references import log_batches
 
@@ -10,7 +10,6 @@ __all__ = [
     "METHODS",
     "Explainable",
     "Head",
-    "HeadOf",
     "Method",
     "Paired",
     "explain",

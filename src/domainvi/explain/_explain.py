@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -63,7 +63,7 @@ class Head:
 
 
 class Explainable(Protocol):
-    """The parts of a model that explanations need, beside a function that returns its heads."""
+    """The parts of a model that explanations need."""
 
     module: Any
     seed: int
@@ -82,12 +82,11 @@ class Explainable(Protocol):
         self, prepared: PreparedAnnData, indices: Sequence | NDArray | None, /
     ) -> NDArray: ...
 
+    def _head(self, prepared: PreparedAnnData, target: str | None) -> Head:
+        """Return the head that ``target`` names, the main one if ``None``."""
+
     def _retrained(self, seed: int) -> Any:
         """Train such a model anew from another seed; refuse where that cannot be done."""
-
-
-# The head of a model for prepared rows that ``target`` names; ``None`` is the main one.
-HeadOf: TypeAlias = Callable[[Any, "PreparedAnnData", str | None], Head]
 
 
 class Request(NamedTuple):
@@ -100,7 +99,6 @@ class Request(NamedTuple):
 
 def explain(
     model: Explainable,
-    head_of: HeadOf,
     adata: AnnData | None = None,
     *,
     method: Method = "deeplift",
@@ -114,10 +112,7 @@ def explain(
     batch_size: int | None = None,
     write_varm: bool | str = False,
 ) -> pd.DataFrame:
-    """Attribute the scores of a head to genes; see :meth:`domainvi.DomainVI.explain`.
-
-    ``head_of`` returns the :class:`Head` of a model for prepared rows that ``target`` names.
-    """
+    """Attribute the scores of a head to genes; see :meth:`domainvi.DomainVI.explain`."""
     model._check_trained()
     settings = Settings(method, baseline, n_steps, batch_size)
     settings.check(len(model.genes), stability)
@@ -131,8 +126,8 @@ def explain(
     for seed in range(model.seed, model.seed + 1 + stability):
         repeated = model._retrained(seed) if frames else model
         # The main head says of what class rows are.
-        main = head_of(repeated, prepared, None)
-        head = main if target is None else head_of(repeated, prepared, target)
+        main = repeated._head(prepared, None)
+        head = main if target is None else repeated._head(prepared, target)
         request = checked_request(head, data, classes, groupby)
         frames.append(explain_rows(repeated, (main, head), prepared, rows, request, settings))
     frame = frames[0]

@@ -32,9 +32,7 @@ if TYPE_CHECKING:
 _ATTEMPTS = 5
 
 
-def read_model(
-    directory: str | os.PathLike[str],
-) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def read_model(directory: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Load what :func:`write_model` saved; nothing in the directory is ever executed.
 
     Checked in this order, each before more is read: kinds of all directory entries; ``model.json``

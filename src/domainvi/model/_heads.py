@@ -1,8 +1,8 @@
-"""Heads of DomainVI that can be explained, and the same model from another seed."""
+"""Heads of DomainVI that can be explained."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scvi import REGISTRY_KEYS
 
@@ -57,19 +57,12 @@ def head_of(model: DomainVI, prepared: PreparedAnnData, target: str | None) -> H
     return Head(found.key, names, phenotype, not found.is_numeric, n_domains, order)
 
 
-def check_repeatable(model: DomainVI, stability: int) -> None:
-    """Refuse stability of a model whose training cannot be repeated, since it was pretrained."""
-    if stability and model.fitted.pretraining is not None:
+def training_arguments(model: DomainVI) -> dict[str, Any]:
+    """Arguments with which the training can be repeated; refuse a model that was pretrained."""
+    if model.fitted.pretraining is not None:
         msg = (
             "stability= trains the model anew, and cannot repeat its pretraining. Pretrain and "
             "train models with other seeds, and compare what they explain."
         )
         raise InputError(msg)
-
-
-def retrained(model: DomainVI, seed: int) -> DomainVI:
-    """Train a model with the same arguments on the same rows from another seed."""
-    other = type(model)(model._validate_anndata(), **(model._parameters() | {"seed": seed}))
-    accelerator = "cpu" if model.module.device.type == "cpu" else "auto"
-    other.train(**model.fitted.training, accelerator=accelerator, enable_progress_bar=False)
-    return other
+    return model.fitted.training

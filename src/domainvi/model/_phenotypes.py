@@ -142,12 +142,7 @@ def _scores(model: DomainVI, out: RowOutputs) -> PhenotypeScores:
 
 @torch.inference_mode()
 def phenotype_probabilities(
-    model: DomainVI,
-    i: int,
-    out: RowOutputs,
-    domain: NDArray[np.int64],
-    *,
-    calibrated: bool = True,
+    model: DomainVI, i: int, out: RowOutputs, domain: NDArray[np.int64], *, calibrated: bool = True
 ) -> NDArray[np.float64]:
     """Class probabilities of phenotype ``i`` in the order of the codes."""
     heads, scores = heads_of(model.module), _scores(model, out)

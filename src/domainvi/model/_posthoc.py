@@ -117,11 +117,7 @@ def audit_again(
     if model.fitted.audit is None or len(np.unique(domain)) < 2:
         return
     audit = audit_arrays(
-        domain,
-        label,
-        predicted=predicted,
-        domain_names=model.domains,
-        class_names=model.classes,
+        domain, label, predicted=predicted, domain_names=model.domains, class_names=model.classes
     )
     model.fitted.audit = replace(model.fitted.audit, with_predictions=audit)
 

@@ -100,9 +100,7 @@ class DomainAlignment(nn.Module):
         if self.kind == "wasserstein":
             return self._wasserstein(z, domains[0], weight)
         p = torch.where(
-            (label >= 0)[:, None],
-            one_hot(label, self.n_classes),
-            functional.softmax(logits, dim=1),
+            (label >= 0)[:, None], one_hot(label, self.n_classes), functional.softmax(logits, dim=1)
         )
         losses, accuracies = [], []
         for i, (head, domain) in enumerate(zip(self.heads, domains, strict=True)):

@@ -86,10 +86,7 @@ class _LogLikelihood(torch.autograd.Function):
 
 
 def log_likelihood(
-    x: torch.Tensor,
-    mu: torch.Tensor,
-    theta: torch.Tensor,
-    logits: torch.Tensor | None = None,
+    x: torch.Tensor, mu: torch.Tensor, theta: torch.Tensor, logits: torch.Tensor | None = None
 ) -> torch.Tensor:
     r"""Log-likelihood of counts, with gradients written out.
 
@@ -151,11 +148,7 @@ class AnalyticZeroInflatedNegativeBinomial(ZeroInflatedNegativeBinomial):
     """
 
     def __init__(
-        self,
-        mu: torch.Tensor,
-        theta: torch.Tensor,
-        zi_logits: torch.Tensor,
-        scale: torch.Tensor,
+        self, mu: torch.Tensor, theta: torch.Tensor, zi_logits: torch.Tensor, scale: torch.Tensor
     ) -> None:
         super().__init__(mu=mu, theta=theta, zi_logits=zi_logits, scale=scale, validate_args=False)
         self.gene_theta = theta

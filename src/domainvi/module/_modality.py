@@ -10,13 +10,7 @@ from torch import nn
 from torch.distributions import Distribution, Normal, kl_divergence
 
 from domainvi._compat import MODULE_KEYS
-from domainvi.nn import (
-    Decoder,
-    GaussianEncoder,
-    LinearEnsemble,
-    Standardiser,
-    log_normalise,
-)
+from domainvi.nn import Decoder, GaussianEncoder, LinearEnsemble, Standardiser, log_normalise
 
 from ._likelihood import Likelihood, build_likelihood
 

@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from domainvi.data import (
-    check_domains,
-    check_labels,
-    describe_matrix,
-    is_labelled,
-    select_matrix,
-)
+from domainvi.data import check_domains, check_labels, describe_matrix, is_labelled, select_matrix
 from domainvi.errors import InputError
 from domainvi.trust import Audit, audit_arrays, probe_components
 

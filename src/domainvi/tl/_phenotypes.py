@@ -21,15 +21,7 @@ if TYPE_CHECKING:
     from ._cohorts import Cohorts
     from ._protocols import Trial
 
-CLASS_SCORES = (
-    "macro_f1",
-    "balanced_accuracy",
-    "accuracy",
-    "worst_recall",
-    "auroc",
-    "ece",
-    "nll",
-)
+CLASS_SCORES = ("macro_f1", "balanced_accuracy", "accuracy", "worst_recall", "auroc", "ece", "nll")
 NUMBER_SCORES = ("r2", "mae")
 _CLASSICAL = {
     "logistic_regression": "lr_source",

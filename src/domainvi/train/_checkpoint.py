@@ -44,10 +44,7 @@ class CheckpointFiles(CheckpointIO):
         write_model(path, tensors, metadata, overwrite=True, package_version=version("domainvi"))
 
     def load_checkpoint(
-        self,
-        path: str | os.PathLike,
-        map_location: Any = None,
-        weights_only: bool | None = None,
+        self, path: str | os.PathLike, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
         """Hand over the checkpoint that was read before the training began."""
         return self.found or read_checkpoint(path, self.identity)
