@@ -44,10 +44,15 @@ def serial() -> list[dict[str, np.ndarray]]:
     return [train(seed) for seed in range(3)]
 
 
+def one_torch_thread_each(n_workers: int) -> ThreadPoolExecutor:
+    """Workers that compute as the main thread of the tests does: torch's setting is by thread."""
+    return ThreadPoolExecutor(n_workers, initializer=torch.set_num_threads, initargs=(1,))
+
+
 def test_trainings_in_threads_are_those_done_one_by_one(serial) -> None:
     torch.manual_seed(11)
     before = torch.get_rng_state()
-    with ThreadPoolExecutor(3) as pool:
+    with one_torch_thread_each(3) as pool:
         for expected, found in zip(serial, pool.map(train, range(3)), strict=True):
             assert_equal(expected, found)
     assert torch.equal(torch.get_rng_state(), before)
@@ -62,7 +67,7 @@ def test_predictions_from_threads_agree_with_serial_ones() -> None:
     expected = [model.predict(q, soft=True).to_numpy() for q in queries] * 4
     own = model.get_latent_representation()
     before = torch.get_rng_state()
-    with ThreadPoolExecutor(4) as pool:
+    with one_torch_thread_each(4) as pool:
         found = list(pool.map(lambda q: model.predict(q, soft=True).to_numpy(), queries * 4))
         latents = list(pool.map(lambda _: model.get_latent_representation(), range(4)))
     for left, right in zip(expected, found, strict=True):

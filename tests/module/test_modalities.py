@@ -76,7 +76,7 @@ def test_what_is_missing_has_no_say(module: DomainVAE, rows: Tensors) -> None:
 def test_one_modality_is_its_encoder_times_the_prior(module: DomainVAE, rows: Tensors) -> None:
     out = embed(module, rows)
     part = module.modalities.parts["mirna"]
-    u, _ = part.log_values(rows[REGISTRY_KEYS.X_KEY][4:, N_RNA:])
+    u, _ = part.input_scale(rows[REGISTRY_KEYS.X_KEY][4:, N_RNA:])
     alone = part.embed(u, rows[REGISTRY_KEYS.BATCH_KEY][4:].squeeze(1))
     precision = 1 + 1 / alone.variance
     torch.testing.assert_close(out.variance[4:], 1 / precision)

@@ -199,6 +199,12 @@ class ReliabilityCurve:
     ----------
     confidence, accuracy, count
         Mean confidence, share of right predictions and number of rows, each of shape (bins,).
+
+    Examples
+    --------
+    >>> curve = dv.metrics.reliability_curve([0, 1], [[0.9, 0.1], [0.7, 0.3]], n_bins=2)
+    >>> curve.accuracy.tolist(), curve.count.tolist()
+    ([0.0, 1.0], [1, 1])
     """
 
     confidence: FloatArray

@@ -56,6 +56,14 @@ class DomainProbe:
         Mean over the same classes of the proxy A-distance within a class.
     per_class
         Balanced accuracy of each probed class, by its code.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> domain = np.repeat([0, 1], 100)
+    >>> found = dv.metrics.domain_probe(rng.normal(size=(200, 3)) + 9 * domain[:, None], domain)
+    >>> found.balanced_accuracy, found.chance
+    (1.0, 0.5)
     """
 
     balanced_accuracy: float
@@ -217,6 +225,15 @@ class FactorProbe:
         Confidence interval of the score, 95 %, from the bootstrap over rows.
     n_rows
         Rows probed.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> sex = np.repeat([0, 1], 50)
+    >>> z = rng.normal(size=(100, 2)) + 9 * sex[:, None]
+    >>> found = dv.metrics.factor_probe(z, sex, n_permutations=5)
+    >>> found.score, found.n_rows
+    (1.0, 100)
     """
 
     score: float
