@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
@@ -20,7 +19,7 @@ from ._references import first_pass, log_batches, reference_rows
 from ._sums import AttributionSums, contrasts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from anndata import AnnData
     from numpy.typing import ArrayLike, NDArray
