@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,7 @@ mpl.use("Agg")
 # Small matrices gain nothing from more threads, and beside a busy process threads wait for each
 # other: the suite takes six times as long. What more threads do is tested in fresh interpreters.
 torch.set_num_threads(1)
+threadpool_limits(1)
 
 
 SLOW_DEADLINE = 1800  # seconds; the others have that of pyproject.toml

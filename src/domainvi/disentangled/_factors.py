@@ -263,8 +263,9 @@ def _check_group_name(group: object) -> None:
 
 def _names(column: pd.Series, unlabeled_category: str) -> NDArray[np.object_]:
     """Levels as text, ``None`` where missing."""
-    text = column.astype(object).where(column.notna(), unlabeled_category).map(str)
-    return text.where(text != unlabeled_category, None).to_numpy(dtype=object)
+    text = column.astype(object).where(column.notna(), None).to_numpy()
+    names = [None if v is None or str(v) == unlabeled_category else str(v) for v in text]
+    return np.array(names, dtype=object)
 
 
 def _factor(obs: pd.DataFrame, name: str, group: str, unlabeled_category: str) -> Factor:
