@@ -23,7 +23,6 @@ mpl.use("Agg")
 # Small matrices gain nothing from more threads, and beside a busy process threads wait for each
 # other: the suite takes six times as long. What more threads do is tested in fresh interpreters.
 torch.set_num_threads(1)
-threadpool_limits(1)
 
 
 SLOW_DEADLINE = 1800  # seconds; the others have that of pyproject.toml
@@ -33,6 +32,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SLOW_DEADLINE))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_blas_thread() -> None:
+    """Limit BLAS and OpenMP as well, once all libraries are loaded."""
+    threadpool_limits(1)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

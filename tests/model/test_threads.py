@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from tests.processes import environment, run_to_end
+from threadpoolctl import threadpool_limits
 
 import domainvi as dv
 
@@ -41,18 +42,30 @@ def assert_equal(left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> N
 
 @pytest.fixture(scope="module")
 def serial() -> list[dict[str, np.ndarray]]:
+    one_thread()
     return [train(seed) for seed in range(3)]
 
 
-def one_torch_thread_each(n_workers: int) -> ThreadPoolExecutor:
-    """Workers that compute as the main thread of the tests does: torch's setting is by thread."""
-    return ThreadPoolExecutor(n_workers, initializer=torch.set_num_threads, initargs=(1,))
+def one_thread() -> None:
+    """Compute on one thread: torch and OpenMP keep the number for each thread by itself."""
+    torch.set_num_threads(1)
+    threadpool_limits(1)
+
+
+@pytest.fixture(autouse=True)
+def computes_on_one_thread() -> None:
+    one_thread()
+
+
+def alike(n_workers: int) -> ThreadPoolExecutor:
+    """Workers that compute as the main thread does, so that sums are equal to the last bit."""
+    return ThreadPoolExecutor(n_workers, initializer=one_thread)
 
 
 def test_trainings_in_threads_are_those_done_one_by_one(serial) -> None:
     torch.manual_seed(11)
     before = torch.get_rng_state()
-    with one_torch_thread_each(3) as pool:
+    with alike(3) as pool:
         for expected, found in zip(serial, pool.map(train, range(3)), strict=True):
             assert_equal(expected, found)
     assert torch.equal(torch.get_rng_state(), before)
@@ -67,7 +80,7 @@ def test_predictions_from_threads_agree_with_serial_ones() -> None:
     expected = [model.predict(q, soft=True).to_numpy() for q in queries] * 4
     own = model.get_latent_representation()
     before = torch.get_rng_state()
-    with one_torch_thread_each(4) as pool:
+    with alike(4) as pool:
         found = list(pool.map(lambda q: model.predict(q, soft=True).to_numpy(), queries * 4))
         latents = list(pool.map(lambda _: model.get_latent_representation(), range(4)))
     for left, right in zip(expected, found, strict=True):
