@@ -66,9 +66,10 @@ def test_kills_and_the_same_weights(trainer, undisturbed, tmp_path, seed):
     expected, seconds = undisturbed
     rng = np.random.default_rng(seed)
     n_killed, n_with_checkpoint = 0, 0
-    for i in range(3 * N_KILLS):
+    # Beside a busy process a training takes longer than the one that was timed, or shorter.
+    for i in range(6 * N_KILLS):
         directory = tmp_path / str(i)
-        n_killed += kill(trainer, directory, rng.uniform(0, seconds))
+        n_killed += kill(trainer, directory, rng.uniform(0, 1.3 * seconds))
         n_with_checkpoint += directory.exists()
         assert finish(trainer, directory)[0] == expected
         assert sorted(p.suffix for p in directory.iterdir()) == [".json", ".safetensors"]
