@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 mpl.use("Agg")
 # Small matrices gain nothing from more threads, and beside a busy process threads wait for each
-# other: the suite takes several times as long. What more threads do is tested in fresh interpreters.
+# other: the suite then crawls. What more threads do is tested in fresh interpreters.
 torch.set_num_threads(1)
 
 
