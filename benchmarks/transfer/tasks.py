@@ -35,6 +35,12 @@ class Task:
         Whether the values are counts, rather than values on a log scale.
     classes
         Shared classes, sorted; rows of others take no part.
+    batch
+        In which turn the task was added, from 1. What was chosen on the tasks of one batch is
+        judged by those of later ones.
+    halves
+        Whether both cohorts are the same patients: ``obs["half"]`` deals these, and the source is
+        half 0 and the target half 1.
     """
 
     name: str
@@ -46,6 +52,8 @@ class Task:
     target: str
     counts: bool
     classes: tuple[str, ...]
+    batch: int = 1
+    halves: bool = False
 
 
 @functools.lru_cache(maxsize=2)
@@ -68,6 +76,8 @@ def table_tasks(data: Path) -> list[Task]:
             target=row["target"],
             counts=row["values"] == "counts",
             classes=tuple(sorted(row["classes"].split("|"))),
+            batch=int(row.get("batch", 1)),
+            halves=bool(row.get("halves", False)),
         )
         for _, row in table.iterrows()
     ]

@@ -97,7 +97,11 @@ def build_unit(data: Path, task: Task, stress: str, budget: str, seed: int) -> U
 def _rows_of_task(data: Path, task: Task) -> AnnData:
     adata = read(data / task.file)
     in_cohorts = adata.obs[task.domain_key].isin([*task.sources, task.target])
-    return adata[(in_cohorts & adata.obs[task.label_key].isin(task.classes)).to_numpy()]
+    keep = in_cohorts & adata.obs[task.label_key].isin(task.classes)
+    if task.halves:
+        is_target = adata.obs[task.domain_key] == task.target
+        keep &= adata.obs["half"].astype(str) == np.where(is_target, "1", "0")
+    return adata[keep.to_numpy()]
 
 
 def _codes(adata: AnnData, key: str, names: tuple[str, ...]) -> NDArray[np.int64]:

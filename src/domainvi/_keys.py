@@ -22,7 +22,7 @@ UNSEEN_COHORTS = "unseen_cohorts"
 VERSION = "version"
 
 # Fields of the guard in it. The first is in the history of a model as well.
-BASELINE_SHARE = "baseline_share"
+ROW_WISE_SHARE = "row_wise_share"
 
 
 def prediction(key: str) -> str:

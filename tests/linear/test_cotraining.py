@@ -4,17 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
-from domainvi.linear import TrainingRows, domain_statistics, fit_linear_ensemble, standardise
+from domainvi.linear import TrainingRows, domain_statistics, fit_linear_ensemble
 from domainvi.linear._cotraining import (
     PSEUDO_ROWS,
     class_prior_correction,
     confident_rows,
     cross_fit,
-    fit_baseline,
 )
 from domainvi.linear._members import View, balanced_weights, sharpen
 
@@ -44,7 +42,7 @@ def test_some_labels_in_the_target_do_no_harm(planted, shown):
 
 
 def test_several_targets(planted):
-    rows, truth = planted(n_domains=3)
+    rows, truth = planted(n_domains=3, domain_effect=2.0)
     found = fit_linear_ensemble(rows).probs.argmax(axis=1)
     for d in (1, 2):
         assert macro_f1(truth[rows.domain == d], found[rows.domain == d]) >= 0.95
@@ -57,8 +55,8 @@ def test_what_the_fit_holds(planted):
     assert fit.statistics.centre.shape == fit.statistics.scale.shape == (2, 120)
     assert (fit.statistics.scale > 0).all()
     count = np.bincount(rows.label[rows.labelled])
-    np.testing.assert_allclose(fit.class_prior, np.sqrt(count) / np.sqrt(count).sum())
-    for member in (*fit.members.values(), fit.baseline):
+    np.testing.assert_allclose(fit.classes.prior, np.sqrt(count) / np.sqrt(count).sum())
+    for member in fit.members.values():
         assert member.coef.shape == (120, 4)
         assert np.isfinite(member.coef).all()
         assert member.weight >= 0
@@ -94,7 +92,7 @@ def test_one_domain_without_any_target(planted):
 def test_a_class_that_only_the_target_has(planted):
     rows, truth = planted(unknown_class_in_target=True, shown=6)
     fit = fit_linear_ensemble(rows)
-    assert fit.class_prior[3] == 0
+    assert fit.classes.prior[3] == 0
     target = ~rows.in_source
     assert macro_f1(truth[target], fit.probs.argmax(axis=1)[target]) > 0.8
 
@@ -117,38 +115,18 @@ def views_right_and_wrong(rows):
     return views
 
 
-def test_the_baseline_is_source_only_regression_on_z_scores(planted):
-    rows, _ = planted(domain_effect=0.5)
-    statistics = domain_statistics(rows)
-    member, probs = fit_baseline(rows, statistics)
-    s = standardise(rows.x, rows.domain, statistics)
-    reference = LogisticRegression(C=0.01, class_weight="balanced", max_iter=500)
-    reference.fit(s[rows.labelled], rows.label[rows.labelled])
-    np.testing.assert_allclose(probs, reference.predict_proba(s), atol=5e-3)
-    np.testing.assert_allclose(
-        softmax(s @ member.coef + member.intercept, axis=1), probs, atol=1e-6
-    )
-
-
-def test_the_baseline_has_more_where_nothing_can_be_transferred(planted):
+def test_experts_of_single_rows_have_more_where_views_disagree(planted):
     rows, _ = planted()
     scrambled, target = rows.x.copy(), ~rows.in_source
     scrambled[target] = np.random.default_rng(0).permuted(scrambled[target], axis=0)
     lost = type(rows)(scrambled, rows.domain, rows.label, rows.is_source, rows.n_classes)
-    found = [fit_linear_ensemble(r).baseline_share for r in (rows, lost)]
-    assert 0 <= found[0] < 0.1
-    assert found[0] + 0.1 < found[1] <= 1
+    found = [fit_linear_ensemble(r).row_wise_share for r in (rows, lost)]
+    assert 0 <= found[0] < found[1] <= 1
 
 
-def test_the_baseline_has_what_agreement_leaves(planted):
-    for shown in (0, 6):
-        fit = fit_linear_ensemble(planted(shown=shown)[0])
-        assert fit.baseline_share == (0.0 if fit.agreement is None else 1 - fit.agreement)
-
-
-def test_with_enough_labels_in_the_target_the_baseline_has_no_share(planted):
+def test_with_enough_labels_in_the_target_experts_of_single_rows_have_no_share(planted):
     rows, _ = planted(shown=6)
-    assert fit_linear_ensemble(rows).baseline_share == 0
+    assert fit_linear_ensemble(rows).row_wise_share == 0
 
 
 def test_class_prior_correction_by_hand():
@@ -217,6 +195,19 @@ def test_confident_rows_by_hand():
     np.testing.assert_array_equal(label, [0, 1, 0, -1, 0, 1, -1])
     np.testing.assert_allclose(weight, 3 * np.array([0, 0, 1 / 4, 0, 1 / 4, 1 / 2, 0]))
     np.testing.assert_array_equal(rows.label, [0, 1, -1, -1, -1, -1, -1])
+
+
+def test_confident_rows_by_their_number_or_its_root():
+    rows = rows_of([0, 1, -1, -1, -1, -1, -1], [0, 0, 1, 1, 1, 1, 1])
+    p = np.array([0.5, 0.5, 0.9, 0.6, 0.8, 0.7, 0.4])
+    free = rows.label < 0
+    soft = np.column_stack([p, 1 - p])
+    _, weight = confident_rows(soft, rows, free, 1.0, balance=0.0)
+    np.testing.assert_allclose(weight[2:], 1.0)
+    _, weight = confident_rows(soft, rows, free, 1.0, balance=0.5)
+    # Four rows of class 0 and one of class 1: as classes, two to one.
+    assert weight[2:6].sum() == pytest.approx(2 * weight[6])
+    assert weight.sum() == pytest.approx(5)
 
 
 def test_only_free_rows_join():

@@ -96,7 +96,7 @@ def test_each_has_its_reason(model: dv.DomainVI) -> None:
     nested = replace(model.fitted.audit, nested=("Tumours are in one cohort only.",))
     for change, expected in (
         ({"guard": GuardRecord("off")}, "Alignment is off, because the audit refused it."),
-        ({"guard": GuardRecord(baseline_share=0.8)}, "80%: that much of the vote stays with a"),
+        ({"guard": GuardRecord(row_wise_share=0.8)}, "had 80% of the vote"),
         ({"audit": nested}, "Tumours are in one"),
         ({"n_missing": 10}, "10 of the model's 60 genes are missing here."),
     ):

@@ -173,7 +173,7 @@ def test_parts_of_the_fitted_state(rich: Path, tmp_path: Path, name: str) -> Non
         (("n_reference_domains",), True),
         (("n_reference_domains",), -1),
         (("n_reference_domains",), 3),
-        (("guard", "baseline_share"), "much"),
+        (("guard", "row_wise_share"), "much"),
         (("audit", "nested"), 7),
         (("audit", "classes"), None),
         (("pretraining", "history"), []),

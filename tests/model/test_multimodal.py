@@ -288,7 +288,7 @@ def test_methods_that_decode(model: dv.DomainVI) -> None:
 
 def test_diagnose_and_guard(model: dv.DomainVI) -> None:
     assert model.diagnose().loc["mean", "n_rows"] == 240
-    assert 0 <= model.fitted.guard.baseline_share <= 1
+    assert 0 <= model.fitted.guard.row_wise_share <= 1
     assert "domain_accuracy_train" in model.history
 
 

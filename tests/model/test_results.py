@@ -214,7 +214,7 @@ def test_labelled_target_rows_help() -> None:
         shown[rows] = c
     adata.obs["label"] = pd.Categorical(shown)
     model = fit(adata)
-    assert float(model.module.modalities.baseline_share) == 0.0
+    assert float(model.module.modalities.row_wise_share) == 0.0
     # Class proportions of the target are estimated once it has labels, and only there.
     assert model.module.log_prior[1].abs().max() > 0
     assert model.module.log_prior[0].abs().max() == 0
@@ -273,15 +273,15 @@ def test_guard_and_second_audit_are_recorded(
     model: dv.DomainVI, adata: ad.AnnData, capsys: pytest.CaptureFixture
 ) -> None:
     guard = model.fitted.guard
-    assert 0 <= guard.baseline_share <= 1
-    assert guard.baseline_share == float(model.module.modalities.baseline_share)
-    assert float(model.history["baseline_share"].iloc[-1, 0]) == guard.baseline_share
+    assert 0 <= guard.row_wise_share <= 1
+    assert guard.row_wise_share == float(model.module.modalities.row_wise_share)
+    assert float(model.history["row_wise_share"].iloc[-1, 0]) == guard.row_wise_share
     np.testing.assert_allclose(guard.target_class_prior.sum(axis=1), 1.0, rtol=1e-5)
     after = model.fitted.audit.with_predictions
     assert after.uses_predictions
     assert after.table.sum() == adata.n_obs
     repr(model)
-    assert "baseline share" in capsys.readouterr().out
+    assert "row-wise share" in capsys.readouterr().out
 
 
 def test_diagnose_sees_the_domain_leave_the_latents(model: dv.DomainVI) -> None:

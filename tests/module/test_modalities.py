@@ -148,18 +148,18 @@ def test_linear_members_are_averaged_over_what_is_there(module: DomainVAE) -> No
     want = torch.tensor([[0.5, 0.425, 0.075], [0.1, 0.8, 0.1]])
     torch.testing.assert_close(torch.exp(pooled[:2]), want)
     assert has_linear.tolist() == [[True], [True], [False]]
-    # A modality whose views of the target agree at 0.5 counts a quarter.
-    modalities.parts["rna"].linear.baseline_share.fill_(0.5)
+    # A modality of which experts of single rows had three quarters counts a quarter.
+    modalities.parts["rna"].linear.row_wise_share.fill_(0.75)
     got = torch.exp(modalities.pool(list(p.log()), seen)[0])
     torch.testing.assert_close(got[0], 0.2 * p[0, 0] + 0.8 * p[1, 0])
     torch.testing.assert_close(got[1], want[1])
-    assert modalities.baseline_share == 0.25
+    assert modalities.row_wise_share == 0.375
     modalities.parts["mirna"].set_linear_members(0)
     pooled, has_linear = modalities.pool([p[0].log(), None], seen)
     torch.testing.assert_close(torch.exp(pooled[0]), p[0, 0])
     assert has_linear.tolist() == [[True], [False], [False]]
     assert modalities.n_members == 2
-    assert modalities.baseline_share == 0.5
+    assert modalities.row_wise_share == 0.75
 
 
 def test_rows_without_linear_members_are_the_networks(module: DomainVAE, rows: Tensors) -> None:

@@ -9,7 +9,7 @@ from domainvi.nn import LinearEnsemble
 
 
 def filled() -> LinearEnsemble:
-    """Two members and their baseline on one gene and two classes, in double precision."""
+    """Two members, and one without a say, on one gene and two classes, in double precision."""
     ensemble = LinearEnsemble(3, 2, 1, 2).double()
     ensemble.centre.copy_(torch.tensor([[[1.0], [2.0]], [[0.0], [0.0]], [[0.0], [1.0]]]))
     ensemble.scale.copy_(torch.tensor([[[2.0], [1.0]], [[1.0], [1.0]], [[4.0], [4.0]]]))
@@ -40,21 +40,17 @@ def test_two_members_by_hand(power):
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_the_baseline_counts_by_its_share_and_is_not_sharpened(share):
+def test_the_last_one_has_no_say():
     ensemble = filled()
-    ensemble.baseline_share.fill_(share)
-    ensemble.sharpness.fill_(2.0)
-    found = ensemble(torch.tensor([[3.0]]).double(), torch.tensor([1])).exp()
-    baseline = sigmoid(-2 * (3.0 - 1.0) / 4.0 - 0.3)
-    expected = (1 - share) * by_hand(3.0, 2.0, 1.0, 2.0)[0] + share * baseline
-    torch.testing.assert_close(found[0, 0], torch.tensor(expected, dtype=torch.float64))
+    x, domain = torch.tensor([[3.0]]).double(), torch.tensor([1])
+    before = ensemble(x, domain)
+    ensemble.intercept[-1] += 5.0
+    assert torch.equal(ensemble(x, domain), before)
 
 
 def test_probabilities_sum_to_one_however_sharp():
     ensemble = filled()
     ensemble.sharpness.fill_(3.7)
-    ensemble.baseline_share.fill_(0.2)
     x = torch.linspace(-100, 100, 50, dtype=torch.float64)[:, None]
     found = ensemble(x, torch.zeros(50, dtype=torch.long))
     assert torch.isfinite(found).all()
@@ -99,7 +95,6 @@ def test_members_are_saved_and_not_trained():
 def test_gradients_are_right():
     x = torch.tensor([[0.3], [1.2]], dtype=torch.float64, requires_grad=True)
     ensemble = filled()
-    ensemble.baseline_share.fill_(0.2)
     assert torch.autograd.gradcheck(lambda v: ensemble(v, torch.tensor([0, 1])), (x,))
 
 

@@ -62,10 +62,11 @@ def test_members_in_the_module_say_what_the_fit_says(planted, shown):
     np.testing.assert_allclose(fit.probs, fit_linear_ensemble(rows).probs)
     np.testing.assert_allclose(modality.linear.weight.sum(), 1, rtol=1e-6)
     assert modality.linear.weight[-1] == 0
-    names = [*fit.members, "baseline"]
+    names = [*fit.members, "unadapted"]
     assert modality.linear.is_shared.tolist() == [name == "shared" for name in names]
     np.testing.assert_allclose(modality.standardiser.loc.numpy(), fit.statistics.centre, rtol=1e-5)
-    np.testing.assert_allclose(modality.class_prior.numpy(), fit.class_prior, rtol=1e-6)
+    np.testing.assert_allclose(modality.composition.prior, fit.classes.prior, rtol=1e-6)
+    np.testing.assert_allclose(modality.composition.coef, fit.row_experts.coef, rtol=1e-5)
 
 
 def test_genes_beyond_the_leading_ones_are_masked_in_members(planted, monkeypatch):

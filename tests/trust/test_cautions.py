@@ -28,7 +28,7 @@ NESTED = replace(
     ("arguments", "expected"),
     [
         ({"guard": GuardRecord("off")}, "Alignment is off, because the audit refused it."),
-        ({"guard": GuardRecord(baseline_share=0.8)}, "baseline share is 80%"),
+        ({"guard": GuardRecord(row_wise_share=0.8)}, "at a time had 80% of the vote"),
         ({"audit": NESTED}, "Tumours are in one"),
         ({"n_missing": 10}, "10 of the model's 60 genes are missing here."),
         (

@@ -1,4 +1,4 @@
-"""The guard: agreement by hand, its share of the vote, and a record that survives h5ad."""
+"""The guard: agreement by hand, alignment, and a record that survives h5ad."""
 
 import anndata as ad
 import numpy as np
@@ -10,7 +10,6 @@ from domainvi.trust import (
     agreement,
     alignment_allowed,
     audit_arrays,
-    baseline_share,
 )
 
 
@@ -25,10 +24,6 @@ def test_agreement_is_cohens_kappa():
 def test_agreement_is_never_below_zero():
     one, other = np.eye(2)[[0, 1]], np.eye(2)[[1, 0]]
     assert (agreement(one, other), agreement(one, one)) == (0.0, 1.0)
-
-
-def test_the_baseline_has_what_agreement_leaves():
-    assert [baseline_share(a) for a in (1.0, 0.25, 0.0, None)] == [0.0, 0.75, 1.0, 0.0]
 
 
 def test_alignment_is_off_where_the_audit_refuses():

@@ -1,30 +1,39 @@
 """Linear experts on expression values: numpy arrays in, numpy arrays out."""
 
 from ._centring import Centring, fit_centring
+from ._composition import ClassMoments, consensus
 from ._cotraining import LinearEnsembleFit, fit_linear_ensemble
 from ._members import LinearMember, components, logistic
 from ._phenotypes import LinearPhenotype, fit_class_phenotype, fit_numeric_phenotype
+from ._row_experts import RowExperts
 from ._rows import TrainingRows, blocks, class_support, source_domains, subsample
 from ._statistics import (
     MIN_SCALE,
+    N_TOP_GENES,
     ScalingStatistics,
     domain_statistics,
     leading_genes,
+    moments,
+    safe_scale,
     source_statistics,
     standardise,
 )
 
 __all__ = [
     "MIN_SCALE",
+    "N_TOP_GENES",
     "Centring",
+    "ClassMoments",
     "LinearEnsembleFit",
     "LinearMember",
     "LinearPhenotype",
+    "RowExperts",
     "ScalingStatistics",
     "TrainingRows",
     "blocks",
     "class_support",
     "components",
+    "consensus",
     "domain_statistics",
     "fit_centring",
     "fit_class_phenotype",
@@ -32,6 +41,8 @@ __all__ = [
     "fit_numeric_phenotype",
     "leading_genes",
     "logistic",
+    "moments",
+    "safe_scale",
     "source_domains",
     "source_statistics",
     "standardise",

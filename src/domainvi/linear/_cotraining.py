@@ -1,4 +1,4 @@
-"""Co-training: linear classifiers that teach each other, blended with a source-only baseline."""
+"""Co-training: linear classifiers that teach each other, and what is learnt from them all."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import softmax
 
-from domainvi.trust import agreement, baseline_share
+from domainvi.trust import agreement
 
-from ._members import LinearMember, View, balanced_weights, logistic, sharpen
-from ._rows import blocks
+from ._composition import ClassMoments, class_moments, composition_statistics, consensus
+from ._members import LinearMember, View, balanced_weights, sharpen
+from ._row_experts import RowExperts, fit_row_experts
 from ._statistics import (
     class_prior_statistics,
     domain_statistics,
     gene_weights,
     labelled_statistics,
     source_statistics,
-    standardise,
 )
 
 if TYPE_CHECKING:
@@ -53,11 +52,13 @@ class LinearEnsembleFit:
         Centre and scale by domain for the network's input.
     members
         Fitted linear classifiers by name.
-    baseline
-        The source-only classifier that the members are blended with: logistic regression on each
-        domain's own z-scores, labelled rows only.
-    baseline_share
-        Share of the baseline in the blend.
+    unadapted
+        Centre and scale of each domain's own rows.
+    row_experts, classes
+        What a cohort that comes later is read by.
+    row_wise_share
+        Share of the experts of single rows in what the members were taught, mean over the rows of
+        targets; 0 where they had no part.
     agreement
         Cohen's kappa of the two views of the target; ``None`` where they were not compared.
     log_prior
@@ -66,19 +67,18 @@ class LinearEnsembleFit:
         Exponent of the averaged probabilities.
     probs
         Class probabilities of the rows, shape ``(n_rows, n_classes)``.
-    class_prior
-        Class proportions that the statistics refer to.
     """
 
     statistics: ScalingStatistics
     members: dict[str, LinearMember]
-    baseline: LinearMember
-    baseline_share: float
+    unadapted: ScalingStatistics
+    row_experts: RowExperts
+    classes: ClassMoments
+    row_wise_share: float
     agreement: float | None
     log_prior: FloatArray
     sharpness: float
     probs: FloatArray
-    class_prior: FloatArray
 
 
 def fit_linear_ensemble(rows: TrainingRows) -> LinearEnsembleFit:
@@ -97,11 +97,15 @@ def fit_linear_ensemble(rows: TrainingRows) -> LinearEnsembleFit:
     self-training: *source* joins (plain, without target labels), and the weights of all come from
     cross-fitting on the labelled target rows (:func:`cross_fit`).
 
-    The result is blended with a source-only *baseline*, logistic regression on z-scores. Without
-    enough labels in the target, the share of the members is the agreement (:math:`\kappa`) of
-    *shared* with *plain* and *focused*, which standardise the target by its own rows and by the
-    source's; with enough of them the cross-fitted members stand alone. Where a target has labels,
-    its class prior is estimated and the scores are corrected for it
+    What the members then say of an unlabelled target supposes that its classes are mixed as those
+    of the source, since they have standardised it by its own rows. So it is blended, cohort by
+    cohort, with what experts of single rows say (:class:`RowExperts`), as far as views of the
+    cohort disagree (:func:`consensus`). The blend teaches two new members: *plain* and *focused*
+    again, on rows that are standardised by the shift that this composition leaves
+    (:func:`composition_statistics`), fitted to the source's labels and to the blend's labels of all
+    target rows, where classes count by the square root of their rows.
+
+    Where a target has labels, its class prior is estimated and the scores are corrected for it
     (:func:`class_prior_correction`).
 
     Self-training follows Yarowsky (ACL 1995), co-training Blum and Mitchell (COLT 1998), and the
@@ -121,22 +125,69 @@ def fit_linear_ensemble(rows: TrainingRows) -> LinearEnsembleFit:
             view.fit(rows.label, balanced_weights(rows, target_weight, use_target=use_target))
     else:
         kappa = self_train(rows, views, free, class_prior, target_weight)
-    baseline, source_only = fit_baseline(rows, by_domain)
-    share = baseline_share(kappa)
-    probs = (1 - share) * sharpen(average(views), sharpness) + share * source_only
+    row_experts, classes = fit_row_experts(rows), class_moments(rows, class_prior)
+    row_wise_share = 0.0
+    if free.any():
+        probs, row_wise_share = teachers(rows, views, free, row_experts)
+        views = learn(rows, views, free, probs, classes, target_weight)
+    probs = sharpen(average(views), sharpness)
     log_prior = class_prior_correction(rows, probs)
     probs = probs * np.exp(log_prior[rows.domain])
     return LinearEnsembleFit(
         statistics=views[leading].statistics,
         members={name: view.member() for name, view in views.items()},
-        baseline=baseline,
-        baseline_share=share,
+        unadapted=by_domain,
+        row_experts=row_experts,
+        classes=classes,
+        row_wise_share=row_wise_share,
         agreement=kappa,
         log_prior=log_prior,
         sharpness=sharpness,
         probs=probs / probs.sum(axis=1, keepdims=True),
-        class_prior=class_prior,
     )
+
+
+def teachers(
+    rows: TrainingRows, views: dict[str, View], free: NDArray[np.bool_], experts: RowExperts
+) -> tuple[FloatArray, float]:
+    """Blend members and experts of single rows in each domain with free rows.
+
+    Returned are the probabilities of all rows, and the mean share of the experts over free rows.
+    """
+    probs = average(views)
+    own = [views[name].probs for name in ("plain", "focused")]
+    share = np.zeros(len(probs))
+    for d in np.unique(rows.domain[free]):
+        inside = rows.domain == d
+        probs[inside], share[inside] = consensus(
+            [p[inside] for p in own],
+            views["shared"].probs[inside],
+            probs[inside],
+            experts.probabilities(rows.x[inside]),
+            SELF_TRAINED_SHARPNESS,
+        )
+    return probs, float(share[free].mean())
+
+
+def learn(
+    rows: TrainingRows,
+    views: dict[str, View],
+    free: NDArray[np.bool_],
+    probs: FloatArray,
+    classes: ClassMoments,
+    target_share: float,
+) -> dict[str, View]:
+    """Fit new views to labels and to what the teachers say of free rows."""
+    statistics = composition_statistics(rows, probs, classes)
+    label, extra = confident_rows(probs, rows, free, 1.0, balance=0.5)
+    best, second = np.sort(probs, axis=1)[:, :-3:-1].T
+    doubt = second / (best + second)
+    weight = balanced_weights(rows, target_share) + extra * (1 - doubt)
+    runner_up = np.argsort(-probs, axis=1, kind="stable")[:, 1]
+    views = {name: replace(views[name], statistics=statistics) for name in ("plain", "focused")}
+    for view in views.values():
+        view.fit(label, weight, (runner_up, extra * doubt))
+    return views
 
 
 def target_share(rows: TrainingRows) -> float:
@@ -144,24 +195,6 @@ def target_share(rows: TrainingRows) -> float:
     partly = rows.partly_labelled
     n = float(rows.labels_per_class[partly].mean()) if partly.any() else 0.0
     return n / (n + HALF_SHARE)
-
-
-def fit_baseline(
-    rows: TrainingRows, statistics: ScalingStatistics
-) -> tuple[LinearMember, FloatArray]:
-    """Fit logistic regression (C = 0.01, classes balanced) on every gene; also its predictions."""
-    known = rows.labelled
-    label = rows.label[known]
-    weight = 1 / np.bincount(label)[label]
-    weight *= len(label) / weight.sum()
-    s = standardise(rows.x[known], rows.domain[known], statistics, 1.0)
-    coef, intercept = logistic(s, label, weight, rows.n_classes, strength=0.01)
-    scores = [
-        standardise(rows.x[some], rows.domain[some], statistics) @ coef
-        for some in blocks(len(rows.x))
-    ]
-    probs = softmax(np.concatenate(scores) + intercept, axis=1)
-    return LinearMember(statistics, coef, intercept, 1.0), probs
 
 
 def class_prior_correction(rows: TrainingRows, probs: FloatArray) -> FloatArray:
@@ -246,12 +279,17 @@ def refit(
 
 
 def confident_rows(
-    probs: FloatArray, rows: TrainingRows, free: NDArray[np.bool_], share: float
+    probs: FloatArray,
+    rows: TrainingRows,
+    free: NDArray[np.bool_],
+    share: float,
+    balance: float = 1.0,
 ) -> tuple[IntArray, FloatArray]:
     """Take the most confident ``share`` of each predicted class among free rows as labelled.
 
-    Returned are the labels with the new ones in, and the weights of the new ones: classes the same,
-    one a row on average.
+    Returned are the labels with the new ones in, and the weights of the new ones: one a row on
+    average, and by class :math:`n^{1 - b}` for :math:`n` rows and the exponent ``balance``, so that
+    classes are the same at 1 and rows at 0.
     """
     label, index = rows.label.copy(), np.flatnonzero(free)
     predicted = probs[index].argmax(axis=1)
@@ -262,7 +300,7 @@ def confident_rows(
     new = (label >= 0) & ~rows.labelled
     weight = np.zeros(len(label))
     if new.any():
-        weight[new] = 1 / np.bincount(label[new])[label[new]]
+        weight[new] = np.bincount(label[new])[label[new]] ** -balance
         weight *= new.sum() / weight.sum()
     return label, weight
 

@@ -131,9 +131,17 @@ class View:
         s = standardise(self.rows.x, self.rows.domain, self.statistics, self.gene_weight)
         self.features, self.basis, self.mean = components(s)
 
-    def fit(self, label: IntArray, weight: FloatArray) -> None:
-        """Fit the classifier."""
-        self.coef, self.intercept = logistic(self.features, label, weight, self.rows.n_classes)
+    def fit(
+        self, label: IntArray, weight: FloatArray, second: tuple[IntArray, FloatArray] | None = None
+    ) -> None:
+        """Fit the classifier to labels with weights, and to second ones of the same rows."""
+        features = self.features
+        if second is not None:
+            some = np.flatnonzero(second[1])
+            features = np.concatenate([features, features[some]])
+            label = np.concatenate([label, second[0][some]])
+            weight = np.concatenate([weight, second[1][some]])
+        self.coef, self.intercept = logistic(features, label, weight, self.rows.n_classes)
         self.probs = softmax(self.features @ self.coef + self.intercept, axis=1)
 
     def member(self) -> LinearMember:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from domainvi._keys import BASELINE_SHARE
+from domainvi._keys import ROW_WISE_SHARE
 from domainvi.data import MODALITIES
 from domainvi.linear import fit_centring, subsample
 from domainvi.trust import Calibrator, UnknownScorer, audit_arrays, fit_calibrator
@@ -90,20 +90,20 @@ def posthoc_rows(
 def record_guard(model: DomainVI) -> None:
     """Record what the guard decided, on the model, in its history and in its summary."""
     module, fitted = model.module, model.fitted
-    share = float(module.modalities.baseline_share)
+    share = float(module.modalities.row_wise_share)
     prior = np.exp(module.log_prior.cpu().numpy()) / len(model.classes)
     fitted.guard = replace(
         fitted.guard,
         agreement=fitted.agreement,
-        baseline_share=share,
+        row_wise_share=share,
         target_class_prior=prior / prior.sum(axis=1, keepdims=True),
     )
     if model.history_ is not None and "train_loss" in model.history_:
         index = model.history_["train_loss"].index[-1:]
-        model.history_[BASELINE_SHARE] = pd.DataFrame({BASELINE_SHARE: [share]}, index)
+        model.history_[ROW_WISE_SHARE] = pd.DataFrame({ROW_WISE_SHARE: [share]}, index)
     model._model_summary_string = (
         f"{model._model_summary_string.split(', guard')[0]}, guard: alignment "
-        f"{fitted.guard.alignment}, baseline share {share:.2f}"
+        f"{fitted.guard.alignment}, row-wise share {share:.2f}"
     )
 
 

@@ -52,7 +52,8 @@ def adopt(model: DomainVI, reference: DomainVI, prepared: PreparedAnnData) -> No
     """Copy everything from the reference; new domains are scaled by the query's own rows."""
     module, old = model.module, reference.module
     modality = module.modalities.only
-    modality.set_linear_members(old.modalities.only.linear.n_members)
+    old_part = old.modalities.only
+    modality.set_linear_members(old_part.linear.n_members, len(old_part.composition.genes))
     n_old, n_new = len(reference.domains), len(model.domains)
     state = {name: tensor.cpu() for name, tensor in old.state_dict().items()}
     inputs = {name: width + n_old for name, width in decoder_inputs(module).items()}

@@ -102,9 +102,9 @@ class Modalities(nn.Module):
         return sum(part.linear.n_members for part in self.parts.values())
 
     @property
-    def baseline_share(self) -> torch.Tensor:
-        """Share of the source-only baseline, the mean over modalities with linear members."""
-        own = [p.linear.baseline_share for p in self.parts.values() if p.linear.n_members]
+    def row_wise_share(self) -> torch.Tensor:
+        """Share of the experts of single rows, the mean over modalities with linear members."""
+        own = [p.linear.row_wise_share for p in self.parts.values() if p.linear.n_members]
         return torch.stack(own).mean() if own else torch.zeros(())
 
     @contextmanager
@@ -181,8 +181,8 @@ class Modalities(nn.Module):
     ) -> tuple[torch.Tensor | None, torch.Tensor]:
         r"""Average the linear ensembles of the modalities that a row has.
 
-        A modality counts by :math:`(1 - \varepsilon)^2`, the square of the agreement of its views
-        of the target (:class:`~domainvi.nn.LinearEnsemble`), as a view does within a modality.
+        A modality counts by how far its views of the target agree and are sure, one less the
+        share of the experts of single rows.
 
         Parameters
         ----------
@@ -198,7 +198,7 @@ class Modalities(nn.Module):
         weights, probabilities = [], []
         for i, (own, part) in enumerate(zip(linear, self.parts.values(), strict=True)):
             if own is not None:
-                share = (1 - part.linear.baseline_share).square().clamp_min(1e-6)
+                share = (1 - part.linear.row_wise_share).clamp_min(1e-6)
                 weights.append(share * seen[:, i : i + 1])
                 probabilities.append(torch.exp(own))
         if not weights:

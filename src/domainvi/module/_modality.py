@@ -10,6 +10,7 @@ from torch import nn
 from torch.distributions import Distribution, Normal, kl_divergence
 
 from domainvi._compat import MODULE_KEYS
+from domainvi.linear import N_TOP_GENES
 from domainvi.nn import Decoder, GaussianEncoder, LinearEnsemble, Standardiser, log_normalise
 
 from ._likelihood import Likelihood, build_likelihood
@@ -74,6 +75,41 @@ def elbo_terms(
     kl = kl_divergence(qz, pz).sum(dim=-1)
     reconstruction = -px.log_prob(x).sum(dim=-1)
     return reconstruction * (n_input / x.shape[1]), kl
+
+
+class Composition(nn.Module):
+    """Experts of single rows and moments of the classes, by which later cohorts are standardised.
+
+    They are those of :class:`domainvi.linear.RowExperts` and of
+    :class:`domainvi.linear.ClassMoments`, under the names that these have, on ``genes``.
+
+    Parameters
+    ----------
+    n_genes, n_classes
+        Sizes; 0 genes where there are no linear members.
+    """
+
+    genes: torch.Tensor
+
+    def __init__(self, n_genes: int, n_classes: int) -> None:
+        super().__init__()
+        g, k = n_genes, n_classes
+        shapes: dict[str, tuple[int, ...]] = {
+            "centre": (g,),
+            "scale": (g,),
+            "coef": (2, g, k),
+            "intercept": (2, k),
+            "profile": (g, k),
+            "basis": (g, k),
+            "position": (k, k),
+            "mean": (k, g),
+            "within": (g,),
+            "prior": (k,),
+        }
+        for name, shape in shapes.items():
+            self.register_buffer(name, torch.zeros(shape))
+        self.register_buffer("genes", torch.zeros(g, dtype=torch.long))
+        self.register_buffer("present", torch.ones(k, dtype=torch.bool))
 
 
 N_REFERENCE = 30
@@ -152,7 +188,6 @@ class Modality(nn.Module):
         Sizes of encoder and decoder.
     """
 
-    class_prior: torch.Tensor
     reference_basis: torch.Tensor
     reference_origin: torch.Tensor
 
@@ -179,9 +214,8 @@ class Modality(nn.Module):
         )
         self.decoder = Decoder(n_latent, n_covariates, n_input, n_hidden, n_layers)
         self.likelihood: Likelihood = build_likelihood(likelihood, n_domains, n_input)
-        # Class proportions that the input scaling refers to.
-        self.register_buffer("class_prior", torch.full((n_classes,), 1.0 / n_classes))
         self.linear = LinearEnsemble(0, n_domains, n_input, n_classes)
+        self.composition = Composition(0, n_classes)
         # Principal components of the un-adapted rows, a space in which no unknown was aligned.
         n_reference = min(N_REFERENCE, n_input)
         self.register_buffer("reference_basis", torch.zeros(n_input, n_reference))
@@ -190,13 +224,14 @@ class Modality(nn.Module):
     @property
     def device(self) -> torch.device:
         """Device of the weights."""
-        return self.class_prior.device
+        return self.reference_origin.device
 
-    def set_linear_members(self, n_members: int) -> None:
-        """Make room for this many linear members; they start with no weight."""
-        self.linear = LinearEnsemble(n_members, self.n_domains, self.n_input, self.n_classes).to(
-            self.device
-        )
+    def set_linear_members(self, n_members: int, n_genes: int | None = None) -> None:
+        """Make room for this many linear members, and for experts of single rows on some genes."""
+        self.linear = LinearEnsemble(n_members, self.n_domains, self.n_input, self.n_classes)
+        n_genes = min(self.n_input, N_TOP_GENES) if n_genes is None else n_genes
+        self.composition = Composition(n_genes if n_members else 0, self.n_classes)
+        self.to(self.device)
 
     def encode(
         self, u: torch.Tensor, domain: torch.Tensor, statistics: ScalingStatistics | None = None
@@ -211,7 +246,7 @@ class Modality(nn.Module):
         """Encode and classify log values."""
         members = None if statistics is None else statistics.linear
         linear = self.linear(u, domain, members) if self.linear.n_members else None
-        unadapted = self.standardiser(u, domain, self.baseline_statistics(statistics))
+        unadapted = self.standardiser(u, domain, self.unadapted_statistics(statistics))
         reference = unadapted @ self.reference_basis - self.reference_origin
         return ModalityOutputs(*self.encode(u, domain, statistics), linear, reference)
 
@@ -230,10 +265,10 @@ class Modality(nn.Module):
         )
         return [*maps, reference]
 
-    def baseline_statistics(self, statistics: ScalingStatistics | None) -> CentreAndScale:
-        """Centre and scale of the source-only baseline; of the network where there are no members.
+    def unadapted_statistics(self, statistics: ScalingStatistics | None) -> CentreAndScale:
+        """Centre and scale of each domain's own rows; of the network where there are no members.
 
-        The baseline is the last of the linear members.
+        They are those of the last linear member.
         """
         if not self.linear.n_members:
             own = self.standardiser
@@ -247,17 +282,17 @@ class Modality(nn.Module):
     ) -> torch.Tensor:
         """Standardise log values by their domain, as linear members of auxiliary phenotypes do.
 
-        Genes of the source-only baseline are standardised as it does, and the others, of which it
-        makes no use, as the network does.
+        The leading genes are standardised by the domain's own rows, and the others, of which linear
+        members make no use, as the network does.
         """
         own = self.standardiser
         others = (own.loc, own.scale) if statistics is None else statistics.network
-        baseline = self.baseline_statistics(statistics)
-        unused = torch.isinf(baseline[1])
+        unadapted = self.unadapted_statistics(statistics)
+        unused = torch.isinf(unadapted[1])
         return self.standardiser(
             u,
             domain,
-            tuple(torch.where(unused, o, b) for o, b in zip(others, baseline, strict=True)),
+            tuple(torch.where(unused, o, b) for o, b in zip(others, unadapted, strict=True)),
         )
 
     def decode(

@@ -109,12 +109,13 @@ class LinearEnsemble(nn.Module):
     r"""Average of linear classifiers, each on its own standardisation of the rows.
 
     Member :math:`m` gives :math:`p_m(x, d) = \mathrm{softmax}\bigl(
-    \mathrm{clip}((x - c_{md}) / s_{md})^\top B_m + b_m\bigr)`. The last one is the source-only
-    baseline, with share :math:`\varepsilon`; the others are averaged with weights :math:`w` that
-    sum to one, and sharpened with the exponent :math:`a`:
+    \mathrm{clip}((x - c_{md}) / s_{md})^\top B_m + b_m\bigr)`. They are averaged with weights
+    :math:`w` that sum to one, and sharpened with the exponent :math:`a`:
 
-    .. math:: p = (1 - \varepsilon)\, \mathrm{normalise}\Bigl(\bigl(\sum_m w_m p_m\bigr)^a\Bigr)
-                  + \varepsilon\, p_\mathrm{baseline}
+    .. math:: p = \mathrm{normalise}\Bigl(\bigl(\sum_m w_m p_m\bigr)^a\Bigr)
+
+    The last one has no say: its centre and scale are those of each domain's own rows, by which
+    un-adapted components and auxiliary phenotypes are computed.
 
     The members are fitted before the network is trained
     (:func:`domainvi.linear.fit_linear_ensemble`) and stay as they are; they are saved with the
@@ -123,7 +124,7 @@ class LinearEnsemble(nn.Module):
     Parameters
     ----------
     n_members
-        Members, the baseline among them: two or more, or 0 for an ensemble without effect.
+        Members, the last one among them: two or more, or 0 for an ensemble without effect.
     n_domains, n_input, n_classes
         Sizes.
     """
@@ -134,7 +135,7 @@ class LinearEnsemble(nn.Module):
     intercept: torch.Tensor
     weight: torch.Tensor
     sharpness: torch.Tensor
-    baseline_share: torch.Tensor
+    row_wise_share: torch.Tensor
     is_shared: torch.Tensor
 
     def __init__(self, n_members: int, n_domains: int, n_input: int, n_classes: int) -> None:
@@ -145,7 +146,8 @@ class LinearEnsemble(nn.Module):
         self.register_buffer("intercept", torch.zeros(n_members, n_classes))
         self.register_buffer("weight", torch.ones(n_members) / max(n_members, 1))
         self.register_buffer("sharpness", torch.ones(()))
-        self.register_buffer("baseline_share", torch.zeros(()))
+        # Share of the experts of single rows in what the members were taught.
+        self.register_buffer("row_wise_share", torch.zeros(()))
         # Members that standardise every domain alike, new ones too.
         self.register_buffer("is_shared", torch.zeros(n_members, dtype=torch.bool))
 
@@ -181,8 +183,8 @@ class LinearEnsemble(nn.Module):
 
     def combine(self, scores: list[torch.Tensor]) -> torch.Tensor:
         """Return log-probabilities from the scores of each member, ``(n_rows, n_classes)``."""
-        *members, baseline = [class_softmax(s) for s in scores]
+        members = [class_softmax(s) for s in scores[:-1]]
         average = sum(w * p for w, p in zip(self.weight[:-1], members, strict=True))
-        logits = self.sharpness * torch.log(torch.as_tensor(average).clamp_min(1e-6))
-        p = (1 - self.baseline_share) * class_softmax(logits) + self.baseline_share * baseline
-        return torch.log(p.clamp_min(1e-12))
+        return class_log_softmax(
+            self.sharpness * torch.log(torch.as_tensor(average).clamp_min(1e-6))
+        )

@@ -2,10 +2,10 @@
 
 from ._best_weights import BestWeights, interruptible
 from ._checkpoint import CheckpointFiles, has_checkpoint, read_checkpoint
+from ._new_cohorts import extend_statistics
 from ._plan import MAX_GRADIENT_NORM, DomainTrainingPlan, cosine, own_rate, parameter_groups, ramp
 from ._processes import is_distributed, is_main_process, seeded, trainer_arguments
 from ._start import (
-    extend_statistics,
     initialise,
     log_rows,
     modalities_of,
@@ -33,7 +33,6 @@ __all__ = [
     "ramp",
     "read_checkpoint",
     "seeded",
-    "set_baseline",
     "set_library",
     "set_mean_profiles",
     "set_projection",

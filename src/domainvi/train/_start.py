@@ -1,4 +1,4 @@
-"""Scaling and starting values of a module: from training rows, and for cohorts that come later."""
+"""Scaling and starting values of a module, from training rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from domainvi.data import MODALITIES, PreparedAnnData, dense_rows
 from domainvi.linear import (
-    MIN_SCALE,
+    LinearMember,
     blocks,
     components,
     domain_statistics,
@@ -17,9 +17,7 @@ from domainvi.linear import (
     leading_genes,
     source_statistics,
     standardise,
-    subsample,
 )
-from domainvi.module import ScalingStatistics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,10 +27,6 @@ if TYPE_CHECKING:
     from domainvi import linear
     from domainvi.linear import LinearEnsembleFit, TrainingRows
     from domainvi.module import DomainVAE, Modality
-
-# A new cohort with fewer rows than this is standardised by the training cohorts.
-MIN_OWN_ROWS = 20
-N_ROUNDS = 3
 
 
 def modalities_of(
@@ -114,9 +108,11 @@ def as_float(values: NDArray[np.float64]) -> torch.Tensor:
 
 @torch.no_grad()
 def set_members(modality: Modality, fit: LinearEnsembleFit, genes: NDArray[np.int64]) -> None:
-    """Copy linear members and the baseline, on some genes, into a modality on all."""
-    members = {**fit.members, "baseline": fit.baseline}
-    modality.set_linear_members(len(members))
+    """Copy linear members and experts of single rows, on some genes, into a modality on all."""
+    k = modality.n_classes
+    nobody = LinearMember(fit.unadapted, np.zeros((len(genes), k)), np.zeros(k), 0.0)
+    members = {**fit.members, "unadapted": nobody}
+    modality.set_linear_members(len(members), len(genes))
     linear = modality.linear
     # Other genes have no effect.
     linear.scale.fill_(torch.inf)
@@ -127,11 +123,11 @@ def set_members(modality: Modality, fit: LinearEnsembleFit, genes: NDArray[np.in
         linear.coef[i][genes] = as_float(member.coef)
         linear.intercept[i] = as_float(member.intercept)
         linear.weight[i] = member.weight
-    linear.weight[-1] = 0.0
     linear.weight /= linear.weight.sum()
     linear.sharpness.fill_(fit.sharpness)
-    linear.baseline_share.fill_(fit.baseline_share)
-    modality.class_prior.copy_(torch.as_tensor(fit.class_prior))
+    linear.row_wise_share.fill_(fit.row_wise_share)
+    for name, values in {"genes": genes, **vars(fit.row_experts), **vars(fit.classes)}.items():
+        getattr(modality.composition, name).copy_(torch.as_tensor(values))
 
 
 def set_projection(
@@ -184,96 +180,3 @@ def set_mean_profiles(modality: Modality, rows: TrainingRows) -> None:
         profile = np.concatenate(means)
         share = as_float(profile / max(profile.sum(), 1e-8))
         modality.likelihood.start(int(d), share.to(modality.device))
-
-
-def extend_statistics(
-    module: DomainVAE, name: str, prepared: PreparedAnnData, domain: NDArray[np.int64]
-) -> tuple[ScalingStatistics, list[str]]:
-    """Extend a modality's statistics to domains it does not know, and mask missing genes.
-
-    A new domain with at least 20 rows is standardised by its own mean and standard deviation, in
-    rounds with the model's own predictions at the class prior of training where the members were
-    fitted that way; one with fewer rows by the mean of the training domains' statistics. Members
-    that standardise all domains alike keep doing so. A missing gene gets an infinite scale, so that
-    it enters as 0, the centre of its cohort.
-
-    Returns
-    -------
-    The statistics, and for each new domain what was done in words.
-    """
-    modality = module.modalities.parts[name]
-    n_old, n_new = modality.n_domains, max(int(domain.max()) + 1, modality.n_domains)
-    network, members = modality.standardiser, modality.linear
-    statistics = ScalingStatistics(
-        (_expand(network.loc, n_new), _expand(network.scale, n_new)),
-        (_expand(members.centre, n_new, 1), _expand(members.scale, n_new, 1)),
-    )
-    missing = torch.from_numpy(~prepared.gene_mask).to(statistics.network[1].device)
-    mask_genes(statistics, missing)
-    notes = []
-    for d in range(n_old, n_new):
-        rows = np.flatnonzero(domain == d)
-        if len(rows) < MIN_OWN_ROWS or bool(modality.standardiser.is_shared):
-            notes.append(f"its {len(rows)} rows are standardised by the training cohorts")
-            continue
-        nothing = np.full(len(rows), -1)
-        drawn = rows[subsample(nothing, nothing, 0)]
-        u = torch.from_numpy(log_rows(modality, prepared, drawn))
-        standardise_alone(module, name, statistics, u.to(missing.device), d, missing)
-        notes.append(f"standardised by its own {len(rows)} rows")
-    return statistics, notes
-
-
-@torch.no_grad()
-def standardise_alone(
-    module: DomainVAE,
-    name: str,
-    statistics: ScalingStatistics,
-    u: torch.Tensor,
-    d: int,
-    missing: torch.Tensor,
-) -> None:
-    """Fill in domain ``d`` from its own log values ``u``, at the class prior of training."""
-    modality = module.modalities.parts[name]
-    weight = torch.ones(len(u), device=u.device)
-    own = ~modality.linear.is_shared
-    unused = torch.isinf(modality.linear.scale[:, 0])
-    domain = torch.full((len(u),), d, device=u.device)
-    for i in range(N_ROUNDS if modality.linear.n_members else 1):
-        if i:
-            out = modality.embed(u, domain, statistics)
-            network = torch.log_softmax(module.classifier(out.mean), dim=1)
-            linear_part = network if out.linear is None else out.linear
-            p = torch.exp(module.ensemble(network, linear_part, domain))
-            ratio = (modality.class_prior / p.mean(dim=0).clamp_min(1e-4)).clamp(0.2, 5.0)
-            weight = p @ torch.where(modality.class_prior > 0, ratio, torch.ones_like(ratio))
-        moments = weighted_moments(u, weight)
-        for old, values in zip(statistics.network, moments, strict=True):
-            old[d] = values
-        for old, values in zip(statistics.linear, moments, strict=True):
-            old[own, d] = values
-        own[-1:] = False  # The baseline is un-adapted: it keeps the plain statistics.
-        statistics.linear[1][:, d][unused] = torch.inf
-        mask_genes(statistics, missing)
-
-
-def mask_genes(statistics: ScalingStatistics, missing: torch.Tensor) -> None:
-    """Give missing genes an infinite scale."""
-    statistics.network[1][:, missing] = torch.inf
-    statistics.linear[1][..., missing] = torch.inf
-
-
-def weighted_moments(u: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weighted centre and scale of columns; columns that do not vary get scale 1."""
-    w = weight.double() / weight.sum()
-    centre = w @ u.double()
-    scale = (w @ (u.double() - centre).square()).sqrt()
-    return centre.float(), torch.where(scale < MIN_SCALE, 1.0, scale).float()
-
-
-def _expand(values: torch.Tensor, n: int, dim: int = 0) -> torch.Tensor:
-    """Repeat the mean over domains behind statistics until it has ``n`` of them."""
-    extra = n - values.shape[dim]
-    shape = list(values.shape)
-    shape[dim] = extra
-    return torch.cat([values, values.mean(dim, keepdim=True).expand(shape)], dim=dim).clone()

@@ -6,7 +6,7 @@ Arrays and tables in, numbers and sentences out; nothing here knows of AnnData o
 from ._audit import Audit, audit_arrays, probe_components
 from ._calibration import Calibrator, fit_calibrator
 from ._cautions import UNSURE, Flagged, annotated_rows, cautions_of_rows, find_cautions
-from ._guard import GuardRecord, agreement, alignment_allowed, baseline_share
+from ._guard import GuardRecord, agreement, alignment_allowed
 from ._unknown import UnknownScorer
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "alignment_allowed",
     "annotated_rows",
     "audit_arrays",
-    "baseline_share",
     "cautions_of_rows",
     "find_cautions",
     "fit_calibrator",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Rows under this probability of their class are called unsure.
 UNSURE = 0.6
 # Shares of unsure rows, and of the baseline in the vote, above which a caution is given.
-_MANY_UNSURE, _MUCH_BASELINE = 0.2, 0.3
+_MANY_UNSURE, _MUCH_ROW_WISE = 0.2, 0.3
 
 
 @dataclass(frozen=True)
@@ -114,12 +114,13 @@ def find_cautions(
         found.append("Alignment is off, because the audit refused it.")
     found += [] if audit is None else audit.nested
     found += cautions_of_rows(rows)
-    if guard.baseline_share > _MUCH_BASELINE:
+    if guard.row_wise_share > _MUCH_ROW_WISE:
         found.append(
-            f"Two views of the target disagree on many rows, so the baseline share is "
-            f"{guard.baseline_share:.0%}: that much of the vote stays with a classifier that was "
-            "not adapted to it. Labels may be wrong and confidence too high: check some rows, or "
-            "label a few of each class."
+            "Two views of the target, by its own rows and by the source's, disagree on many rows: "
+            "its classes may be mixed in other proportions than those of the reference, or its "
+            "platform may differ more than the labels can tell apart. Experts that read one row "
+            f"at a time had {guard.row_wise_share:.0%} of the vote. Check some rows, or label a "
+            "few of each class."
         )
     if n_missing:
         found.append(f"{n_missing} of the model's {n_genes} genes are missing here.")

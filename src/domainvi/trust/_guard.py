@@ -1,4 +1,4 @@
-"""The guard: it keeps part of the vote un-adapted, and alignment off, where adaptation may harm."""
+"""The guard: it keeps alignment off where it may harm, and says how far views of a target agree."""
 
 from __future__ import annotations
 
@@ -29,23 +29,24 @@ class GuardRecord:
         The sentence of the audit; empty without an audit.
     agreement
         Cohen's kappa of two views of the target; ``None`` where they were not compared.
-    baseline_share
-        Share of the vote that stays with the source-only baseline.
+    row_wise_share
+        Share of experts that read one row at a time in what the classifiers were taught about the
+        target, mean over its rows.
     target_class_prior
         Class proportions that predictions in each domain refer to, shape (domains, classes);
         ``None`` before training.
 
     Examples
     --------
-    >>> GuardRecord(agreement=0.75, baseline_share=0.25).evidence
-    "Views of the target by its own rows and by the source's agree at 0.75 (Cohen's kappa); the
-    source-only baseline has the rest of the vote."
+    >>> GuardRecord(agreement=0.75, row_wise_share=0.64).evidence
+    "Views of the target by its own rows and by the source's agree at 0.75 (Cohen's kappa); experts
+    that read one row at a time have 64% of the vote."
     """
 
     alignment: Alignment = "as set up"
     reason: str = ""
     agreement: float | None = None
-    baseline_share: float = 0.0
+    row_wise_share: float = 0.0
     target_class_prior: FloatArray | None = None
 
     @property
@@ -58,8 +59,8 @@ class GuardRecord:
                 "enough in the target."
             )
         return (
-            f"{views} agree at {self.agreement:.2f} (Cohen's kappa); the source-only baseline has "
-            "the rest of the vote."
+            f"{views} agree at {self.agreement:.2f} (Cohen's kappa); experts that read one row at "
+            f"a time have {self.row_wise_share:.0%} of the vote."
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -74,7 +75,7 @@ class GuardRecord:
             alignment="off" if values.get("alignment") == "off" else "as set up",
             reason=str(values.get("reason", "")),
             agreement=None if agreement is None else float(agreement),
-            baseline_share=float(values.get("baseline_share", 0.0)),
+            row_wise_share=float(values.get("row_wise_share", 0.0)),
             target_class_prior=None if prior is None else np.asarray(prior, dtype=np.float64),
         )
 
@@ -90,18 +91,6 @@ def agreement(p: FloatArray, q: FloatArray) -> float:
     a, b, k = p.argmax(axis=1), q.argmax(axis=1), p.shape[1]
     chance = float(np.bincount(a, minlength=k) @ np.bincount(b, minlength=k)) / len(a) ** 2
     return max((float(np.mean(a == b)) - chance) / max(1 - chance, 1e-6), 0.0)
-
-
-def baseline_share(agreement: float | None) -> float:
-    """Share of the vote for the source-only baseline; none where views were not compared.
-
-    Examples
-    --------
-    >>> from domainvi.trust import baseline_share
-    >>> baseline_share(0.75), baseline_share(None)
-    (0.25, 0.0)
-    """
-    return 0.0 if agreement is None else 1 - agreement
 
 
 def alignment_allowed(audit: Audit, *, force: bool = False) -> bool:

@@ -1,0 +1,156 @@
+"""Scaling of cohorts that were not in training, by what their rows say of their composition."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy.special import softmax
+
+from domainvi.linear import (
+    ClassMoments,
+    RowExperts,
+    consensus,
+    moments,
+    safe_scale,
+    standardise,
+    subsample,
+)
+from domainvi.linear import ScalingStatistics as LinearStatistics
+from domainvi.module import ScalingStatistics
+
+from ._start import log_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from domainvi._checks import FloatArray
+    from domainvi.data import PreparedAnnData
+    from domainvi.module import DomainVAE, Modality
+
+# With fewer rows than this, a cohort's own mean and deviation are not used as they are.
+MIN_OWN_ROWS = 20
+
+
+def extend_statistics(
+    module: DomainVAE, name: str, prepared: PreparedAnnData, domain: NDArray[np.int64]
+) -> tuple[ScalingStatistics, list[str]]:
+    """Extend a modality's statistics to domains it does not know, and mask missing genes.
+
+    With linear members, a new domain of any size is standardised by the shift that its composition
+    leaves (:meth:`~domainvi.linear.ClassMoments.standardise_to`); the composition is what members
+    and experts of single rows say together, as in training. Without them, one with at least 20 rows
+    is standardised by its own mean and standard deviation, and one with fewer by the mean of the
+    training domains' statistics. Members that standardise all domains alike keep doing so. A
+    missing gene gets an infinite scale, so that it enters as 0, the centre of its cohort.
+
+    Returns
+    -------
+    The statistics, and for each new domain what was done in words.
+    """
+    modality = module.modalities.parts[name]
+    n_old, n_new = modality.n_domains, max(int(domain.max()) + 1, modality.n_domains)
+    network, members = modality.standardiser, modality.linear
+    statistics = ScalingStatistics(
+        (_expand(network.loc, n_new), _expand(network.scale, n_new)),
+        (_expand(members.centre, n_new, 1), _expand(members.scale, n_new, 1)),
+    )
+    notes = []
+    for d in range(n_old, n_new):
+        rows = np.flatnonzero(domain == d)
+        if bool(network.is_shared) or not len(rows):
+            notes.append(f"its {len(rows)} rows are standardised by the training cohorts")
+            continue
+        nothing = np.full(len(rows), -1)
+        drawn = rows[subsample(nothing, nothing, 0)]
+        u = log_rows(modality, prepared, drawn)
+        notes.append(standardise_alone(modality, statistics, u, d, prepared.gene_mask))
+    missing = torch.from_numpy(~prepared.gene_mask).to(network.loc.device)
+    statistics.network[1][:, missing] = torch.inf
+    statistics.linear[1][..., missing] = torch.inf
+    return statistics, notes
+
+
+def standardise_alone(
+    modality: Modality,
+    statistics: ScalingStatistics,
+    u: NDArray[np.float32],
+    d: int,
+    measured: NDArray[np.bool_],
+) -> str:
+    """Fill in domain ``d`` from log values ``u``; say what was done."""
+    n, linear = len(u), modality.linear
+    unused = torch.isinf(linear.scale[:, 0])
+    own = moments(u)
+    if n >= MIN_OWN_ROWS:
+        for old, values in zip(statistics.network, (own[0], safe_scale(own[1])), strict=True):
+            old[d] = torch.as_tensor(values)
+        for old, values in zip(statistics.linear, statistics.network, strict=True):
+            old[-1:, d] = values[d]
+    elif not linear.n_members:
+        return f"its {n} rows are standardised by the training cohorts"
+    if not linear.n_members:
+        return f"standardised by its own {n} rows"
+    genes = modality.composition.genes.cpu().numpy()
+    centre, scale, share = by_composition(modality, u[:, genes], measured[genes])
+    adapted = ~linear.is_shared
+    adapted[-1] = False
+    for k, values in enumerate((centre, safe_scale(scale))):
+        values = torch.as_tensor(values, dtype=torch.float32, device=modality.device)
+        statistics.network[k][d, genes] = values
+        for m in torch.nonzero(adapted).ravel():
+            statistics.linear[k][m, d, genes] = values
+    statistics.linear[1][:, d][unused] = torch.inf
+    return (
+        f"its {n} rows are standardised by the shift that their composition leaves, of which "
+        f"experts of single rows had {share:.0%} of the vote"
+    )
+
+
+def by_composition(
+    modality: Modality, x: NDArray[np.float32], measured: NDArray[np.bool_]
+) -> tuple[FloatArray, FloatArray, float]:
+    """Centre and scale of a new cohort on the leading genes, and the share of row-wise experts."""
+    arrays = {name: values.cpu().numpy() for name, values in modality.composition.named_buffers()}
+    experts = RowExperts(**{f.name: arrays[f.name] for f in fields(RowExperts)})
+    classes = ClassMoments(**{f.name: arrays[f.name] for f in fields(ClassMoments)})
+    own, shared = member_views(modality, x, measured, arrays["genes"])
+    row_wise = experts.with_genes(measured).probabilities(x)
+    members = np.mean(own, axis=0)
+    probs, share = consensus(own, shared, members, row_wise, float(modality.linear.sharpness))
+    return *classes.standardise_to(x, probs), share
+
+
+def member_views(
+    modality: Modality,
+    x: NDArray[np.float32],
+    measured: NDArray[np.bool_],
+    genes: NDArray[np.int64],
+) -> tuple[list[FloatArray], FloatArray]:
+    """Classify rows with the members by the rows' own statistics, and by those of training."""
+    linear, nobody = modality.linear, np.zeros(len(x), dtype=np.int64)
+    mean, spread = moments(x)
+    own = LinearStatistics(mean[None], np.where(measured, safe_scale(spread), np.inf)[None])
+    views: list[list[FloatArray]] = [[], []]
+    for m in range(linear.n_members - 1):
+        centre = linear.centre[m][:, genes].mean(dim=0).cpu().numpy()
+        scale = linear.scale[m][:, genes].mean(dim=0).cpu().numpy()
+        training = LinearStatistics(centre[None], np.where(measured, scale, np.inf)[None])
+        coef = linear.coef[m][genes].cpu().numpy()
+        for parts, by in zip(views, (own, training), strict=True):
+            s = standardise(x, nobody, by)
+            parts.append(softmax(s @ coef + linear.intercept[m].cpu().numpy(), axis=1))
+    is_shared = linear.is_shared[:-1].cpu().numpy()
+    own_rows = [p for p, alike in zip(views[0], is_shared, strict=True) if not alike]
+    source = [p for p, alike in zip(views[1], is_shared, strict=True) if alike]
+    return own_rows, np.mean(source or views[1], axis=0)
+
+
+def _expand(values: torch.Tensor, n: int, dim: int = 0) -> torch.Tensor:
+    """Repeat the mean over domains behind statistics until it has ``n`` of them."""
+    extra = n - values.shape[dim]
+    shape = list(values.shape)
+    shape[dim] = extra
+    return torch.cat([values, values.mean(dim, keepdim=True).expand(shape)], dim=dim).clone()
