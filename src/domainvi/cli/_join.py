@@ -35,6 +35,19 @@ def check_columns(adata: AnnData, options: Training, *, is_reference: bool) -> N
     )
 
 
+def check_results(query: AnnData, reference: AnnData, options: Training) -> None:
+    """Refuse a query whose own columns have the names of the results, before training."""
+    from domainvi.data import is_number_column
+    from domainvi.model import check_free
+
+    inputs = (options.batch, options.labels, *(options.targets or ()))
+    for key in inputs[1:]:
+        names = keys.of_classes(key)
+        if is_number_column(reference.obs[key]):
+            names = {"obs": (keys.prediction(key), keys.confidence(key))}
+        check_free(query, names, inputs)
+
+
 def check_scales(ref: AnnData, query: AnnData, layer: str | None) -> None:
     """Refuse counts on one side and other values on the other."""
     from domainvi.data import describe_matrix, select_matrix

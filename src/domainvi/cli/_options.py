@@ -13,7 +13,11 @@ from cyclopts.validators import Number
 SEVERAL: dict[str, Any] = {"consume_multiple": True, "negative": ""}
 SWITCH: dict[str, Any] = {"negative": "", "show_default": False}
 
-Data = Annotated[Path, Parameter(help="File in h5ad format.")]
+Data = Annotated[
+    Path,
+    Parameter(help="File: h5ad, h5mu, zarr, loom, 10x h5, a folder with matrix.mtx, csv or tsv."),
+]
+Modality = Annotated[str | None, Parameter(help="Modality to take from an h5mu file.")]
 Model = Annotated[Path, Parameter(help="Folder that `domainvi train` wrote.")]
 Labels = Annotated[str, Parameter(help="Column of obs with the phenotype.")]
 Batch = Annotated[str, Parameter(help="Column of obs that names the cohort.")]
@@ -25,6 +29,10 @@ Layer = Annotated[str | None, Parameter(help="Layer with the expression values; 
 File = Annotated[Path, Parameter(("--output", "-o"))]
 Output = Annotated[File, Parameter(help="The h5ad file to write.")]
 Force = Annotated[bool, Parameter(**SWITCH, help="Replace an existing output.")]
+OverwriteColumns = Annotated[
+    bool,
+    Parameter(**SWITCH, help="Replace columns of the data that have the names of the results."),
+]
 Json = Annotated[
     bool,
     Parameter(
@@ -70,6 +78,7 @@ class Training:
     batch: Batch
     targets: Annotated[list[str] | None, Parameter(**SEVERAL)] = None
     layer: Layer = None
+    modality: Modality = None
     unlabeled: Unlabeled = "Unknown"
     seed: Seed = 0
     device: Device = "auto"

@@ -5,6 +5,7 @@ imported from here, and may change without notice.
 """
 
 from ._cohorts import cohorts, synthetic_cohorts
+from ._colors import color_list
 from ._columns import (
     check_domains,
     check_labels,

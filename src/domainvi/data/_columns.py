@@ -79,6 +79,13 @@ def column_levels(column: pd.Series, argument: str) -> Levels:
 def check_names(levels: Levels, argument: str) -> None:
     """Refuse names that h5ad cannot hold or that mix types."""
     kinds = {_kind(level) for level in levels.counts}
+    if "bytes" in kinds:
+        msg = (
+            f"{argument} holds bytes, for instance {shorten(levels.counts)}, expected text. Decode "
+            "it: column.map(lambda x: x.decode() if isinstance(x, bytes) else x)"
+            ".astype('category')."
+        )
+        raise InputError(msg)
     if len(kinds) > 1 or not kinds <= {"str", "int", "bool"}:
         msg = (
             f"{argument} holds values of type {', '.join(sorted(kinds))}, for instance "

@@ -155,8 +155,8 @@ def _unique_index(names: Sequence[str] | pd.Index, argument: str) -> pd.Index:
     if len(doubled):
         msg = (
             f"{argument} holds {len(doubled)} names more than once, for instance "
-            f"{', '.join(doubled[:_N_EXAMPLES])}. Merge these genes, or call "
-            "adata.var_names_make_unique()."
+            f"{', '.join(doubled[:_N_EXAMPLES])}. Merge these genes, or keep one of each: "
+            "adata = adata[:, ~adata.var_names.duplicated()].copy()."
         )
         raise InputError(msg)
     return index

@@ -31,6 +31,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+# Numbers behind doubled gene names would be names that no other file has.
+_UNIQUE = {
+    "var": "Keep one of each: adata = adata[:, ~adata.var_names.duplicated()].copy().",
+    "obs": "Call adata.obs_names_make_unique().",
+}
+
+
 def check_setup(
     adata: AnnData,
     *,
@@ -105,12 +112,19 @@ def _check_object(adata: AnnData) -> None:
             "was applied to it."
         )
         raise InputError(msg)
+    if not adata.obs.columns.is_unique:
+        doubled = adata.obs.columns[adata.obs.columns.duplicated()].unique()
+        msg = (
+            f"adata.obs has columns that stand more than once: {shorten(doubled)}. Keep one of "
+            "each: adata.obs = adata.obs.loc[:, ~adata.obs.columns.duplicated()].copy()."
+        )
+        raise InputError(msg)
     for axis, names in (("var", adata.var_names), ("obs", adata.obs_names)):
         if not names.is_unique:
             doubled = names[names.duplicated()].unique()
             msg = (
                 f"adata.{axis}_names holds {len(doubled)} names more than once, for instance "
-                f"{shorten(doubled)}. Call adata.{axis}_names_make_unique()."
+                f"{shorten(doubled)}. {_UNIQUE[axis]}"
             )
             raise InputError(msg)
 

@@ -740,6 +740,7 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         unknown_alpha: float | None = None,
         targets: Sequence[str] | None = None,
         caution_rows: NDArray[np.bool_] | None = None,
+        overwrite: bool = False,
     ) -> None:
         """Write latents, predictions and the verdict on them into ``adata``.
 
@@ -757,6 +758,8 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         caution_rows
             Mask of the rows of ``adata`` that the cautions are about. By default all of them, or,
             in the model's own data, those without a label.
+        overwrite
+            Also replace columns of the same names that are no earlier results of DomainVI.
 
         Returns
         -------
@@ -775,8 +778,8 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         NotTrainedError
             Before :meth:`train`.
         InputError
-            If ``targets`` names one that the model does not have, ``unknown_alpha`` is no share, or
-            ``caution_rows`` is no mask of the rows.
+            If ``targets`` names one that the model does not have, ``unknown_alpha`` is no share,
+            ``caution_rows`` is no mask of the rows, or a column of the user would be replaced.
 
         Warns
         -----
@@ -791,7 +794,7 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         >>> {"label_pred", "label_conf", "label_unknown"} <= set(adata.obs)
         True
         """
-        annotate(self, adata, unknown_alpha, targets, caution_rows)
+        annotate(self, adata, unknown_alpha, targets, caution_rows, overwrite)
 
     def diagnose(self, seed: int = 0) -> pd.DataFrame:
         """Report how well domains can still be told apart within each class.

@@ -1,0 +1,6 @@
+"""Files of other people: which format is it, and what is in it as an AnnData?"""
+
+from ._read import format_of, read
+from ._tables import table
+
+__all__ = ["format_of", "read", "table"]
