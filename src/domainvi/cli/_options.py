@@ -68,6 +68,9 @@ class Training:
     ----------
     targets
         More columns of obs to predict, names or numbers; values may be missing.
+    min_genes
+        Least number of genes that two files must share; half of the reference's, or 100 and half
+        of the query's, if not given.
     checkpoints
         Folder for a checkpoint after each epoch, from which --resume goes on.
     resume
@@ -79,6 +82,7 @@ class Training:
     targets: Annotated[list[str] | None, Parameter(**SEVERAL)] = None
     layer: Layer = None
     modality: Modality = None
+    min_genes: Annotated[int | None, Parameter(validator=Number(gte=1))] = None
     unlabeled: Unlabeled = "Unknown"
     seed: Seed = 0
     device: Device = "auto"

@@ -47,6 +47,8 @@ def transfer(
         An HTML report to write as well.
     """
     with reporting(as_json) as say:
+        from domainvi.data import clean_names
+
         check_output(output, force, others=(ref, options.checkpoints))
         if report is not None:
             check_output(report, force, others=(ref, query, output, options.checkpoints))
@@ -58,7 +60,7 @@ def transfer(
             check_columns(adata, options, is_reference=False)
             if not overwrite_columns:
                 check_results(adata, reference, options)
-            taken = set(reference.obs[options.batch].astype(str))
+            taken = set(clean_names(reference.obs[options.batch], missing=False).astype(str))
             cohort = cohort_of(adata, options, query.stem, taken)
             joined, genes = join(reference, adata, cohort, options)
             check_scales(reference, adata, options.layer)

@@ -21,9 +21,9 @@ from ._columns import (
     check_spread,
     is_number_column,
     shorten,
-    suspicious_classes,
 )
 from ._matrix import describe_matrix, locate_nonfinite, select_matrix
+from ._words import name_remarks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,13 +51,15 @@ def check_setup(
     continuous_covariate_keys: Sequence[str] | None = None,
     require_labels: bool = True,
     require_domains: bool = True,
+    check_values: bool = True,
 ) -> None:
     """Check data before it is registered with a model.
 
     Views, files opened with ``backed="r"``, sparse matrices and arrays, and values of any real type
     are accepted. A backed file is read in blocks of rows; the rows of a backed view are loaded.
     Without ``require_labels``, for data that are only predicted, labels and phenotypes need not be
-    able to teach; without ``require_domains``, ``batch_keys`` may have one level.
+    able to teach; without ``require_domains``, ``batch_keys`` may have one level; without
+    ``check_values``, the matrix is not looked at.
 
     The first thing that cannot be used is an ``InputError`` that says what and how to mend it.
     Categories without a row, and class names that look like a missing label, are warned about.
@@ -96,8 +98,9 @@ def check_setup(
         raise InputError(msg)
     levels = _check_names(adata.obs, columns, unlabeled_category, require_labels, require_domains)
     _check_quantities(adata.obs, columns, require_labels)
-    _check_values(adata, layer)
-    for message in _remarks(levels, columns, unlabeled_category):
+    if check_values:
+        _check_values(adata, layer)
+    for message in _remarks(adata.obs, levels, columns, unlabeled_category):
         warnings.warn(message, UserWarning, stacklevel=3)
 
 
@@ -234,7 +237,10 @@ def _check_quantities(
 
 
 def _remarks(
-    levels: Mapping[str, Levels], columns: Mapping[str, Sequence[str]], unlabeled_category: str
+    obs: pd.DataFrame,
+    levels: Mapping[str, Levels],
+    columns: Mapping[str, Sequence[str]],
+    unlabeled_category: str,
 ) -> list[str]:
     """Say what the user should know though the data can be used."""
     remarks: list[str] = []
@@ -245,11 +251,9 @@ def _remarks(
     if any(unused.values()):
         listed = "; ".join(f"{key}: {shorten(names)}" for key, names in unused.items() if names)
         remarks.append(f"Categories without a row are left out ({listed}).")
-    for key in {*columns["labels_key"], *columns["target_keys"]} & levels.keys():
-        names = suspicious_classes(levels[key], unlabeled_category)
-        if names:
-            remarks.append(
-                f"obs[{key!r}] has classes that look like missing labels: {shorten(names)}. They "
-                f"count as classes; use NaN or unlabeled_category={unlabeled_category!r} instead."
-            )
+    for argument, keys in columns.items():
+        missing = argument in {"labels_key", "target_keys"}
+        for key in keys:
+            if key in levels:
+                remarks += name_remarks(obs[key], key, unlabeled_category, missing=missing)
     return remarks

@@ -1,4 +1,4 @@
-"""Files of other people: which format is it, and what is in it as an AnnData?"""
+"""Files of other people: which format one has, and its content as an AnnData."""
 
 from ._read import format_of, read
 from ._tables import table

@@ -78,7 +78,7 @@ def read(path: Path, modality: str | None = None) -> AnnData:
             adata = _multimodal(path, modality) if seen == "h5mu" else _READERS[seen](path)
     except (InputError, PermissionError, MemoryError):
         raise
-    except Exception as error:  # noqa: BLE001  # readers of other libraries raise anything
+    except Exception as error:  # readers of other libraries raise anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         msg = f"{path} cannot be read as {seen}: {reason}. {_REMEDY[seen]}"
         raise InputError(msg) from error

@@ -17,7 +17,7 @@ from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import MODALITIES, color_list, count_empty_rows, reference_order
 from domainvi.errors import InputError
 from domainvi.module import heads_of
-from domainvi.trust import find_cautions
+from domainvi.trust import SMALL_COHORT, find_cautions
 
 from ._fitted import Fitted, Order
 from ._inference import labels_of, outputs, probabilities, unknown_p_values, unknown_spaces
@@ -153,6 +153,7 @@ def annotate(
         audit=model.fitted.audit,
         n_genes=len(model.genes),
         n_missing=len(model.genes) - int(prepared.gene_mask.sum()),
+        n_small=int((np.bincount(prepared.domain)[prepared.domain[about]] < SMALL_COHORT).sum()),
     )
     if not overwrite:
         setup = columns_of(model.registry_[SETUP_ARGS_KEY])
@@ -237,7 +238,10 @@ def summarise(model: DomainVI, prepared: PreparedAnnData) -> dict[str, Any]:
     if MODALITIES in prepared.obsm:
         rows = np.asarray(prepared.obsm[MODALITIES]).sum(axis=0).astype(int)
         summary[_keys.MODALITIES] = {
-            _keys.storable(name): {_keys.GENES_MATCHED: int(prepared.gene_mask[block].sum()), "rows": int(n)}
+            _keys.storable(name): {
+                _keys.GENES_MATCHED: int(prepared.gene_mask[block].sum()),
+                "rows": int(n),
+            }
             for (name, _, block), n in zip(model.module.modalities.blocks(), rows, strict=True)
         }
     return summary

@@ -19,6 +19,7 @@ from domainvi._checks import (
 )
 from domainvi._compat import SETUP_ARGS_KEY, SETUP_METHOD_KEY
 from domainvi.data import MODALITIES, check_setup, prepare, to_tensors
+from domainvi.errors import InputError
 from domainvi.module import EXTRA_DOMAINS_KEY, DomainVAE, heads_of
 from domainvi.pretraining import full_history, pretrain, pretrained_representation, start_from
 from domainvi.train import seeded
@@ -970,7 +971,8 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         adata: AnnData,
         reference_model: Any,
         return_reference_var_names: bool = False,
-        min_overlap: float = 0.5,
+        min_overlap: float | None = None,
+        inplace: bool = False,
     ) -> AnnData | pd.Index:
         """Bring a query to the genes of a model, matched by name.
 
@@ -983,7 +985,10 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         return_reference_var_names
             Return the genes of the model only.
         min_overlap
-            Least share of the model's genes that the query must have.
+            Least share of the model's genes that the query must have; ``None`` as in
+            :func:`domainvi.data.align_genes`.
+        inplace
+            As in scvi-tools; only ``False`` is known, since the user's object is never changed.
 
         Returns
         -------
@@ -997,5 +1002,8 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         >>> ready.shape
         (50, 60)
         """
+        if inplace:
+            msg = "inplace=True would change adata, which is never done. Take what is returned."
+            raise InputError(msg)
         genes = genes_of(reference_model)
         return genes if return_reference_var_names else with_genes(adata, genes, min_overlap)
