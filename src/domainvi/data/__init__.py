@@ -16,7 +16,7 @@ from ._columns import (
     is_labelled,
     is_number_column,
 )
-from ._gene_names import match_genes
+from ._gene_names import gene_forms, match_genes
 from ._genes import GeneAlignment, align_genes
 from ._loaders import (
     ROWS_KEY,

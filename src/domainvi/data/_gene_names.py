@@ -11,7 +11,7 @@ import pandas as pd
 
 from domainvi.errors import GeneMatchError
 
-from ._genes import GeneAlignment, align_genes, is_enough
+from ._genes import GeneAlignment, align_genes, is_enough, is_positional
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _VERSION = re.compile(r"\.\d+$")
+_FORMS = {
+    "Ensembl ids with versions": re.compile(r"^ENS[A-Z]*\d{6,}\.\d+$"),
+    "Ensembl ids": re.compile(r"^ENSG\d{6,}$"),
+    "Ensembl ids (mouse)": re.compile(r"^ENSMUSG\d{6,}$"),
+    "Ensembl ids (other species)": re.compile(r"^ENS[A-Z]+\d{6,}$"),
+    "microRNAs": re.compile(r"^[a-z]{3}-(mir|miR|let)-"),
+    "numbers (Entrez)": re.compile(r"^\d+$"),
+    "probes": re.compile(r"^(\d+(_[a-z])?_at|ILMN_\d+|A_\d+_P\d+)$"),
+}
 _N_EXAMPLES = 5
 # Columns of ``var`` with a name for nearly each gene.
 _DISTINCT = 0.5
@@ -75,6 +84,24 @@ def match_genes(
         else "",
     )
     return GeneAlignment(source, len(names), tuple(reference[source < 0][:_N_EXAMPLES]))
+
+
+def gene_forms(names: pd.Index) -> dict[str, int]:
+    """Count names of genes by their form.
+
+    Examples
+    --------
+    >>> gene_forms(pd.Index(["ENSG00000141510.18", "ENSMUSG00000059552", "TP53"]))
+    {'Ensembl ids with versions': 1, 'Ensembl ids (mouse)': 1, 'symbols or others': 1}
+    """
+    if is_positional(names):
+        return {"positions, no names": len(names)}
+    forms = [_form(str(name)) for name in names]
+    return {form: forms.count(form) for form in dict.fromkeys(forms)}
+
+
+def _form(name: str) -> str:
+    return next((form for form, like in _FORMS.items() if like.match(name)), "symbols or others")
 
 
 def _direct(

@@ -28,6 +28,8 @@ COUNT_LIKELIHOODS = ("nb", "zinb", "poisson")
 LIKELIHOODS = ("auto", *COUNT_LIKELIHOODS, "normal")
 # log2 of the largest intensity or count in use stays well below this.
 LARGEST_LOG_VALUE = 50
+# Share of fractions up to which large values may be counts.
+_MOSTLY_WHOLE = 0.5
 # Values held at once: 32 MB in double precision.
 _CHUNK_VALUES = 2**22
 # Library sizes to scale to, and counts of a gene from which data are bulk.
@@ -100,6 +102,8 @@ def fraction_hint(summary: MatrixSummary) -> str:
     if summary.kind != "nonnegative" or summary.maximum <= LARGEST_LOG_VALUE:
         return ""
     share = summary.n_fractional / max(summary.n_nonzero, 1)
+    if share > _MOSTLY_WHOLE:
+        return ""
     return (
         f" {share:.1%} of the values other than 0 have fractions: if they are counts of RSEM, "
         "salmon, CellBender or SoupX, round them, adata.X = numpy.rint(adata.X); TPM or FPKM need "

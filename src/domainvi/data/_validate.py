@@ -88,7 +88,7 @@ def check_setup(
             msg = f"{argument}={given!r} is a {kind}; expected a list of column names."
             raise InputError(msg)
         columns[argument] = list(given or ())
-    _check_object(adata)
+    _check_object(adata, check_values)
     _check_keys(adata, columns, require_domains=require_domains)
     if not isinstance(unlabeled_category, str):
         msg = (
@@ -104,12 +104,12 @@ def check_setup(
         warnings.warn(message, UserWarning, stacklevel=3)
 
 
-def _check_object(adata: AnnData) -> None:
+def _check_object(adata: AnnData, needs_genes: bool) -> None:
     """Refuse what is no AnnData, is empty, or has doubled names, which could not be looked up."""
     if not isinstance(adata, AnnData):
         msg = f"adata is a {type(adata).__name__}; expected an anndata.AnnData."
         raise InputError(msg)
-    if not adata.n_obs or not adata.n_vars:
+    if not adata.n_obs or (needs_genes and not adata.n_vars):
         msg = (
             f"adata is empty: {adata.n_obs} rows x {adata.n_vars} genes. Check the filter that "
             "was applied to it."

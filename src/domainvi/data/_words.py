@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    import pandas as pd
 
 # As they read without brackets, in lower case, with blanks for dots, hyphens and underscores.
 _WORDS = """
@@ -59,7 +59,12 @@ def clean_names(column: pd.Series, *, missing: bool = True) -> pd.Series:
         changed |= gone
     if not changed:
         return column
-    return column.astype(object).map(lambda value: changed.get(value, value), na_action="ignore")
+    values = column.astype(object).map(lambda v: changed.get(v, v), na_action="ignore")
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        return values
+    kept = [changed.get(name, name) for name in column.cat.categories]
+    kept = list(dict.fromkeys(name for name in kept if name is not None))
+    return values.astype(pd.CategoricalDtype(kept, ordered=bool(column.cat.ordered)))
 
 
 def name_remarks(column: pd.Series, key: str, unlabeled: str, *, missing: bool) -> list[str]:

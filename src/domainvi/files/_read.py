@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 _READABLE = "h5ad, h5mu, zarr, loom, 10x h5, a folder with matrix.mtx, csv or tsv (also gzipped)"
-_HDF5, _GZIP = b"\x89HDF\r\n\x1a\n", b"\x1f\x8b"
 # What to do about a file that its reader cannot read.
 _REMEDY = {
     "h5ad": "It may come from a newer anndata (pip install -U anndata) or be damaged: read it "
@@ -92,14 +91,14 @@ def _folder_format(path: Path) -> str:
 
 
 def _file_format(path: Path) -> str:
-    with path.open("rb") as file:
-        start = file.read(8)
-    if start == _HDF5:
+    import h5py
+
+    if h5py.is_hdf5(path):  # also behind a block of the user's, as in h5mu
         return _hdf5_format(path)
     suffixes = {suffix.lower() for suffix in path.suffixes}
     if suffixes & {".csv", ".tsv", ".txt", ".tab"}:
         return "csv"
-    return "h5ad" if suffixes & {".h5ad"} and not start.startswith(_GZIP) else ""
+    return "h5ad" if ".h5ad" in suffixes else ""
 
 
 def _hdf5_format(path: Path) -> str:
