@@ -50,9 +50,9 @@ def check_keywords(
 
     ``known`` explains names that people bring from elsewhere.
     """
-    names = set(inspect.signature(taken_by).parameters) | set(
-        inspect.signature(lightning_trainer()).parameters
-    )
+    from lightning.pytorch import Trainer
+
+    names = {n for f in (taken_by, Trainer) for n in inspect.signature(f).parameters}
     for name in given:
         if name in names and name not in known:
             continue
@@ -60,13 +60,6 @@ def check_keywords(
         hint = known.get(name) or (f"did you mean {near[0]}?" if near else "leave it out")
         msg = f"{where} has no argument {name}={given[name]!r}: {hint.rstrip('.')}."
         raise InputError(msg.replace("?.", "?"))
-
-
-def lightning_trainer() -> type:
-    """Return lightning's own trainer, whose arguments are handed on to it."""
-    from lightning.pytorch import Trainer
-
-    return Trainer
 
 
 def check_seed(seed: int) -> None:

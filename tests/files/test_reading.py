@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import anndata as ad
 import h5py
 import mudata
 import numpy as np
@@ -21,6 +20,8 @@ from domainvi.files import format_of, read
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    import anndata as ad
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What is in a file: format, scale, names of genes, cohorts and classes, and what is refused."""
+"""Say what is in a file: format, scale, names of genes, cohorts, classes, and what is refused."""
 
 from __future__ import annotations
 
