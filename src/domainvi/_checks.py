@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import os
 from numbers import Integral
 from typing import TYPE_CHECKING
@@ -14,7 +16,7 @@ from domainvi.errors import ForkedProcessError
 from .errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import ArrayLike
 
@@ -36,6 +38,28 @@ def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
         msg = f"{name}={value!r} is not known. Use one of {', '.join(choices)}."
         raise InputError(msg)
+
+
+def check_keywords(
+    where: str,
+    given: Mapping[str, object],
+    taken_by: Callable[..., object],
+    known: Mapping[str, str],
+) -> None:
+    """Refuse keyword arguments that nobody takes, with what takes their place or the nearest name.
+
+    ``known`` explains names that people bring from elsewhere.
+    """
+    from lightning.pytorch import Trainer
+
+    names = {n for f in (taken_by, Trainer) for n in inspect.signature(f).parameters}
+    for name in given:
+        if name in names and name not in known:
+            continue
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = known.get(name) or (f"did you mean {near[0]}?" if near else "leave it out")
+        msg = f"{where} has no argument {name}={given[name]!r}: {hint.rstrip('.')}."
+        raise InputError(msg.replace("?.", "?"))
 
 
 def check_seed(seed: int) -> None:

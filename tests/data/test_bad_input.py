@@ -83,7 +83,7 @@ BAD: dict[str, tuple[Change, dict[str, Any], list[str]]] = {
     "doubled genes": (
         rename("var", lambda names: [names[1], *names[1:]]),
         {},
-        ["adata.var_names", "1 names more than once", "'gene_1'", "var_names_make_unique()"],
+        ["adata.var_names", "1 names more than once", "'gene_1'", "~adata.var_names.duplicated()"],
     ),
     "doubled rows": (
         rename("obs", lambda names: [names[1], *names[1:]]),

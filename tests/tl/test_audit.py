@@ -87,9 +87,16 @@ def test_without_values_there_is_no_probe(adata):
 
 
 def test_unused_categories_are_left_out(adata):
-    part = adata[adata.obs["label"] != "b"]
-    assert audit(part).classes == ("a",)
-    assert audit(part).verdict == "refused"
+    adata.obs["label"] = adata.obs["label"].cat.add_categories(["c"])
+    with pytest.warns(UserWarning, match="left out"):
+        assert audit(adata).classes == ("a", "b")
+
+
+def test_what_training_would_refuse_is_refused(adata):
+    with pytest.raises(InputError, match="one class, 'a'"):
+        audit(adata[adata.obs["label"] != "b"])
+    with pytest.raises(InputError, match="one role"):
+        audit(adata, labels_key="cohort")
 
 
 @pytest.mark.parametrize(
@@ -108,11 +115,11 @@ def test_missing_columns_and_layers_are_named(adata, kwargs, match):
 def test_one_domain_and_no_label_are_refused(adata):
     with pytest.raises(InputError, match="one level"):
         audit(adata[adata.obs["cohort"] == "x"])
-    with pytest.raises(InputError, match="0 labelled rows"):
+    with pytest.raises(InputError, match="labels none of the 40 rows"):
         audit(adata[adata.obs["label"] == "Unknown"])
 
 
 def test_values_that_are_not_finite_are_refused(adata):
     adata.X[3, 4] = np.nan
-    with pytest.raises(InputError, match="1 NaN or infinite"):
+    with pytest.raises(InputError, match="1 values that are NaN"):
         audit(adata)

@@ -1,4 +1,4 @@
-"""Read and write h5ad files, with errors that name the file."""
+"""Read files and write h5ad, with errors that name the file."""
 
 from __future__ import annotations
 
@@ -15,21 +15,11 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-def read(path: Path) -> AnnData:
-    """Read an h5ad file into memory; refuse what is not there or not in this format."""
-    import anndata as ad
+def read(path: Path, modality: str | None = None) -> AnnData:
+    """Read a file of any known format into memory; refuse what is not there or is none of them."""
+    from domainvi import files
 
-    if not path.is_file():
-        fault = "is a folder" if path.is_dir() else "does not exist"
-        msg = f"{path} {fault}; expected an h5ad file."
-        raise InputError(msg)
-    try:
-        return ad.read_h5ad(path)
-    except PermissionError:
-        raise
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        msg = f"{path} cannot be read as h5ad: {error}"
-        raise InputError(msg) from error
+    return files.read(path, modality)
 
 
 def check_output(path: Path, force: bool, *, others: tuple[Path | None, ...] = ()) -> None:
@@ -69,10 +59,32 @@ def write(adata: AnnData, path: Path) -> None:
     try:
         with whole_file(path) as beside:
             adata.write_h5ad(beside, compression="gzip")
+            _read_back(adata, beside)
     except OSError as error:
         reason = error.strerror or str(error)
         msg = f"{path} cannot be written: {reason}. Free some space or write elsewhere."
         raise InputError(msg) from error
+
+
+def _read_back(adata: AnnData, path: Path) -> None:
+    """Refuse to call a file written that does not give back what was put into it."""
+    import anndata as ad
+
+    try:
+        found = ad.read_h5ad(path, backed="r")
+        found.file.close()
+    except Exception as error:  # noqa: BLE001  # readers of other libraries raise anything
+        lost: object = error
+    else:
+        parts = ("obs", "var", "obsm", "layers")
+        names = [(p, n) for p in parts for n in getattr(adata, p)]
+        lost = [f"{p}[{n!r}]" for p, n in names if n not in getattr(found, p)]
+    if lost:
+        msg = (
+            f"What was written to the output cannot be read back ({lost}); nothing was kept. "
+            "Rename what has '/' in its name, or leave it out of the query."
+        )
+        raise InputError(msg)
 
 
 @contextmanager
@@ -81,5 +93,9 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        msg = f"{path}: {error}"
+        from domainvi.files import format_of
+
+        seen = format_of(path)
+        alone = "" if seen != "csv" else " (a csv table: text columns are columns of obs)"
+        msg = f"{path}{alone}: {error}"
         raise type(error)(msg) from error

@@ -35,16 +35,31 @@ def check_columns(adata: AnnData, options: Training, *, is_reference: bool) -> N
     )
 
 
+def check_results(query: AnnData, reference: AnnData, options: Training) -> None:
+    """Refuse a query whose own columns have the names of the results, before training."""
+    from domainvi.data import is_number_column
+    from domainvi.model import check_free
+
+    inputs = (options.batch, options.labels, *(options.targets or ()))
+    for key in inputs[1:]:
+        names = keys.of_classes(key)
+        if is_number_column(reference.obs[key]):
+            names = {"obs": (keys.prediction(key), keys.confidence(key))}
+        check_free(query, names, inputs)
+
+
 def check_scales(ref: AnnData, query: AnnData, layer: str | None) -> None:
     """Refuse counts on one side and other values on the other."""
-    from domainvi.data import describe_matrix, select_matrix
+    from domainvi.data import describe_matrix, fraction_hint, raw_hint, select_matrix
 
-    kinds = [describe_matrix(select_matrix(part, layer)).kind for part in (ref, query)]
+    summaries = [describe_matrix(select_matrix(part, layer)) for part in (ref, query)]
+    kinds = [summary.kind for summary in summaries]
     if (kinds[0] == "counts") != (kinds[1] == "counts"):
         words = ["counts" if kind == "counts" else "values that are no counts" for kind in kinds]
         msg = (
-            f"The reference holds {words[0]} and the query {words[1]}. Bring both to one scale, "
-            "such as log2(x + 1), or choose counts in both with --layer."
+            f"The reference holds {words[0]} and the query {words[1]}."
+            f"{''.join(fraction_hint(s) for s in summaries)}{raw_hint(ref)}{raw_hint(query)} Bring "
+            "both to one scale, such as log2(x + 1), or choose counts in both with --layer."
         )
         raise InputError(msg)
 
@@ -53,8 +68,10 @@ def cohort_of(query: AnnData, options: Training, name: str, taken: set[str]) -> 
     """Return the cohort of each row of the query; one new cohort where there is no such column."""
     import pandas as pd
 
+    from domainvi.data import clean_names
+
     if options.batch in query.obs:
-        cohort = query.obs[options.batch].astype(str)
+        cohort = clean_names(query.obs[options.batch], missing=False).astype(str)
         if len(taken.union(cohort)) == 1:
             msg = (
                 f"All rows of reference and query are of one cohort, {cohort.iloc[0]!r} in obs"
@@ -75,17 +92,18 @@ def join(
     import numpy as np
     import pandas as pd
 
-    from domainvi.data import align_genes, select_matrix
+    from domainvi.data import clean_names, match_genes, select_matrix
 
-    genes = align_genes(query.var_names, ref.var_names)
+    genes = match_genes(query.var, ref.var_names, ref.var, min_genes=options.min_genes)
     shared = ref.var_names[genes.mask]
+    names = clean_names(ref.obs[options.batch], missing=False)
     obs = pd.DataFrame(
-        {options.batch: np.r_[ref.obs[options.batch].astype(str), cohort.to_numpy()]},
+        {options.batch: np.r_[names.astype(str), cohort.to_numpy()]},
         index=[str(i) for i in range(ref.n_obs + query.n_obs)],
     )
     parts = [
-        ad.AnnData(select_matrix(part[:, shared], options.layer), var=pd.DataFrame(index=shared))
-        for part in (ref, query)
+        ad.AnnData(select_matrix(part[:, own], options.layer), var=pd.DataFrame(index=shared))
+        for part, own in ((ref, shared), (query, query.var_names[genes.source[genes.mask]]))
     ]
     joined = ad.concat(parts, keys=["ref", "query"], index_unique="-")
     for key in (options.labels, *(options.targets or ())):

@@ -10,6 +10,7 @@ import domainvi
 from domainvi.errors import DomainVIError
 
 from ._benchmark import benchmark
+from ._check import check
 from ._demo import demo
 from ._results import note
 from ._saved import annotate, explain, report
@@ -33,7 +34,7 @@ def build() -> App:
     app.register_install_completion_command(
         add_to_startup=False, help="Install completion for your shell (bash, zsh, fish)."
     )
-    for command in (demo, transfer, train, annotate, audit, benchmark, explain, report):
+    for command in (demo, check, transfer, train, annotate, audit, benchmark, explain, report):
         app.command(command)
     return app
 

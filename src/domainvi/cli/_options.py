@@ -13,7 +13,11 @@ from cyclopts.validators import Number
 SEVERAL: dict[str, Any] = {"consume_multiple": True, "negative": ""}
 SWITCH: dict[str, Any] = {"negative": "", "show_default": False}
 
-Data = Annotated[Path, Parameter(help="File in h5ad format.")]
+Data = Annotated[
+    Path,
+    Parameter(help="File: h5ad, h5mu, zarr, loom, 10x h5, a folder with matrix.mtx, csv or tsv."),
+]
+Modality = Annotated[str | None, Parameter(help="Modality to take from an h5mu file.")]
 Model = Annotated[Path, Parameter(help="Folder that `domainvi train` wrote.")]
 Labels = Annotated[str, Parameter(help="Column of obs with the phenotype.")]
 Batch = Annotated[str, Parameter(help="Column of obs that names the cohort.")]
@@ -25,6 +29,10 @@ Layer = Annotated[str | None, Parameter(help="Layer with the expression values; 
 File = Annotated[Path, Parameter(("--output", "-o"))]
 Output = Annotated[File, Parameter(help="The h5ad file to write.")]
 Force = Annotated[bool, Parameter(**SWITCH, help="Replace an existing output.")]
+OverwriteColumns = Annotated[
+    bool,
+    Parameter(**SWITCH, help="Replace columns of the data that have the names of the results."),
+]
 Json = Annotated[
     bool,
     Parameter(
@@ -60,6 +68,9 @@ class Training:
     ----------
     targets
         More columns of obs to predict, names or numbers; values may be missing.
+    min_genes
+        Least number of genes that two files must share; half of the reference's, or 100 and half
+        of the query's, if not given.
     checkpoints
         Folder for a checkpoint after each epoch, from which --resume goes on.
     resume
@@ -70,6 +81,8 @@ class Training:
     batch: Batch
     targets: Annotated[list[str] | None, Parameter(**SEVERAL)] = None
     layer: Layer = None
+    modality: Modality = None
+    min_genes: Annotated[int | None, Parameter(validator=Number(gte=1))] = None
     unlabeled: Unlabeled = "Unknown"
     seed: Seed = 0
     device: Device = "auto"

@@ -9,7 +9,19 @@ from cyclopts.validators import Number
 
 from ._files import check_output, naming, read, write
 from ._fit import accelerator
-from ._options import SEVERAL, Data, Device, File, Force, Json, Model, Output, UnknownAlpha
+from ._options import (
+    SEVERAL,
+    Data,
+    Device,
+    File,
+    Force,
+    Json,
+    Modality,
+    Model,
+    Output,
+    OverwriteColumns,
+    UnknownAlpha,
+)
 from ._results import reporting
 from ._summary import say_predictions, say_written
 
@@ -22,7 +34,9 @@ def annotate(
     output: Output,
     targets: Annotated[list[str] | None, Parameter(**SEVERAL)] = None,
     unknown_alpha: UnknownAlpha = None,
+    modality: Modality = None,
     device: Device = "auto",
+    overwrite_columns: OverwriteColumns = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -43,9 +57,14 @@ def annotate(
         check_output(output, force, others=(model,))
         where = accelerator(device)
         trained = DomainVI.load(model, accelerator=where["accelerator"], device=where["devices"])
-        adata = read(data)
+        adata = read(data, modality)
         with naming(data):
-            trained.annotate(adata, unknown_alpha=unknown_alpha, targets=targets)
+            trained.annotate(
+                adata,
+                unknown_alpha=unknown_alpha,
+                targets=targets,
+                overwrite=overwrite_columns,
+            )
         written = [p.key for p in trained.phenotypes] if targets is None else targets
         say_predictions(say, adata, written)
         write(adata, output)

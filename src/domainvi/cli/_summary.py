@@ -84,12 +84,13 @@ def _say_numbers(say: Results, adata: AnnData, key: str) -> None:
 
 def say_agreement(say: Results, adata: AnnData, labels: str, unlabeled: str) -> None:
     """Score predictions against labels that the data hold, and that were not used."""
-    from domainvi.data import is_labelled
+    from domainvi.data import clean_names, is_labelled
     from domainvi.metrics import accuracy, macro_f1
 
     if labels not in adata.obs:
         return
-    known = adata.obs[is_labelled(adata.obs[labels], unlabeled)]
+    known = adata.obs.assign(**{labels: clean_names(adata.obs[labels])})
+    known = known[is_labelled(adata.obs[labels], unlabeled)]
     truth, predicted = (known[c].astype(str).to_numpy() for c in (labels, keys.prediction(labels)))
     if len(known):
         f1, share = macro_f1(truth, predicted), accuracy(truth, predicted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ._files import check_output, naming, read
 from ._fit import accelerator, fit
-from ._options import Batch, Data, File, Force, Json, Labels, Layer, Training, Unlabeled
+from ._options import Batch, Data, File, Force, Json, Labels, Layer, Modality, Training, Unlabeled
 from ._results import reporting
 from ._summary import say_audit, say_written
 
@@ -16,6 +16,7 @@ def audit(
     batch: Batch,
     labels: Labels,
     layer: Layer = None,
+    modality: Modality = None,
     unlabeled: Unlabeled = "Unknown",
     as_json: Json = False,
 ) -> None:
@@ -27,7 +28,7 @@ def audit(
     with reporting(as_json) as say:
         from domainvi.tl import audit_confounding
 
-        adata = read(data)
+        adata = read(data, modality)
         with naming(data):
             found = audit_confounding(
                 adata, batch_key=batch, labels_key=labels, unlabeled_category=unlabeled, layer=layer
@@ -58,7 +59,7 @@ def train(
     with reporting(as_json) as say:
         check_output(output, force, others=(ref, options.checkpoints))
         accelerator(options.device)  # refused, if it is, before the data are read
-        adata = read(ref)
+        adata = read(ref, options.modality)
         with naming(ref):
             model = fit(adata, options)
         model.save(output, overwrite=force)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from ._files import check_output, naming, read, write
 from ._fit import accelerator, fit
-from ._join import check_columns, check_scales, cohort_of, join
-from ._options import Data, Force, Json, Output, Training, UnknownAlpha
+from ._join import check_columns, check_results, check_scales, cohort_of, join
+from ._options import Data, Force, Json, Output, OverwriteColumns, Training, UnknownAlpha
 from ._results import Results, note, reporting
 from ._summary import say_agreement, say_audit, say_predictions, say_written
 
@@ -30,6 +30,7 @@ def transfer(
     output: Output,
     report: Path | None = None,
     unknown_alpha: UnknownAlpha = None,
+    overwrite_columns: OverwriteColumns = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -46,16 +47,20 @@ def transfer(
         An HTML report to write as well.
     """
     with reporting(as_json) as say:
+        from domainvi.data import clean_names
+
         check_output(output, force, others=(ref, options.checkpoints))
         if report is not None:
             check_output(report, force, others=(ref, query, output, options.checkpoints))
         accelerator(options.device)  # refused, if it is, before the data are read
-        reference, adata = read(ref), read(query)
+        reference, adata = (read(path, options.modality) for path in (ref, query))
         with naming(ref):
             check_columns(reference, options, is_reference=True)
         with naming(query):
             check_columns(adata, options, is_reference=False)
-            taken = set(reference.obs[options.batch].astype(str))
+            if not overwrite_columns:
+                check_results(adata, reference, options)
+            taken = set(clean_names(reference.obs[options.batch], missing=False).astype(str))
             cohort = cohort_of(adata, options, query.stem, taken)
             joined, genes = join(reference, adata, cohort, options)
             check_scales(reference, adata, options.layer)

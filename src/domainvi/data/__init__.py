@@ -5,6 +5,7 @@ imported from here, and may change without notice.
 """
 
 from ._cohorts import cohorts, synthetic_cohorts
+from ._colors import color_list
 from ._columns import (
     check_domains,
     check_labels,
@@ -15,9 +16,11 @@ from ._columns import (
     is_labelled,
     is_number_column,
 )
+from ._gene_names import gene_forms, match_genes
 from ._genes import GeneAlignment, align_genes
 from ._loaders import (
     ROWS_KEY,
+    SMALLEST_CAP,
     TEACHER_KEY,
     TransferDataModule,
     TransferSampler,
@@ -35,10 +38,12 @@ from ._matrix import (
     count_empty_rows,
     dense_rows,
     describe_matrix,
+    fraction_hint,
     in_memory,
     log_normalize,
     matrix_digest,
     prepare_values,
+    raw_hint,
     select_matrix,
     variable_genes,
 )
@@ -56,6 +61,7 @@ from ._prepare import (
 from ._rows import PreparedManager, PreparedRows, row_blocks, row_ids, validate_row_ids
 from ._synthetic_factors import synthetic_factors
 from ._validate import check_setup
+from ._words import clean_names, is_missing_word
 
 # Public; the other names are for the subpackages of DomainVI.
 __all__ = ["GeneAlignment", "align_genes", "cohorts", "synthetic_cohorts", "synthetic_factors"]

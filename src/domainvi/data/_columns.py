@@ -11,6 +11,8 @@ import pandas as pd
 
 from domainvi.errors import InputError
 
+from ._words import clean_names
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -20,7 +22,6 @@ _N_EXAMPLES = 5
 # Fewer numbers than this teach nothing that could be checked.
 _MIN_NUMBERS = 10
 _UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")
-_LOOKS_MISSING = {"", "nan", "na", "n/a", "none", "null", "<na>"}
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def is_labelled(column: pd.Series, unlabeled_category: str) -> NDArray[np.bool_]
     >>> is_labelled(pd.Series(["a", None, "Unknown"]), "Unknown").tolist()
     [True, False, False]
     """
+    column = clean_names(column)
     return (column.notna() & (column.astype(object).astype(str) != unlabeled_category)).to_numpy()
 
 
@@ -79,6 +81,13 @@ def column_levels(column: pd.Series, argument: str) -> Levels:
 def check_names(levels: Levels, argument: str) -> None:
     """Refuse names that h5ad cannot hold or that mix types."""
     kinds = {_kind(level) for level in levels.counts}
+    if "bytes" in kinds:
+        msg = (
+            f"{argument} holds bytes, for instance {shorten(levels.counts)}, expected text. Decode "
+            "it: column.map(lambda x: x.decode() if isinstance(x, bytes) else x)"
+            ".astype('category')."
+        )
+        raise InputError(msg)
     if len(kinds) > 1 or not kinds <= {"str", "int", "bool"}:
         msg = (
             f"{argument} holds values of type {', '.join(sorted(kinds))}, for instance "
@@ -104,7 +113,7 @@ def check_domains(column: pd.Series, argument: str, *, several: bool) -> Levels:
 
     With ``several``, it needs two levels.
     """
-    levels = column_levels(column, argument)
+    levels = column_levels(clean_names(column, missing=False), argument)
     if pd.api.types.is_float_dtype(_value_dtype(column)):
         msg = (
             f"{argument} is a floating point column with {len(levels.counts)} different values; "
@@ -131,7 +140,7 @@ def check_domains(column: pd.Series, argument: str, *, several: bool) -> Levels:
 
 def check_labels(column: pd.Series, argument: str, key: str) -> Levels:
     """Check that a column of labels holds names."""
-    levels = column_levels(column, argument)
+    levels = column_levels(clean_names(column), argument)
     kinds = {_kind(level) for level in levels.counts}
     if kinds and kinds <= {"int", "bool", "float"}:
         dtype = _value_dtype(column)
@@ -170,18 +179,6 @@ def check_classes(levels: Levels, argument: str, unlabeled_category: str) -> Non
             f"unlabeled_category={unlabeled_category!r}; at least two are needed to tell apart."
         )
         raise InputError(msg)
-
-
-def suspicious_classes(levels: Levels, unlabeled_category: str) -> list[str]:
-    """Class names that look like a missing or unlabelled value but count as a class."""
-    wanted = unlabeled_category.strip().casefold()
-    return [
-        name
-        for name in levels.counts
-        if isinstance(name, str)
-        and name != unlabeled_category
-        and name.strip().casefold() in _LOOKS_MISSING | {wanted}
-    ]
 
 
 def check_numbers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+logger = logging.getLogger(__name__)
+
 _N_EXAMPLES = 5
+# Genes from which a panel teaches enough, whatever share of the reference they are.
+_PANEL = 100
+_POSITION = re.compile(r"^(V|X|)(\d+)$")
 _VERSION = re.compile(r"\.\d+$")
 _ENSEMBL = re.compile(r"^ENS[A-Z]*\d{6,}")
 
@@ -100,7 +106,9 @@ class GeneAlignment:
 def align_genes(
     adata_var_names: Sequence[str] | pd.Index,
     reference_names: Sequence[str] | pd.Index,
-    min_overlap: float = 0.5,
+    min_overlap: float | None = None,
+    *,
+    min_genes: int | None = None,
 ) -> GeneAlignment:
     """Find each reference gene in another list of genes.
 
@@ -111,8 +119,11 @@ def align_genes(
     reference_names
         Gene names that the model was set up with; their order is kept.
     min_overlap
-        Least share of the reference genes that must be present, between 0 and 1. At least one gene
+        Least share of the reference genes that must be present, between 0 and 1. ``None`` asks for
+        half of them, or for what a panel has: 100 genes, and half of its own. At least one gene
         has to match in any case.
+    min_genes
+        Least number of reference genes that must be present, in place of the share.
 
     Returns
     -------
@@ -123,7 +134,7 @@ def align_genes(
     InputError
         If a name stands twice in one list, the reference is empty or ``min_overlap`` is no share.
     GeneMatchError
-        If too few genes match.
+        If too few genes match, or the names of both are numbers of columns only.
 
     Examples
     --------
@@ -133,7 +144,7 @@ def align_genes(
     >>> alignment.take(np.array([[1.0, 2.0, 3.0]])).tolist()
     [[3.0, 1.0, 0.0]]
     """
-    if not 0 <= min_overlap <= 1:
+    if min_overlap is not None and not 0 <= min_overlap <= 1:
         msg = f"min_overlap={min_overlap!r} is not a share between 0 and 1."
         raise InputError(msg)
     names = _unique_index(adata_var_names, "adata.var_names")
@@ -141,12 +152,73 @@ def align_genes(
     if reference.empty:
         msg = "reference_names is empty: there is no gene to align to."
         raise InputError(msg)
-    source = names.get_indexer(reference).astype(np.int64)
+    if is_positional(names) and is_positional(reference):
+        msg = (
+            f"The names of the genes are positions, such as {', '.join(names[:3])}, in both lists: "
+            "they say nothing of which gene is which. Name the genes of both, such as "
+            "adata.var_names = adata.var['gene_symbol']."
+        )
+        raise GeneMatchError(msg)
+    source = _places(names, reference)
     missing = tuple(reference[source < 0][:_N_EXAMPLES])
     alignment = GeneAlignment(source, len(names), missing)
-    if alignment.n_matched < max(1.0, min_overlap * len(reference)):
-        raise GeneMatchError(_mismatch(alignment, names, reference, min_overlap))
+    n, n_reference = alignment.n_matched, len(reference)
+    if not is_enough(n, n_reference, len(names), min_overlap, min_genes):
+        needed = f"{0.5 if min_overlap is None else min_overlap:.1%} and one gene"
+        needed = needed if min_genes is None else f"{min_genes} genes (min_genes)"
+        raise GeneMatchError(_mismatch(alignment, names, reference, needed))
     return alignment
+
+
+def is_enough(
+    n: int, n_reference: int, n_names: int, min_overlap: float | None, min_genes: int | None
+) -> bool:
+    """Whether so many shared genes suffice: by number, by share, or as of a gene panel."""
+    if min_genes is not None:
+        return n >= max(1, min_genes)
+    is_panel = min_overlap is None and n >= _PANEL and 2 * n >= n_names
+    return is_panel or n >= max(1.0, (0.5 if min_overlap is None else min_overlap) * n_reference)
+
+
+def is_positional(names: pd.Index) -> bool:
+    """Whether names are numbers of columns, as arrays without names get; Entrez has no 0.
+
+    Examples
+    --------
+    >>> is_positional(pd.Index(["0", "1", "2"])), is_positional(pd.Index(["7157", "1956"]))
+    (True, False)
+    """
+    parts = [_POSITION.match(str(name)) for name in names]
+    found = [part for part in parts if part is not None]
+    if len(found) < len(parts) or not found or len({part[1] for part in found}) > 1:
+        return False
+    numbers = {int(part[2]) for part in found}
+    return len(numbers) > 1 and (0 in numbers or max(numbers) <= 2 * len(numbers))
+
+
+def _places(names: pd.Index, reference: pd.Index) -> NDArray[np.int64]:
+    """Find names; those that ``var_names_make_unique`` made say nothing in another file."""
+    source = names.get_indexer(reference).astype(np.int64)
+    if names.equals(reference):
+        return source
+    made = _made_unique(names) | _made_unique(reference)
+    hit = reference.isin(list(made)) & (source >= 0)
+    if hit.any():
+        logger.warning(
+            "%d genes with a number behind a name that stands by itself too, for instance %s, are "
+            "not matched: which of several columns they are differs from file to file.",
+            int(hit.sum()),
+            ", ".join(reference[hit][:_N_EXAMPLES]),
+        )
+        source[hit] = -1
+    return source
+
+
+def _made_unique(names: pd.Index) -> set[str]:
+    """Names such as ``"TP53-1"`` beside ``"TP53"``."""
+    there = set(names)
+    parts = ((name, *str(name).rpartition("-")) for name in names)
+    return {n for n, base, _, end in parts if base in there and end.isdecimal()}
 
 
 def _unique_index(names: Sequence[str] | pd.Index, argument: str) -> pd.Index:
@@ -155,20 +227,18 @@ def _unique_index(names: Sequence[str] | pd.Index, argument: str) -> pd.Index:
     if len(doubled):
         msg = (
             f"{argument} holds {len(doubled)} names more than once, for instance "
-            f"{', '.join(doubled[:_N_EXAMPLES])}. Merge these genes, or call "
-            "adata.var_names_make_unique()."
+            f"{', '.join(doubled[:_N_EXAMPLES])}. Merge these genes, or keep one of each: "
+            "adata = adata[:, ~adata.var_names.duplicated()].copy()."
         )
         raise InputError(msg)
     return index
 
 
-def _mismatch(
-    alignment: GeneAlignment, names: pd.Index, reference: pd.Index, min_overlap: float
-) -> str:
+def _mismatch(alignment: GeneAlignment, names: pd.Index, reference: pd.Index, needed: str) -> str:
     extra = names.difference(reference, sort=False)[:_N_EXAMPLES]
     return (
         f"adata.var_names has {alignment.n_matched} of the {len(reference)} reference genes "
-        f"({alignment.n_matched / len(reference):.1%}); at least {min_overlap:.1%} and one gene "
+        f"({alignment.n_matched / len(reference):.1%}); at least {needed} "
         f"are needed. Missing, for instance: {', '.join(alignment.missing_examples)}. "
         f"Unknown to the reference, for instance: {', '.join(extra) or 'none'}. "
         f"{_hint(names, reference, alignment.n_matched)}"
@@ -190,6 +260,11 @@ def _hint(names: pd.Index, reference: pd.Index, n_matched: int) -> str:
     caseless = _n_shared(names, reference, str.upper)
     if caseless > n_matched:
         return f"Ignoring upper and lower case, {caseless} genes match: is it another species?"
+    if 2 * n_matched >= len(names):
+        return (
+            "Most genes of the data are in the reference, so this is a small panel: subset the "
+            "reference to its genes, or allow it with min_genes= (--min-genes)."
+        )
     return "Check that both come from the same species and gene annotation."
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # So that a cohort of a hundred rows is trained for as many steps an epoch as a larger one.
 MIN_STEPS_PER_EPOCH = 20
+# Batches of this size are drawn from fewer rows as well.
+SMALLEST_CAP = 128
 TEACHER_KEY = "teacher"
 ROWS_KEY = "rows"
 
@@ -103,7 +105,9 @@ class TransferSampler(Sampler[list[int]]):
     def share_among(self, n_processes: int) -> None:
         """Set the number of processes that train together."""
         self.n_processes = n_processes
-        size = self.batch_size * n_processes
+        # More would draw the same rows again, at the cost of time and memory.
+        most = max(SMALLEST_CAP, -(-len(self.rows) // n_processes))
+        size = min(self.batch_size, most) * n_processes
         self.n_labelled = size // 2 if self.cumulative[-1:].any() else 0
         self.n_any = min(size - self.n_labelled, len(self.rows))
         self.n_steps = max(MIN_STEPS_PER_EPOCH, -(-len(self.rows) // max(self.n_any, 1)))

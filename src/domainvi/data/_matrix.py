@@ -28,6 +28,8 @@ COUNT_LIKELIHOODS = ("nb", "zinb", "poisson")
 LIKELIHOODS = ("auto", *COUNT_LIKELIHOODS, "normal")
 # log2 of the largest intensity or count in use stays well below this.
 LARGEST_LOG_VALUE = 50
+# Share of fractions up to which large values may be counts.
+_MOSTLY_WHOLE = 0.5
 # Values held at once: 32 MB in double precision.
 _CHUNK_VALUES = 2**22
 # Library sizes to scale to, and counts of a gene from which data are bulk.
@@ -75,13 +77,38 @@ def select_matrix(adata: AnnData, layer: str | None) -> Any:
     known = ", ".join(sorted(repr(name) for name in adata.layers if name is not None)) or "none"
     if layer is None:
         if adata.X is None:
-            msg = f"adata.X is None; pass layer=. Layers: {known}."
+            msg = f"adata.X is None; pass layer=. Layers: {known}.{raw_hint(adata)}"
             raise InputError(msg)
         return adata.X
     if not isinstance(layer, str) or layer not in adata.layers:
         msg = f"layer={layer!r} is not in adata.layers. Layers: {known}. layer=None uses adata.X."
         raise InputError(msg)
     return adata.layers[layer]
+
+
+def raw_hint(adata: AnnData) -> str:
+    """Say how to get at the values in ``.raw``, where there are some."""
+    if adata.raw is None:
+        return ""
+    kind = "counts" if describe_matrix(adata.raw.X).kind == "counts" else "values"
+    return (
+        f" adata.raw has {kind} of {adata.raw.n_vars} genes: use adata.raw.to_adata(), and write "
+        "it as h5ad for the command line."
+    )
+
+
+def fraction_hint(summary: MatrixSummary) -> str:
+    """Say how to round, where values are too large for logarithms and not whole."""
+    if summary.kind != "nonnegative" or summary.maximum <= LARGEST_LOG_VALUE:
+        return ""
+    share = summary.n_fractional / max(summary.n_nonzero, 1)
+    if share > _MOSTLY_WHOLE:
+        return ""
+    return (
+        f" {share:.1%} of the values other than 0 have fractions: if they are counts of RSEM, "
+        "salmon, CellBender or SoupX, round them, adata.X = numpy.rint(adata.X); TPM or FPKM need "
+        "log2(x + 1)."
+    )
 
 
 def canonical(matrix: Any) -> Any:
@@ -211,7 +238,7 @@ def check_likelihood(summary: MatrixSummary, likelihood: str) -> Likelihood:
             f"likelihood={likelihood!r} needs counts, but {share:.1%} of the values other than 0 "
             f"are not whole numbers ({summary.n_fractional} of {summary.n_nonzero}), and "
             f"{summary.n_negative} are negative. Use likelihood='normal' for log values, or pass "
-            "the counts, for instance layer='counts'."
+            f"the counts, for instance layer='counts'.{fraction_hint(summary)}"
         )
         raise InputError(msg)
     if likelihood == "normal" and summary.maximum > LARGEST_LOG_VALUE:
@@ -219,7 +246,7 @@ def check_likelihood(summary: MatrixSummary, likelihood: str) -> Likelihood:
         warnings.warn(
             f"likelihood='normal' expects values on a log scale, but the largest is "
             f"{summary.maximum:g} ({summary.kind}). Log-transform them, for instance with "
-            f"scanpy.pp.log1p{counts}",
+            f"scanpy.pp.log1p{counts}{fraction_hint(summary)}",
             UserWarning,
             stacklevel=3,
         )

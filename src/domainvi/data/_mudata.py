@@ -12,7 +12,7 @@ from scipy import sparse
 
 from domainvi.errors import GeneMatchError, InputError
 
-from ._genes import align_genes
+from ._gene_names import match_genes
 from ._matrix import in_memory, select_matrix, take_present
 from ._prepare import MODALITIES, SEPARATOR, FlatAnnData, warn_of_missing
 
@@ -162,7 +162,7 @@ def _block(
     if genes is None:
         return matrix, list(part.var_names.astype(str)), np.ones(part.n_vars, dtype=bool)
     try:
-        alignment = align_genes(part.var_names.astype(str), genes[name])
+        alignment = match_genes(part.var, genes[name])
     except GeneMatchError as error:
         msg = f"Modality {name!r}: {error}"
         raise GeneMatchError(msg) from error

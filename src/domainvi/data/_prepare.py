@@ -23,8 +23,9 @@ from domainvi.errors import InputError
 
 from ._columns import is_number_column
 from ._disk import DiskMatrix, stays_on_disk
-from ._genes import align_genes
+from ._gene_names import match_genes
 from ._matrix import in_memory, select_matrix
+from ._words import clean_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -176,7 +177,7 @@ def prepare(
     genes = pd.Index(adata.var_names.astype(str))
     on_disk = stays_on_disk(matrix)
     matrix = matrix if on_disk else in_memory(matrix)
-    alignment = None if reference_genes is None else align_genes(genes, reference_genes)
+    alignment = None if reference_genes is None else match_genes(adata.var, reference_genes)
     if alignment is not None:
         warn_of_missing(alignment, "of the model")
         matrix = matrix if on_disk else alignment.take(matrix)
@@ -247,7 +248,9 @@ def _observations(
     while unseen in domains:
         unseen += "_"
     for key in columns.batch_keys:
-        out[key] = pd.Categorical(obs[key].astype(str) if key in obs else [unseen] * len(obs))
+        out[key] = pd.Categorical(
+            clean_names(obs[key], missing=False).astype(str) if key in obs else [unseen] * len(obs)
+        )
     labels = obs.get(columns.labels_key)
     out[columns.labels_key] = label_column(labels, len(obs), columns.unlabeled_category, classes)
     for key in columns.covariates:
@@ -268,6 +271,7 @@ def label_column(
     """
     values = np.full(n_rows, unlabeled_category, dtype=object)
     if column is not None:
+        column = clean_names(column)
         given = column.astype(object).where(column.notna(), unlabeled_category)
         values = given.astype(str).to_numpy()
     known = sorted(set(values) - {unlabeled_category}) if classes is None else list(classes)
@@ -304,7 +308,8 @@ def reference_order(obs: pd.DataFrame, labels_key: str, classes: Sequence[str]) 
     column = obs.get(labels_key)
     if column is None or not isinstance(column.dtype, pd.CategoricalDtype):
         return list(classes)
-    listed = [str(c) for c in column.cat.categories if str(c) in set(classes)]
+    names = (str(c).strip() for c in column.cat.categories)
+    listed = [c for c in dict.fromkeys(names) if c in set(classes)]
     return listed if len(listed) == len(classes) else list(classes)
 
 

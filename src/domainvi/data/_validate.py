@@ -21,14 +21,21 @@ from ._columns import (
     check_spread,
     is_number_column,
     shorten,
-    suspicious_classes,
 )
 from ._matrix import describe_matrix, locate_nonfinite, select_matrix
+from ._words import name_remarks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pandas as pd
+
+
+# Numbers behind doubled gene names would be names that no other file has.
+_UNIQUE = {
+    "var": "Keep one of each: adata = adata[:, ~adata.var_names.duplicated()].copy().",
+    "obs": "Call adata.obs_names_make_unique().",
+}
 
 
 def check_setup(
@@ -44,13 +51,15 @@ def check_setup(
     continuous_covariate_keys: Sequence[str] | None = None,
     require_labels: bool = True,
     require_domains: bool = True,
+    check_values: bool = True,
 ) -> None:
     """Check data before it is registered with a model.
 
     Views, files opened with ``backed="r"``, sparse matrices and arrays, and values of any real type
     are accepted. A backed file is read in blocks of rows; the rows of a backed view are loaded.
     Without ``require_labels``, for data that are only predicted, labels and phenotypes need not be
-    able to teach; without ``require_domains``, ``batch_keys`` may have one level.
+    able to teach; without ``require_domains``, ``batch_keys`` may have one level; without
+    ``check_values``, the matrix is not looked at.
 
     The first thing that cannot be used is an ``InputError`` that says what and how to mend it.
     Categories without a row, and class names that look like a missing label, are warned about.
@@ -79,7 +88,7 @@ def check_setup(
             msg = f"{argument}={given!r} is a {kind}; expected a list of column names."
             raise InputError(msg)
         columns[argument] = list(given or ())
-    _check_object(adata)
+    _check_object(adata, check_values)
     _check_keys(adata, columns, require_domains=require_domains)
     if not isinstance(unlabeled_category, str):
         msg = (
@@ -89,20 +98,28 @@ def check_setup(
         raise InputError(msg)
     levels = _check_names(adata.obs, columns, unlabeled_category, require_labels, require_domains)
     _check_quantities(adata.obs, columns, require_labels)
-    _check_values(adata, layer)
-    for message in _remarks(levels, columns, unlabeled_category):
+    if check_values:
+        _check_values(adata, layer)
+    for message in _remarks(adata.obs, levels, columns, unlabeled_category):
         warnings.warn(message, UserWarning, stacklevel=3)
 
 
-def _check_object(adata: AnnData) -> None:
+def _check_object(adata: AnnData, needs_genes: bool) -> None:
     """Refuse what is no AnnData, is empty, or has doubled names, which could not be looked up."""
     if not isinstance(adata, AnnData):
         msg = f"adata is a {type(adata).__name__}; expected an anndata.AnnData."
         raise InputError(msg)
-    if not adata.n_obs or not adata.n_vars:
+    if not adata.n_obs or (needs_genes and not adata.n_vars):
         msg = (
             f"adata is empty: {adata.n_obs} rows x {adata.n_vars} genes. Check the filter that "
             "was applied to it."
+        )
+        raise InputError(msg)
+    if not adata.obs.columns.is_unique:
+        doubled = adata.obs.columns[adata.obs.columns.duplicated()].unique()
+        msg = (
+            f"adata.obs has columns that stand more than once: {shorten(doubled)}. Keep one of "
+            "each: adata.obs = adata.obs.loc[:, ~adata.obs.columns.duplicated()].copy()."
         )
         raise InputError(msg)
     for axis, names in (("var", adata.var_names), ("obs", adata.obs_names)):
@@ -110,7 +127,7 @@ def _check_object(adata: AnnData) -> None:
             doubled = names[names.duplicated()].unique()
             msg = (
                 f"adata.{axis}_names holds {len(doubled)} names more than once, for instance "
-                f"{shorten(doubled)}. Call adata.{axis}_names_make_unique()."
+                f"{shorten(doubled)}. {_UNIQUE[axis]}"
             )
             raise InputError(msg)
 
@@ -220,7 +237,10 @@ def _check_quantities(
 
 
 def _remarks(
-    levels: Mapping[str, Levels], columns: Mapping[str, Sequence[str]], unlabeled_category: str
+    obs: pd.DataFrame,
+    levels: Mapping[str, Levels],
+    columns: Mapping[str, Sequence[str]],
+    unlabeled_category: str,
 ) -> list[str]:
     """Say what the user should know though the data can be used."""
     remarks: list[str] = []
@@ -231,11 +251,9 @@ def _remarks(
     if any(unused.values()):
         listed = "; ".join(f"{key}: {shorten(names)}" for key, names in unused.items() if names)
         remarks.append(f"Categories without a row are left out ({listed}).")
-    for key in {*columns["labels_key"], *columns["target_keys"]} & levels.keys():
-        names = suspicious_classes(levels[key], unlabeled_category)
-        if names:
-            remarks.append(
-                f"obs[{key!r}] has classes that look like missing labels: {shorten(names)}. They "
-                f"count as classes; use NaN or unlabeled_category={unlabeled_category!r} instead."
-            )
+    for argument, keys in columns.items():
+        missing = argument in {"labels_key", "target_keys"}
+        for key in keys:
+            if key in levels:
+                remarks += name_remarks(obs[key], key, unlabeled_category, missing=missing)
     return remarks

@@ -3,6 +3,7 @@
 ``__all__`` names what users call. The other names serve models in folders of their own.
 """
 
+from ._annotate import check_free as check_free
 from ._base import CohortModel as CohortModel
 from ._domainvi import DomainVI
 from ._posthoc import fit_calibration as fit_calibration

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Mapping
 from importlib.metadata import version
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -13,17 +14,18 @@ import pandas as pd
 
 from domainvi import _keys
 from domainvi._compat import SETUP_ARGS_KEY
-from domainvi.data import MODALITIES, count_empty_rows, reference_order
+from domainvi.data import MODALITIES, color_list, count_empty_rows, reference_order
 from domainvi.errors import InputError
 from domainvi.module import heads_of
-from domainvi.trust import find_cautions
+from domainvi.trust import SMALL_COHORT, find_cautions
 
 from ._fitted import Fitted, Order
 from ._inference import labels_of, outputs, probabilities, unknown_p_values, unknown_spaces
 from ._phenotypes import phenotype_numbers, phenotype_probabilities
+from ._setup import columns_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from anndata import AnnData
     from mudata import MuData
@@ -76,6 +78,8 @@ class Columns:
     def write(self, target: AnnData | MuData, prepared: PreparedAnnData) -> None:
         """Write everything; rows of ``target`` that were not prepared get missing values."""
         names = target.obs_names
+        before = {*_earlier(target), *self.obs, *self.obsm}
+        self.uns[_keys.RESULTS][_keys.COLUMNS] = np.array(sorted(before), dtype=object)
         for name, values in self.obs.items():
             target.obs[name] = pd.Series(values, index=prepared.obs_names).reindex(names)
         inside = names.isin(prepared.obs_names)
@@ -84,12 +88,43 @@ class Columns:
         target.uns.update(self.uns)
 
 
+def _earlier(target: AnnData | MuData) -> set[str]:
+    """Names that DomainVI has written to an object before."""
+    found = target.uns.get(_keys.RESULTS)
+    return set(map(str, found.get(_keys.COLUMNS, ()))) if isinstance(found, Mapping) else set()
+
+
+def check_free(
+    target: AnnData | MuData, names: Mapping[str, Iterable[str]], inputs: Iterable[str] = ()
+) -> None:
+    """Refuse to write over what the user has; earlier results of DomainVI are no such thing.
+
+    Parameters
+    ----------
+    names
+        What is to be written to ``obs`` and ``obsm``.
+    inputs
+        Columns that the model reads, which are never results to be replaced.
+    """
+    earlier = _earlier(target) - set(inputs)
+    for where, wanted in names.items():
+        there = [n for n in wanted if n in getattr(target, where) and n not in earlier]
+        if there:
+            msg = (
+                f"{where} has {', '.join(map(repr, there))} already, and DomainVI did not write "
+                "it as a result. Rename it, or replace it with overwrite=True "
+                "(--overwrite-columns on the command line)."
+            )
+            raise InputError(msg)
+
+
 def annotate(
     model: DomainVI,
     adata: AnnData | MuData | None,
     unknown_alpha: float | None,
     targets: Sequence[str] | None,
     caution_rows: NDArray[np.bool_] | None,
+    overwrite: bool,
 ) -> None:
     """Annotate; see :meth:`domainvi.DomainVI.annotate`."""
     model._check_trained()
@@ -118,7 +153,12 @@ def annotate(
         audit=model.fitted.audit,
         n_genes=len(model.genes),
         n_missing=len(model.genes) - int(prepared.gene_mask.sum()),
+        n_small=int((np.bincount(prepared.domain)[prepared.domain[about]] < SMALL_COHORT).sum()),
     )
+    if not overwrite:
+        setup = columns_of(model.registry_[SETUP_ARGS_KEY])
+        inputs = (*setup.batch_keys, setup.labels_key, *setup.target_keys, *setup.covariates)
+        check_free(target, {"obs": columns.obs, "obsm": columns.obsm}, inputs)
     say(summary, prepared.n_obs)
     columns.write(target, prepared)
 
@@ -185,20 +225,23 @@ def summarise(model: DomainVI, prepared: PreparedAnnData) -> dict[str, Any]:
         _keys.UNLABELED_CATEGORY: setup["unlabeled_category"],
         _keys.GENES_MATCHED: int(prepared.gene_mask.sum()),
         _keys.ROWS_WITHOUT_VALUES: count_empty_rows(prepared.X),
-        _keys.UNSEEN_COHORTS: {k.replace("/", "|"): v for k, v in prepared.scaling_notes.items()},
+        _keys.UNSEEN_COHORTS: {_keys.storable(k): v for k, v in prepared.scaling_notes.items()},
         _keys.PARAMETERS: {k: v for k, v in model._parameters().items() if v is not None},
         _keys.AUDIT: {} if fitted.audit is None else fitted.audit.to_dict(),
         _keys.GUARD: fitted.guard.to_dict(),
     }
     if model.phenotypes:
         summary[_keys.TARGETS] = {
-            key.replace("/", "|"): np.asarray(order.classes, dtype=object)
+            _keys.storable(key): np.asarray(order.classes, dtype=object)
             for key, order in fitted.phenotype_order.items()
         }
     if MODALITIES in prepared.obsm:
         rows = np.asarray(prepared.obsm[MODALITIES]).sum(axis=0).astype(int)
         summary[_keys.MODALITIES] = {
-            name: {_keys.GENES_MATCHED: int(prepared.gene_mask[block].sum()), "rows": int(n)}
+            _keys.storable(name): {
+                _keys.GENES_MATCHED: int(prepared.gene_mask[block].sum()),
+                "rows": int(n),
+            }
             for (name, _, block), n in zip(model.module.modalities.blocks(), rows, strict=True)
         }
     return summary
@@ -236,12 +279,13 @@ def fitted_for(model: DomainVI, adata: AnnData | MuData | None) -> Fitted:
 def order_of(adata: AnnData | MuData, key: str, classes: list[str]) -> Order:
     """Order of the classes in the user's column, and their colours; none where one has none."""
     order = reference_order(adata.obs, key, classes)
-    colors = list(adata.uns.get(_keys.colors(key), []))
     column = adata.obs.get(key)
     if column is not None and isinstance(column.dtype, pd.CategoricalDtype):
-        named = dict(zip(column.cat.categories.astype(str), colors, strict=False))
+        listed = column.cat.categories.astype(str).tolist()
+        colors = color_list(adata.uns.get(_keys.colors(key)), listed)
+        named = dict(zip((name.strip() for name in listed), colors, strict=False))
         if all(c in named for c in order):
-            return Order(order, [str(named[c]) for c in order])
+            return Order(order, [named[c] for c in order])
     return Order(order)
 
 

@@ -19,6 +19,7 @@ from domainvi._checks import (
 )
 from domainvi._compat import SETUP_ARGS_KEY, SETUP_METHOD_KEY
 from domainvi.data import MODALITIES, check_setup, prepare, to_tensors
+from domainvi.errors import InputError
 from domainvi.module import EXTRA_DOMAINS_KEY, DomainVAE, heads_of
 from domainvi.pretraining import full_history, pretrain, pretrained_representation, start_from
 from domainvi.train import seeded
@@ -740,6 +741,7 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         unknown_alpha: float | None = None,
         targets: Sequence[str] | None = None,
         caution_rows: NDArray[np.bool_] | None = None,
+        overwrite: bool = False,
     ) -> None:
         """Write latents, predictions and the verdict on them into ``adata``.
 
@@ -757,6 +759,8 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         caution_rows
             Mask of the rows of ``adata`` that the cautions are about. By default all of them, or,
             in the model's own data, those without a label.
+        overwrite
+            Also replace columns of the same names that are no earlier results of DomainVI.
 
         Returns
         -------
@@ -775,8 +779,8 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         NotTrainedError
             Before :meth:`train`.
         InputError
-            If ``targets`` names one that the model does not have, ``unknown_alpha`` is no share, or
-            ``caution_rows`` is no mask of the rows.
+            If ``targets`` names one that the model does not have, ``unknown_alpha`` is no share,
+            ``caution_rows`` is no mask of the rows, or a column of the user would be replaced.
 
         Warns
         -----
@@ -791,7 +795,7 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         >>> {"label_pred", "label_conf", "label_unknown"} <= set(adata.obs)
         True
         """
-        annotate(self, adata, unknown_alpha, targets, caution_rows)
+        annotate(self, adata, unknown_alpha, targets, caution_rows, overwrite)
 
     def diagnose(self, seed: int = 0) -> pd.DataFrame:
         """Report how well domains can still be told apart within each class.
@@ -967,7 +971,8 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         adata: AnnData,
         reference_model: Any,
         return_reference_var_names: bool = False,
-        min_overlap: float = 0.5,
+        min_overlap: float | None = None,
+        inplace: bool = False,
     ) -> AnnData | pd.Index:
         """Bring a query to the genes of a model, matched by name.
 
@@ -980,7 +985,10 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         return_reference_var_names
             Return the genes of the model only.
         min_overlap
-            Least share of the model's genes that the query must have.
+            Least share of the model's genes that the query must have; ``None`` as in
+            :func:`domainvi.data.align_genes`.
+        inplace
+            As in scvi-tools; only ``False`` is known, since the user's object is never changed.
 
         Returns
         -------
@@ -994,5 +1002,8 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         >>> ready.shape
         (50, 60)
         """
+        if inplace:
+            msg = "inplace=True would change adata, which is never done. Take what is returned."
+            raise InputError(msg)
         genes = genes_of(reference_model)
         return genes if return_reference_var_names else with_genes(adata, genes, min_overlap)

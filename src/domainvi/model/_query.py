@@ -12,7 +12,7 @@ from anndata import AnnData
 from scvi import REGISTRY_KEYS
 
 from domainvi._compat import FIELD_REGISTRIES_KEY, STATE_REGISTRY_KEY
-from domainvi.data import align_genes, row_ids
+from domainvi.data import match_genes, row_ids
 from domainvi.io import read_model
 from domainvi.module import EXPRESSION
 from domainvi.nn import NO_DECAY
@@ -118,9 +118,9 @@ def genes_of(reference_model: Any) -> pd.Index:
         return pd.Index([str(name) for name in names], dtype=object)
 
 
-def with_genes(adata: AnnData, genes: pd.Index, min_overlap: float) -> AnnData:
+def with_genes(adata: AnnData, genes: pd.Index, min_overlap: float | None) -> AnnData:
     """Copy rows to other genes, matched by name; missing ones are filled with zeros."""
-    alignment = align_genes(adata.var_names, genes, min_overlap)
+    alignment = match_genes(adata.var, genes, min_overlap=min_overlap)
     var = pd.DataFrame({"in_query": alignment.mask}, index=genes)
     out = AnnData(X=alignment.take(adata.X), obs=adata.obs.copy(), var=var)
     for name, layer in adata.layers.items():

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from scvi.train import Trainer
 
-from domainvi.data import TransferDataModule, labelled_weights, stratified_split
+from domainvi._checks import check_keywords
+from domainvi.data import SMALLEST_CAP, TransferDataModule, labelled_weights, stratified_split
 from domainvi.errors import InputError
 from domainvi.linear import TrainingRows, class_support, source_domains, subsample
 from domainvi.module import EXTRA_DOMAINS_KEY
@@ -39,7 +42,24 @@ if TYPE_CHECKING:
 
     from ._domainvi import DomainVI
 
+logger = logging.getLogger(__name__)
+
 DEFAULT_EPOCHS = 20
+# Arguments of scvi-tools and of its older versions, and what takes their place here.
+_EXPLAINED = {
+    "validation_size": "use train_size; the rest is for validation",
+    "datasplitter_kwargs": "leave it out: rows are split by cohort and class",
+    "use_gpu": 'use accelerator="gpu" or "cpu"',
+    "lr": 'use plan_kwargs={"lr": ...}',
+    "weight_decay": 'use plan_kwargs={"weight_decay": ...}',
+    "n_epochs": "use max_epochs",
+    "epochs": "use max_epochs",
+    "shuffle_set_split": "leave it out: the split is drawn by the model's seed",
+    "load_sparse_tensor": "leave it out: sparse rows are read as they are",
+    "external_indexing": "leave it out: rows are split by cohort and class",
+    "n_samples_per_label": "leave it out: classes are balanced in each batch",
+    "adversarial_classifier": 'use DomainVI(..., adversary="none") or another',
+}
 TARGET_SHARE = 0.6
 PRETRAINED_LR_FACTOR = 0.1
 
@@ -64,6 +84,7 @@ def train(
     check_training_arguments(
         DomainTrainingPlan, max_epochs, train_size, batch_size, plan_kwargs or {}
     )
+    check_keywords("train", trainer_kwargs, Trainer, _EXPLAINED)
     check_checkpoint_arguments(checkpoint_dir, checkpoint_every, resume)
     check_one_process(model, accelerator, devices, trainer_kwargs)
     prepared = model._validate_anndata()
@@ -81,6 +102,12 @@ def train(
         "force_alignment": force_alignment,
         "plan_kwargs": plan_arguments(model, plan_kwargs, align=align),
     }
+    if batch_size > max(len(order), SMALLEST_CAP):
+        logger.warning(
+            "batch_size=%d is above the %d rows there are; batches have these rows.",
+            batch_size,
+            len(order),
+        )
     files = checkpoint_files(model, prepared, arguments, checkpoint_dir, resume)
     model.fitted.training = arguments
     if not model.fitted.is_scaled:

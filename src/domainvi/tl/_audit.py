@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from domainvi.data import check_domains, check_labels, describe_matrix, is_labelled, select_matrix
-from domainvi.errors import InputError
+from domainvi.data import (
+    check_setup,
+    clean_names,
+    describe_matrix,
+    is_labelled,
+    select_matrix,
+)
 from domainvi.trust import Audit, audit_arrays, probe_components
 
 if TYPE_CHECKING:
@@ -68,14 +73,16 @@ def audit_confounding(
     >>> audit.verdict
     'alignment allowed'
     """
-    for argument, key in (("batch_key", batch_key), ("labels_key", labels_key)):
-        if key not in adata.obs:
-            known = ", ".join(map(repr, adata.obs.columns)) or "none"
-            msg = f"{argument}={key!r} is not a column of adata.obs; columns: {known}."
-            raise InputError(msg)
-    domain, label = adata.obs[batch_key], adata.obs[labels_key]
-    check_domains(domain, f"batch_key={batch_key!r}", several=True)
-    check_labels(label, f"labels_key={labels_key!r}", labels_key)
+    check_setup(
+        adata,
+        batch_keys=[batch_key],
+        labels_key=labels_key,
+        unlabeled_category=unlabeled_category,
+        layer=layer,
+        check_values=layer is not None or adata.X is not None,
+    )
+    domain = clean_names(adata.obs[batch_key], missing=False)
+    label = clean_names(adata.obs[labels_key])
     domain = domain.astype("category").cat.remove_unused_categories()
     label = label.where(is_labelled(label, unlabeled_category)).astype("category")
     label = label.cat.remove_unused_categories()
@@ -99,12 +106,6 @@ def _features(part: AnnData, layer: str | None) -> NDArray[np.float64]:
     """Return the most variable features of some rows, counts scaled and logged."""
     matrix = select_matrix(part.to_memory() if part.isbacked else part, layer)
     summary = describe_matrix(matrix)
-    if summary.n_nonfinite:
-        msg = (
-            f"The values hold {summary.n_nonfinite} NaN or infinite entries; expected none. Fill "
-            "them, or pass the layer without them."
-        )
-        raise InputError(msg)
     values = sparse.csr_array(matrix, dtype=np.float64)
     if summary.kind == "counts":
         total = values.sum(axis=1)

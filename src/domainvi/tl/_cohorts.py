@@ -10,6 +10,7 @@ import pandas as pd
 from anndata import AnnData
 
 from domainvi.data import (
+    clean_names,
     describe_matrix,
     in_memory,
     is_number_column,
@@ -54,9 +55,15 @@ class Cohorts:
             self.value = adata.obs[labels_key].to_numpy(dtype=np.float64, na_value=np.nan)
             label = pd.Series(labels_key, adata.obs_names).where(~np.isnan(self.value))
         else:
-            label = adata.obs[labels_key].astype("string").replace({unlabeled_category: pd.NA})
+            label = (
+                clean_names(adata.obs[labels_key])
+                .astype("string")
+                .replace({unlabeled_category: pd.NA})
+            )
         label_codes, classes = pd.factorize(label, sort=True)
-        domain_codes, domains = pd.factorize(adata.obs[batch_key].astype("string"), sort=True)
+        domain_codes, domains = pd.factorize(
+            clean_names(adata.obs[batch_key], missing=False).astype("string"), sort=True
+        )
         self.classes = [str(name) for name in classes]
         self.domains = [str(name) for name in domains]
         self.rows = Rows(

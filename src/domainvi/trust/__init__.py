@@ -5,7 +5,14 @@ Arrays and tables in, numbers and sentences out; nothing here knows of AnnData o
 
 from ._audit import Audit, audit_arrays, probe_components
 from ._calibration import Calibrator, fit_calibrator
-from ._cautions import UNSURE, Flagged, annotated_rows, cautions_of_rows, find_cautions
+from ._cautions import (
+    SMALL_COHORT,
+    UNSURE,
+    Flagged,
+    annotated_rows,
+    cautions_of_rows,
+    find_cautions,
+)
 from ._guard import GuardRecord, agreement, alignment_allowed
 from ._unknown import UnknownScorer
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ._audit import Audit
     from ._guard import GuardRecord
 
+# Rows from which a cohort's own centre and scale are worth something.
+SMALL_COHORT = 20
 # Rows under this probability of their class are called unsure.
 UNSURE = 0.6
 # Shares of unsure rows, and of the baseline in the vote, above which a caution is given.
@@ -80,7 +82,13 @@ def annotated_rows(obs: pd.DataFrame, key: str) -> pd.DataFrame:
 
 
 def find_cautions(
-    rows: pd.DataFrame, *, guard: GuardRecord, audit: Audit | None, n_genes: int, n_missing: int
+    rows: pd.DataFrame,
+    *,
+    guard: GuardRecord,
+    audit: Audit | None,
+    n_genes: int,
+    n_missing: int,
+    n_small: int = 0,
 ) -> NDArray[np.str_]:
     """Say what speaks against trusting predictions, each with its numbers.
 
@@ -97,6 +105,8 @@ def find_cautions(
         Genes of the model.
     n_missing
         Those that the rows lack.
+    n_small
+        Rows whose cohort has too few of them to be standardised by itself.
 
     Returns
     -------
@@ -113,7 +123,14 @@ def find_cautions(
     if guard.alignment == "off":
         found.append("Alignment is off, because the audit refused it.")
     found += [] if audit is None else audit.nested
-    found += cautions_of_rows(rows)
+    many_small = n_small > len(rows) / 2
+    if n_small:
+        found.append(
+            f"{n_small} of {len(rows)} rows are of cohorts with fewer than {SMALL_COHORT} rows, "
+            "so few that their classes can hardly be told from their platform. Give cohorts that "
+            "were measured alike one name, or add rows, also unlabelled ones."
+        )
+    found += cautions_of_rows(rows, small=many_small)
     if guard.row_wise_share > _MUCH_ROW_WISE:
         found.append(
             "Two views of the target, by its own rows and by the source's, disagree on many rows: "
@@ -127,7 +144,7 @@ def find_cautions(
     return np.array(found, dtype=str)
 
 
-def cautions_of_rows(rows: pd.DataFrame) -> list[str]:
+def cautions_of_rows(rows: pd.DataFrame, *, small: bool = False) -> list[str]:
     """Say what confidence and p-values of rows speak against.
 
     Examples
@@ -140,7 +157,12 @@ def cautions_of_rows(rows: pd.DataFrame) -> list[str]:
     if flagged.is_many:
         found.append(
             f"{flagged.found} of {flagged.tested} rows fit no known class at p ≤ {flagged.ALPHA}, "
-            f"where chance gives {flagged.expected:.0f}. The reference may lack classes."
+            f"where chance gives {flagged.expected:.0f}. "
+            + (
+                "The cohorts are too small to say why."
+                if small
+                else "The reference may lack classes."
+            )
         )
     if not flagged.tested:
         found.append("Rows of unknown classes could not be looked for: too few labels.")

@@ -89,7 +89,7 @@ def report(
         raise InputError(msg)
     key = model.registry_[SETUP_ARGS_KEY]["labels_key"]
     own, annotated = data is model._adata, _working_copy(data)
-    model.annotate(annotated, unknown_alpha=unknown_alpha)
+    model.annotate(annotated, unknown_alpha=unknown_alpha, overwrite=True)
     facts = gather(model, annotated, own=own, truth=truth, n_genes=n_genes)
     html = render(facts, figures(model, annotated, facts), title or f"Label transfer: {key}")
     put_file(target, html.encode("utf-8"))
