@@ -14,6 +14,7 @@ from ._columns import (
     column_levels,
     is_labelled,
     is_number_column,
+    single_classes,
 )
 from ._genes import GeneAlignment, align_genes
 from ._loaders import (

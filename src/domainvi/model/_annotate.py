@@ -119,6 +119,10 @@ def annotate(
         n_genes=len(model.genes),
         n_missing=len(model.genes) - int(prepared.gene_mask.sum()),
     )
+    for name, classes in summary.get(_keys.SET_ASIDE, {}).items():
+        caution = f"Classes of {name!r} with one labelled row cannot be predicted: {len(classes)}, "
+        caution += f"{', '.join(classes[:5])}{' and others' if len(classes) > 5 else ''}."
+        summary[_keys.CAUTIONS] = np.append(summary[_keys.CAUTIONS], caution)
     say(summary, prepared.n_obs)
     columns.write(target, prepared)
 
@@ -190,6 +194,11 @@ def summarise(model: DomainVI, prepared: PreparedAnnData) -> dict[str, Any]:
         _keys.AUDIT: {} if fitted.audit is None else fitted.audit.to_dict(),
         _keys.GUARD: fitted.guard.to_dict(),
     }
+    if set_aside := setup.get(_keys.SET_ASIDE):
+        summary[_keys.SET_ASIDE] = {
+            key.replace("/", "|"): np.asarray(names, dtype=object)
+            for key, names in set_aside.items()
+        }
     if model.phenotypes:
         summary[_keys.TARGETS] = {
             key.replace("/", "|"): np.asarray(order.classes, dtype=object)
