@@ -206,10 +206,10 @@ BAD: dict[str, tuple[Change, dict[str, Any], list[str]]] = {
         {},
         ["one class, 'x'", "unlabeled_category='Unknown'"],
     ),
-    "a class with one row": (
-        put("label", ["rare", *["x", "y"] * 5, "x"]),
+    "one class, and one with one row": (
+        put("label", ["rare", *["x"] * 11]),
         {},
-        ["1 of 3 classes have one labelled row: 'rare'", "to 'Unknown'"],
+        ["1 of 2 classes have one labelled row: 'rare'", "At least two classes"],
     ),
     "labels are fractions": (
         put("label", np.linspace(0, 1, 12)),

@@ -27,7 +27,8 @@ OBS = pd.DataFrame(
 
 
 def test_numbers_and_names_are_told_apart() -> None:
-    found = find_phenotypes(OBS, ["sex", "age", "smoker"], "Unknown")
+    twice = pd.concat([OBS, OBS])  # a class with one row is set aside
+    found = find_phenotypes(twice, ["sex", "age", "smoker"], "Unknown")
     assert [t.classes for t in found] == [("f", "m"), (), ("False", "True")]
     assert [t.is_numeric for t in found] == [False, True, False]
     assert [t.n_outputs for t in found] == [2, 1, 2]

@@ -17,6 +17,7 @@ from .conftest import QUIET
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 SMALL = {"n_latent": 4, "n_hidden": 8, "n_components": 8}
 KEYS = {"batch_key": "domain", "labels_key": "label"}
@@ -129,10 +130,33 @@ def test_a_class_with_two_samples() -> None:
     assert accuracy(model, adata, label == 3) == 1.0
 
 
-def test_a_class_with_one_sample_is_refused() -> None:
+def test_a_class_a_cohort_and_labels_that_cannot_teach_are_set_aside(tmp_path: Path) -> None:
+    i = np.arange(182)
+    label = np.r_[i[:180] % 3, 3, 0]
+    domain = np.r_[i[:180] // 3 % 3, 0, 3]  # a cohort of one row, and one without labels
+    adata = hide(planted(label, domain), domain == 1)
+    with pytest.warns(UserWarning, match="one labelled row are set aside .*1 of 4, 'c3'") as said:
+        dv.DomainVI.setup_anndata(adata, **KEYS)
+    assert len(said) == 1
+    model = dv.DomainVI(adata)
+    model.train(max_epochs=2, enable_progress_bar=False)
+    model.save(tmp_path / "model")
+    for trained in (model, dv.DomainVI.load(tmp_path / "model")):
+        annotated = adata.copy()
+        trained.annotate(annotated)
+        assert trained.classes == ["c0", "c1", "c2"]
+        results = annotated.uns["domainvi"]
+        assert {k: list(v) for k, v in results["classes_set_aside"].items()} == {
+            KEYS["labels_key"]: ["c3"]
+        }
+        assert "with one labelled row cannot be predicted: 1, c3." in results["cautions"][-1]
+        annotated.write_h5ad(tmp_path / "annotated.h5ad")
+
+
+def test_classes_of_which_only_one_can_teach_are_refused() -> None:
     i = np.arange(120)
-    adata = planted(np.r_[i[:119] % 3, 3], i // 3 % 2)
-    with pytest.raises(InputError, match="one labelled row: 'c3'"):
+    adata = planted(np.r_[np.zeros(119, dtype=int), 3], i // 3 % 2)
+    with pytest.raises(InputError, match="one labelled row: 'c3'. At least two classes"):
         dv.DomainVI.setup_anndata(adata, **KEYS)
 
 

@@ -15,6 +15,7 @@ from ._columns import (
     column_levels,
     is_labelled,
     is_number_column,
+    single_classes,
 )
 from ._gene_names import gene_forms, match_genes
 from ._genes import GeneAlignment, align_genes

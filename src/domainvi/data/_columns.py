@@ -155,8 +155,21 @@ def check_labels(column: pd.Series, argument: str, key: str) -> Levels:
     return levels
 
 
+def single_classes(column: pd.Series, unlabeled_category: str) -> list[str]:
+    """Classes with one labelled row, which cannot teach: names in alphabetical order.
+
+    Examples
+    --------
+    >>> single_classes(pd.Series(["a", "a", "b", None, "Unknown"]), "Unknown")
+    ['b']
+    """
+    labels = column[is_labelled(column, unlabeled_category)].astype(object).astype(str)
+    count = labels.value_counts()
+    return sorted(count.index[count == 1])
+
+
 def check_classes(levels: Levels, argument: str, unlabeled_category: str) -> None:
-    """Check that the labelled rows can teach a classifier."""
+    """Check that the labelled rows can teach a classifier: two classes of two rows or more."""
     classes = {k: n for k, n in levels.counts.items() if k != unlabeled_category}
     n_rows = sum(levels.counts.values()) + levels.n_missing
     if not classes:
@@ -166,11 +179,11 @@ def check_classes(levels: Levels, argument: str, unlabeled_category: str) -> Non
         )
         raise InputError(msg)
     single = [name for name, count in classes.items() if count == 1]
-    if single:
+    if single and len(classes) - len(single) < 2:
         msg = (
             f"{argument}: {len(single)} of {len(classes)} classes have one labelled row: "
-            f"{shorten(single)}. Each needs two or more; set these rows to {unlabeled_category!r}, "
-            f"or merge classes.{_numbers_as_text(classes)}"
+            f"{shorten(single)}. At least two classes need two or more: label more rows, or "
+            f"merge classes.{_numbers_as_text(classes)}"
         )
         raise InputError(msg)
     if len(classes) == 1:

@@ -266,15 +266,18 @@ def label_column(
 ) -> pd.Categorical:
     """Labels as a categorical: used classes in alphabetical order, the unlabelled one last.
 
-    Missing values, a missing column and classes that the model does not know all become the
-    unlabelled category.
+    Missing values, a missing column, classes with one row and classes that the model does not know
+    all become the unlabelled category.
     """
     values = np.full(n_rows, unlabeled_category, dtype=object)
     if column is not None:
         column = clean_names(column)
         given = column.astype(object).where(column.notna(), unlabeled_category)
         values = given.astype(str).to_numpy()
-    known = sorted(set(values) - {unlabeled_category}) if classes is None else list(classes)
+    if classes is None:
+        names, count = np.unique(values.astype(str), return_counts=True)
+        classes = [name for name in names[count > 1].tolist() if name != unlabeled_category]
+    known = list(classes)
     values = np.where(np.isin(values, known), values, unlabeled_category)
     return pd.Categorical(values, categories=[*known, unlabeled_category])
 

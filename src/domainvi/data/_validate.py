@@ -62,7 +62,8 @@ def check_setup(
     ``check_values``, the matrix is not looked at.
 
     The first thing that cannot be used is an ``InputError`` that says what and how to mend it.
-    Categories without a row, and class names that look like a missing label, are warned about.
+    Categories without a row, class names that look like a missing label, and classes with one
+    labelled row, which are set aside, are warned about.
 
     Examples
     --------
@@ -100,7 +101,10 @@ def check_setup(
     _check_quantities(adata.obs, columns, require_labels)
     if check_values:
         _check_values(adata, layer)
-    for message in _remarks(adata.obs, levels, columns, unlabeled_category):
+    messages = _remarks(adata.obs, levels, columns, unlabeled_category)
+    if require_labels:
+        messages += _set_aside(levels, columns, unlabeled_category)
+    for message in messages:
         warnings.warn(message, UserWarning, stacklevel=3)
 
 
@@ -257,3 +261,22 @@ def _remarks(
             if key in levels:
                 remarks += name_remarks(obs[key], key, unlabeled_category, missing=missing)
     return remarks
+
+
+def _set_aside(
+    levels: Mapping[str, Levels], columns: Mapping[str, Sequence[str]], unlabeled_category: str
+) -> list[str]:
+    """Say which classes have one labelled row, in one sentence for all columns."""
+    found = []
+    for key in (*columns["labels_key"], *columns["target_keys"]):
+        count = levels[key].counts if key in levels else {}
+        single = [name for name, n in count.items() if n == 1 and name != unlabeled_category]
+        if single:
+            n_classes = len(count.keys() - {unlabeled_category})
+            found.append(f"{key}: {len(single)} of {n_classes}, {shorten(single)}")
+    if not found:
+        return []
+    return [
+        f"Classes with one labelled row are set aside ({'; '.join(found)}). They cannot be "
+        "predicted, and their rows count as unlabelled."
+    ]

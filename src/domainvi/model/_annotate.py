@@ -153,6 +153,7 @@ def annotate(
         audit=model.fitted.audit,
         n_genes=len(model.genes),
         n_missing=len(model.genes) - int(prepared.gene_mask.sum()),
+        set_aside=summary.get(_keys.SET_ASIDE),
         n_small=int((np.bincount(prepared.domain)[prepared.domain[about]] < SMALL_COHORT).sum()),
     )
     if not overwrite:
@@ -230,6 +231,11 @@ def summarise(model: DomainVI, prepared: PreparedAnnData) -> dict[str, Any]:
         _keys.AUDIT: {} if fitted.audit is None else fitted.audit.to_dict(),
         _keys.GUARD: fitted.guard.to_dict(),
     }
+    if set_aside := setup.get(_keys.SET_ASIDE):
+        summary[_keys.SET_ASIDE] = {
+            key.replace("/", "|"): np.asarray(names, dtype=object)
+            for key, names in set_aside.items()
+        }
     if model.phenotypes:
         summary[_keys.TARGETS] = {
             _keys.storable(key): np.asarray(order.classes, dtype=object)

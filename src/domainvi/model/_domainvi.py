@@ -18,6 +18,7 @@ from domainvi._checks import (
     refuse_dangerous_fork,
 )
 from domainvi._compat import SETUP_ARGS_KEY, SETUP_METHOD_KEY
+from domainvi._keys import SET_ASIDE
 from domainvi.data import MODALITIES, check_setup, prepare, to_tensors
 from domainvi.errors import InputError
 from domainvi.module import EXTRA_DOMAINS_KEY, DomainVAE, heads_of
@@ -34,6 +35,7 @@ from ._inference import forward, labels_of, outputs, patterns, probabilities
 from ._phenotypes import predict_phenotype
 from ._query import all_row_ids, freeze, genes_of, map_query, with_genes
 from ._setup import (
+    classes_set_aside,
     columns_of,
     flat_mudata,
     modality_sizes,
@@ -313,6 +315,7 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
             continuous_covariate_keys=list(continuous_covariate_keys or []),
         )
         columns = columns_of(arguments[SETUP_ARGS_KEY])
+        arguments[SETUP_ARGS_KEY][SET_ASIDE] = classes_set_aside(adata, columns)
         prepared = prepare(adata, columns)
         register(prepared, columns, arguments)
         cls._remember(adata, prepared)

@@ -32,8 +32,10 @@ from domainvi.data import (
     describe_matrix,
     flatten,
     genes_by_modality,
+    is_number_column,
     prepare,
     select_matrix,
+    single_classes,
 )
 from domainvi.errors import InputError
 from domainvi.module import EXTRA_DOMAINS_KEY
@@ -62,6 +64,16 @@ def columns_of(setup_args: dict[str, Any]) -> Columns:
         continuous_covariate_keys=tuple(setup_args["continuous_covariate_keys"] or ()),
         target_keys=tuple(setup_args["target_keys"] or ()),
     )
+
+
+def classes_set_aside(adata: AnnData, columns: Columns) -> dict[str, list[str]]:
+    """Classes with one labelled row, by column: they are not learnt and cannot be predicted."""
+    found = {
+        key: single_classes(adata.obs[key], columns.unlabeled_category)
+        for key in (columns.labels_key, *columns.target_keys)
+        if not is_number_column(adata.obs[key])
+    }
+    return {key: names for key, names in found.items() if names}
 
 
 class MaskField(ObsmField):

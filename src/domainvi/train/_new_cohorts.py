@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from domainvi._checks import FloatArray
     from domainvi.data import PreparedAnnData
     from domainvi.module import DomainVAE, Modality
+    from domainvi.nn import LinearEnsemble
 
 # With fewer rows than this, a cohort's own mean and deviation are not used as they are.
 MIN_OWN_ROWS = 20
@@ -116,36 +117,36 @@ def by_composition(
     arrays = {name: values.cpu().numpy() for name, values in modality.composition.named_buffers()}
     experts = RowExperts(**{f.name: arrays[f.name] for f in fields(RowExperts)})
     classes = ClassMoments(**{f.name: arrays[f.name] for f in fields(ClassMoments)})
-    own, shared = member_views(modality, x, measured, arrays["genes"])
+    members = [
+        Member(modality.linear, m, arrays["genes"]) for m in range(modality.linear.n_members)
+    ]
+    adapted = [m for m in members[:-1] if not m.is_shared]
+    own = [m.probabilities(x, *moments(x), measured) for m in adapted]
+    by_source = [m for m in members[:-1] if m.is_shared] or adapted
+    shared = np.mean([m.probabilities(x, m.centre, m.scale, measured) for m in by_source], axis=0)
     row_wise = experts.with_genes(measured).probabilities(x)
-    members = np.mean(own, axis=0)
-    probs, share = consensus(own, shared, members, row_wise, float(modality.linear.sharpness))
+    sharpness = float(modality.linear.sharpness)
+    probs, share = consensus(own, shared, np.mean(own, axis=0), row_wise, sharpness)
     return *classes.standardise_to(x, probs), share
 
 
-def member_views(
-    modality: Modality,
-    x: NDArray[np.float32],
-    measured: NDArray[np.bool_],
-    genes: NDArray[np.int64],
-) -> tuple[list[FloatArray], FloatArray]:
-    """Classify rows with the members by the rows' own statistics, and by those of training."""
-    linear, nobody = modality.linear, np.zeros(len(x), dtype=np.int64)
-    mean, spread = moments(x)
-    own = LinearStatistics(mean[None], np.where(measured, safe_scale(spread), np.inf)[None])
-    views: list[list[FloatArray]] = [[], []]
-    for m in range(linear.n_members - 1):
-        centre = linear.centre[m][:, genes].mean(dim=0).cpu().numpy()
-        scale = linear.scale[m][:, genes].mean(dim=0).cpu().numpy()
-        training = LinearStatistics(centre[None], np.where(measured, scale, np.inf)[None])
-        coef = linear.coef[m][genes].cpu().numpy()
-        for parts, by in zip(views, (own, training), strict=True):
-            s = standardise(x, nobody, by)
-            parts.append(softmax(s @ coef + linear.intercept[m].cpu().numpy(), axis=1))
-    is_shared = linear.is_shared[:-1].cpu().numpy()
-    own_rows = [p for p, alike in zip(views[0], is_shared, strict=True) if not alike]
-    source = [p for p, alike in zip(views[1], is_shared, strict=True) if alike]
-    return own_rows, np.mean(source or views[1], axis=0)
+class Member:
+    """A linear member on the leading genes, with the mean of its training domains' statistics."""
+
+    def __init__(self, linear: LinearEnsemble, m: int, genes: NDArray[np.int64]) -> None:
+        self.is_shared = bool(linear.is_shared[m])
+        self.centre = linear.centre[m][:, genes].mean(dim=0).cpu().numpy()
+        self.scale = linear.scale[m][:, genes].mean(dim=0).cpu().numpy()
+        self.coef = linear.coef[m][genes].cpu().numpy()
+        self.intercept = linear.intercept[m].cpu().numpy()
+
+    def probabilities(
+        self, x: NDArray[np.float32], centre: FloatArray, scale: FloatArray, used: NDArray[np.bool_]
+    ) -> FloatArray:
+        """Classify rows with some genes by a standardisation, ``(n_rows, n_classes)``."""
+        statistics = LinearStatistics(centre[None], np.where(used, safe_scale(scale), np.inf)[None])
+        s = standardise(x, np.zeros(len(x), dtype=np.int64), statistics)
+        return np.asarray(softmax(s @ self.coef + self.intercept, axis=1))
 
 
 def _expand(values: torch.Tensor, n: int, dim: int = 0) -> torch.Tensor:

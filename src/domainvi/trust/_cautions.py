@@ -10,6 +10,8 @@ import numpy as np
 from domainvi import _keys as keys
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
 
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
 SMALL_COHORT = 20
 # Rows under this probability of their class are called unsure.
 UNSURE = 0.6
-# Shares of unsure rows, and of the baseline in the vote, above which a caution is given.
-_MANY_UNSURE, _MUCH_ROW_WISE = 0.2, 0.3
+# Shares of unsure rows, and of experts of single rows in the vote, above which a caution is given.
+_MANY_UNSURE, _MUCH_ROW_WISE = 0.2, 0.7
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ def find_cautions(
     n_genes: int,
     n_missing: int,
     n_small: int = 0,
+    set_aside: Mapping[str, Sequence[str]] | None = None,
 ) -> NDArray[np.str_]:
     """Say what speaks against trusting predictions, each with its numbers.
 
@@ -105,6 +108,8 @@ def find_cautions(
         Genes of the model.
     n_missing
         Those that the rows lack.
+    set_aside
+        Classes with one labelled row, by their column.
     n_small
         Rows whose cohort has too few of them to be standardised by itself.
 
@@ -139,6 +144,10 @@ def find_cautions(
             f"at a time had {guard.row_wise_share:.0%} of the vote. Check some rows, or label a "
             "few of each class."
         )
+    for name, classes in (set_aside or {}).items():
+        names = f"{', '.join(classes[:5])}{' and others' if len(classes) > 5 else ''}"
+        said = f"Classes of {name!r} with one labelled row cannot be predicted"
+        found.append(f"{said}: {len(classes)}, {names}.")
     if n_missing:
         found.append(f"{n_missing} of the model's {n_genes} genes are missing here.")
     return np.array(found, dtype=str)
