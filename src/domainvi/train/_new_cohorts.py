@@ -88,8 +88,8 @@ def standardise_alone(
     if n >= MIN_OWN_ROWS:
         for old, values in zip(statistics.network, (own[0], safe_scale(own[1])), strict=True):
             old[d] = torch.as_tensor(values)
-        for old, values in zip(statistics.linear, statistics.network, strict=True):
-            old[-1:, d] = values[d]
+        for members, network in zip(statistics.linear, statistics.network, strict=True):
+            members[-1:, d] = network[d]
     elif not linear.n_members:
         return f"its {n} rows are standardised by the training cohorts"
     if not linear.n_members:
@@ -99,10 +99,10 @@ def standardise_alone(
     adapted = ~linear.is_shared
     adapted[-1] = False
     for k, values in enumerate((centre, safe_scale(scale))):
-        values = torch.as_tensor(values, dtype=torch.float32, device=modality.device)
-        statistics.network[k][d, genes] = values
+        column = torch.as_tensor(values, dtype=torch.float32, device=modality.device)
+        statistics.network[k][d, genes] = column
         for m in torch.nonzero(adapted).ravel():
-            statistics.linear[k][m, d, genes] = values
+            statistics.linear[k][m, d, genes] = column
     statistics.linear[1][:, d][unused] = torch.inf
     return (
         f"its {n} rows are standardised by the shift that their composition leaves, of which "
