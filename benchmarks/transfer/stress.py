@@ -7,6 +7,9 @@
 ``noise05``, ``noise20``   5 % and 20 % of the source labels are wrong
 ``small30``, ``small60``   the target has 30 or 60 rows, labelled ones included
 ``genes100``      100 genes were measured
+``one_class``     the target has one of its classes alone; the seed says which
+``two_classes``   it has two of them, if there are more
+``ninety_ten``    nine rows in ten are of one class; the seed says of which
 
 Labels are drawn before class proportions are changed, so that the labelled rows do not give them
 away.
@@ -32,6 +35,9 @@ STRESSES = (
     "small30",
     "small60",
     "genes100",
+    "one_class",
+    "two_classes",
+    "ninety_ten",
 )
 _KEPT_SHARE = 0.12
 _LEAST = 3
@@ -56,10 +62,25 @@ def target_rows(stress: str, label: NDArray[np.int64], seed: int) -> NDArray[np.
     """
     rng = generator(stress, seed)
     keep = np.ones(label.size, dtype=bool)
-    if stress == "missing_class":
+    present = np.unique(label)
+    if stress == "one_class":
+        keep = label == present[seed % present.size]
+    elif stress == "two_classes" and present.size > 2:
+        keep = np.isin(label, rng.choice(present, 2, replace=False))
+    elif stress == "ninety_ten":
+        keep = _mostly(label == present[seed % present.size], rng)
+    elif stress == "missing_class":
         keep = label != rng.choice(np.unique(label))
     elif stress.startswith("small"):
         keep = _subsample(label, int(stress.removeprefix("small")), rng)
+    return keep
+
+
+def _mostly(one: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Keep a class, and as many of the other rows as make a tenth, one at least."""
+    others = rng.permutation(np.flatnonzero(~one))[: max(1, int(one.sum()) // 9)]
+    keep = one.copy()
+    keep[others] = True
     return keep
 
 

@@ -102,6 +102,17 @@ def test_small_targets(data_folder: Path, name: str, n_rows: int) -> None:
     assert rare[500:].sum() >= 3
 
 
+def test_the_composition_of_the_target_is_what_it_is_called(data_folder: Path) -> None:
+    def share(name: str, seed: int) -> np.ndarray:
+        built = unit(data_folder, name, seed=seed)
+        return np.bincount(built.truth[built.scored], minlength=3) / built.scored.sum()
+
+    assert [share("one_class", seed).argmax() for seed in range(3)] == [0, 1, 2]
+    assert share("one_class", 1).max() == 1
+    assert (share("two_classes", 0) > 0).sum() == 2
+    assert share("ninety_ten", 2)[2] == pytest.approx(0.9, abs=0.04)
+
+
 def test_genes_are_cut_to_a_panel(data_folder: Path) -> None:
     assert unit(data_folder, "genes100").adata.n_vars == 100
     assert len(stress.genes("genes100", 72, 0)) == 72

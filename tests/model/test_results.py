@@ -298,3 +298,17 @@ def test_counts_are_refused_by_a_model_of_log_values() -> None:
     model = fit(small_cohorts(n_obs=80, values="log"), max_epochs=1)
     with pytest.raises(InputError, match="trained on log values"):
         model.predict(small_cohorts(n_obs=80, library_size=200_000))
+
+
+def test_only_classes_that_can_be_there_are_predicted(model: dv.DomainVI) -> None:
+    whole = model.predict(soft=True)
+    part = model.predict(soft=True, classes=["class_1", "class_2"])
+    assert (part[["class_0", "class_3"]] == 0).all(axis=None)
+    expected = whole[["class_1", "class_2"]].div(whole[["class_1", "class_2"]].sum(axis=1), axis=0)
+    np.testing.assert_allclose(part[["class_1", "class_2"]], expected, rtol=1e-6)
+    assert set(model.predict(classes=["class_1", "class_2"])) == {"class_1", "class_2"}
+    assert set(model.predict(classes="class_0")) == {"class_0"}
+    pd.testing.assert_frame_equal(model.predict(soft=True, classes=model.classes), whole)
+    for classes in (["class_1", "classs_2"], []):
+        with pytest.raises(InputError, match="the model's 4 classes are class_0, class_1"):
+            model.predict(classes=classes)

@@ -31,7 +31,7 @@ from ._decode import normalized_expression, predictive_draws, refuse_undecodable
 from ._diagnosis import diagnose
 from ._fitted import Fitted
 from ._heads import head_of, training_arguments
-from ._inference import forward, labels_of, outputs, patterns, probabilities
+from ._inference import forward, labels_of, outputs, patterns, probabilities, restricted
 from ._phenotypes import predict_phenotype
 from ._query import all_row_ids, freeze, genes_of, map_query, with_genes
 from ._setup import (
@@ -677,6 +677,7 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         batch_size: int | None = None,
         calibrated: bool = True,
         target: str | None = None,
+        classes: Sequence[str] | None = None,
     ) -> NDArray[np.str_] | NDArray[np.float32] | pd.DataFrame:
         """Predict the main phenotype, or an auxiliary one.
 
@@ -684,7 +685,7 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         ----------
         adata
             Rows to predict; the model's own data if ``None``. Genes are matched by name. A cohort
-            that was not in training is standardised by its own rows when it has enough of them.
+            that was not in training is standardised by what its rows say of its composition.
             A model of several modalities takes a MuData with any of them, or an AnnData of one;
             rows that have none of them are left out.
         indices
@@ -697,6 +698,9 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
             Whether probabilities are calibrated.
         target
             One of the ``target_keys`` of the setup; the main phenotype if ``None``.
+        classes
+            Classes of the main phenotype that can be there, such as those of a tissue. The others
+            get the probability 0, and those of a row sum to 1 again. All of them if ``None``.
 
         Returns
         -------
@@ -710,7 +714,8 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         NotTrainedError
             Before :meth:`train`.
         InputError
-            If ``target`` is not a target of the model.
+            If ``target`` is not a target of the model, or one of ``classes`` not a class of its main
+            phenotype.
         GeneMatchError
             If too few genes match.
 
@@ -733,7 +738,7 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
             return predict_phenotype(
                 self, str(target), out, domain, index, soft=soft, calibrated=calibrated
             )
-        p = probabilities(self, out, calibrated=calibrated)
+        p = restricted(self, probabilities(self, out, calibrated=calibrated), classes)
         if not soft:
             return np.asarray(self.classes)[p.argmax(axis=1)]
         return pd.DataFrame(p, index=index, columns=self.classes)[self.fitted.order.classes]

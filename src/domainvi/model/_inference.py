@@ -13,6 +13,7 @@ from scipy.special import softmax
 from scvi import REGISTRY_KEYS
 
 from domainvi.data import MODALITIES, row_blocks, row_loader
+from domainvi.errors import InputError
 from domainvi.module import OPTIONAL_PARTS, RowReader
 from domainvi.train import extend_statistics, modalities_of
 
@@ -254,6 +255,23 @@ def probabilities(
         if pattern in calibration and pattern != max(calibration):
             p[rows] = calibration[pattern].apply(out.logits[rows])
     return p
+
+
+def restricted(
+    model: DomainVI, p: NDArray[np.float64], classes: Sequence[str] | None
+) -> NDArray[np.float64]:
+    """Give probabilities to some classes only, so that those of each row sum to 1 again."""
+    if classes is None:
+        return p
+    chosen = [classes] if isinstance(classes, str) else list(classes)
+    if not chosen or (unknown := [c for c in chosen if c not in model.classes]):
+        known = ", ".join(model.classes)
+        said = f"has {', '.join(map(repr, unknown))}" if chosen else "is empty"
+        msg = f"classes {said}; the model's {len(model.classes)} classes are {known}. Name some."
+        raise InputError(msg)
+    # No probability is 0, so that a row of which the others are sure is divided by something.
+    kept = np.where(np.isin(model.classes, chosen), np.maximum(p, 1e-300), 0.0)
+    return kept / kept.sum(axis=1, keepdims=True)
 
 
 def unknown_spaces(
