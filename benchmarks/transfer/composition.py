@@ -1,9 +1,9 @@
 """Cohorts of another composition than the reference: the linear part beside plain classifiers.
 
 Run as ``python -m benchmarks.transfer.composition --data DIR``; writes ``composition.csv`` and
-prints the means. Each target is taken whole, cut to one of its classes (each in turn), to two of them, and
-to nine rows in ten of one class. The figure is accuracy for one class, and macro-F1 over the classes
-that are there otherwise. Nothing is labelled in the target.
+prints the means. Each target is taken whole, cut to one of its classes (each in turn), to two of
+them, and to nine rows in ten of one class. The figure is accuracy for one class, and macro-F1 over
+the classes that are there otherwise. Nothing is labelled in the target.
 """
 
 from __future__ import annotations

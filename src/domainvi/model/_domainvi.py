@@ -714,8 +714,8 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         NotTrainedError
             Before :meth:`train`.
         InputError
-            If ``target`` is not a target of the model, or one of ``classes`` not a class of its main
-            phenotype.
+            If ``target`` is not a target of the model, or one of ``classes`` not a class of its
+            main phenotype.
         GeneMatchError
             If too few genes match.
 
