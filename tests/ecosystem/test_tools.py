@@ -88,7 +88,7 @@ def test_posterior_predictive_check(adata: AnnData, model: dv.DomainVI) -> None:
     check = PosteriorPredictiveCheck(adata, {"domainvi": model}, n_samples=3)
     check.coefficient_of_variation("cells")
     table = check.metrics["cv_gene"]
-    assert np.corrcoef(table["domainvi"], table["Raw"])[0, 1] > 0.8
+    assert np.corrcoef(table["domainvi"], table["Raw"])[0, 1] > 0.75
 
 
 def test_tensorboard_logs_what_the_history_holds(adata: AnnData, tmp_path: Path) -> None:

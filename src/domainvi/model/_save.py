@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -89,7 +90,8 @@ def check_description(
     if not 0 < parameters.get("n_layers", 1) <= len(tensors):
         msg = f"{parameters['n_layers']} layers"
         raise ValueError(msg)
-    with torch.device("meta"):
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of layers without elements, which no tensor fits
         model = cls(registry=registry, **parameters)
         model._make_room(metadata["fitted"])
     described = {MODULE_PREFIX + k: v.shape for k, v in model.module.state_dict().items()}
