@@ -21,11 +21,14 @@ from benchmarks.transfer.resampling import baseline, training_rows, values
 from benchmarks.transfer.tasks import select_tasks
 from benchmarks.transfer.units import Unit, build_unit
 from domainvi.linear import fit_linear_ensemble, subsample
-from domainvi.linear._row_experts import fit_row_experts
+from domainvi.linear._row_experts import RowExperts, correlation, fit_row_experts, row_ranks
 from domainvi.tl import TransferData, lr_source
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from benchmarks.transfer.tasks import Task
+    from domainvi._checks import FloatArray
 
 HERE = Path(__file__).parent
 MAX_ROWS = 3000
@@ -46,10 +49,13 @@ def scores(unit: Unit) -> dict[str, float]:
     x = values(unit)
     rows = training_rows(unit, x, kept)
     fit = fit_linear_ensemble(rows)
+    experts = fit_row_experts(rows)
     data = TransferData(x[kept], rows.domain, rows.label, unit.is_source[kept], rows.n_classes)
     found = {
         "linear_part": fit.probs,
-        "single_rows": fit_row_experts(rows).predict(rows.x)[0],
+        "single_rows": experts.predict(rows.x)[0],
+        "singler": profile_correlation(experts, rows.x),
+        "lr_ranks": rank_regression(experts, rows.x),
         "lr_z": baseline(unit, unit.label, kept),
         "lr_source": lr_source(data),
     }
@@ -65,6 +71,19 @@ def scores(unit: Unit) -> dict[str, float]:
             else f1_score(truth, predicted, average="macro", labels=classes)
         )
     return out
+
+
+def profile_correlation(experts: RowExperts, x: NDArray[np.float32]) -> FloatArray:
+    """Correlation with class profiles on marker genes, in SingleR's manner, without fine-tuning."""
+    similarity = correlation(row_ranks(x), experts.profile)
+    similarity[:, ~experts.present] = -1.0
+    return similarity
+
+
+def rank_regression(experts: RowExperts, x: NDArray[np.float32]) -> FloatArray:
+    """Scores of logistic regression on the ranks of genes within a row."""
+    standardised = (row_ranks(x) - experts.centre) / experts.scale
+    return standardised @ experts.coef[0] + experts.intercept[0]
 
 
 def main() -> None:
@@ -84,7 +103,7 @@ def main() -> None:
             out.append({**key, "version": version, "seed": seed, **found})
     table = pd.DataFrame(out).round(4)
     table.to_csv(HERE / "composition.csv", index=False)
-    methods = ["linear_part", "single_rows", "lr_z", "lr_source"]
+    methods = ["linear_part", "single_rows", "singler", "lr_ranks", "lr_z", "lr_source"]
     table["new"] = np.where(table["batch"] == 3, "batch 3", "batches 1 and 2")
     print((100 * table.groupby(["version", "new"])[methods].mean()).round(1))
 

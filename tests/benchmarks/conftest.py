@@ -32,7 +32,8 @@ def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     obs.loc[obs["cohort"].eq("e") & obs["label"].ne("x"), "label"] = "y"
     obs.loc["s0", "patient"] = obs.loc["s130", "patient"]
-    ad.AnnData(x, obs=obs).write_h5ad(folder / "five.h5ad")
+    var = pd.DataFrame(index=[f"g{i}" for i in range(x.shape[1])])
+    ad.AnnData(x, obs=obs, var=var).write_h5ad(folder / "five.h5ad")
     columns = "task,family,file,domain_key,label_key,source,target,values,classes"
     rows = [
         "ac_to_b,first,five.h5ad,cohort,label,a|c,b,counts,x|y|z",
