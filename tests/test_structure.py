@@ -33,7 +33,7 @@ if not SOURCE.is_dir():
 MAX_CODE_LINES = 250
 FACADES = {"model/_domainvi.py", "disentangled/_model.py", "disentangled/_disentangledvi.py"}
 MAX_FILES = 16
-MAX_LINES, MAX_TOTAL_CODE_LINES = 25_800, 15_690
+MAX_LINES, MAX_TOTAL_CODE_LINES = 25_900, 15_720
 MAX_OWN_CLASSES = 2
 # Pairs of subpackages that may import each other, with the reason.
 ALLOWED_CYCLES: dict[frozenset[str], str] = {}

@@ -26,11 +26,13 @@ if TYPE_CHECKING:
 
 
 def refuse_undecodable(model: DomainVI, prepared: PreparedAnnData) -> None:
-    """Refuse rows of domains that the decoder does not know, or that lack genes."""
-    if (prepared.domain >= len(model.domains)).any() or not prepared.gene_mask.all():
+    """Refuse rows that lack genes, or of domains that the decoder does not know."""
+    model._check_genes(prepared, "this method")
+    if n_new := int((prepared.domain >= len(model.domains)).sum()):
         msg = (
-            "adata has domains or lacks genes that were not in training, and this method needs "
-            "the decoder. Use load_query_data(adata, model) and train on the query first."
+            f"{n_new} of {prepared.n_obs} rows are of domains that were not in training, and "
+            "this method needs the decoder. Use load_query_data(adata, model) and train on the "
+            "query first."
         )
         raise InputError(msg)
 
