@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     Change = Callable[[ad.AnnData], object]
 
 N_GENES = 120
+# Of 500 combinations the slow suite runs one in so many; 1 runs all, in a quarter of an hour.
+STRIDE = 7
 QUICK = ["--max-epochs", "1", "--device", "cpu"]
 
 
@@ -90,7 +92,9 @@ NAMES: dict[str, Change] = {
 
 
 def labelled(change: Callable[[NDArray[Any]], Any], adata: ad.AnnData) -> None:
-    adata.obs["label"] = change(adata.obs["label"].to_numpy(object))
+    column = pd.Series(change(adata.obs["label"].to_numpy(object)), adata.obs_names)
+    # Objects without text are what anndata cannot write.
+    adata.obs["label"] = column.astype("category") if column.isna().all() else column
 
 
 def every(n: int, word: object, label: NDArray[Any]) -> NDArray[Any]:
@@ -289,17 +293,20 @@ def test_files(i: int, clean: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert run(cases(6)[i], clean, tmp_path, capsys)
 
 
+def test_every_oddity_occurs() -> None:
+    for axis, values in AXES.items():
+        assert {getattr(case, axis) for case in cases(500)} == set(values)
+        assert len({getattr(case, axis) for case in cases(500)[::STRIDE]}) > len(values) / 2
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("quiet")
 def test_files_at_length(clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found: Counter[str] = Counter()
-    drawn = cases(500)
-    for axis, values in AXES.items():
-        assert {getattr(case, axis) for case in drawn} == set(values)
-    for i, case in enumerate(drawn):
+    for i, case in enumerate(cases(500)[::STRIDE]):
         (tmp_path / str(i)).mkdir()
         found += run(case, clean, tmp_path / str(i), capsys)
     for door in ("check", "audit", "transfer", "annotate"):
-        assert found[f"{door} 0"] >= 100, found
+        assert found[f"{door} 0"] >= 10, found
     for door in ("audit", "transfer", "annotate"):
-        assert found[f"{door} 2"] >= 100, found
+        assert found[f"{door} 2"] >= 10, found

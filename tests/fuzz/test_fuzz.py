@@ -154,7 +154,7 @@ def test_some_got_through_and_some_did_not(counts) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=650, **SETTINGS)
+@settings(max_examples=200, **SETTINGS)
 @given(adata=objects(), arguments=keys())
 def test_setup_and_training_at_length(counts, adata, arguments) -> None:
     with outcome(counts, "setup"):
@@ -162,7 +162,7 @@ def test_setup_and_training_at_length(counts, adata, arguments) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=300, **SETTINGS)
+@settings(max_examples=100, **SETTINGS)
 @given(adata=objects(all_genes=True))
 def test_queries_at_length(counts, model, adata) -> None:
     with outcome(counts, "query"):
@@ -172,7 +172,7 @@ def test_queries_at_length(counts, model, adata) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=50, **SETTINGS)
+@settings(max_examples=25, **SETTINGS)
 @given(data=st.data())
 def test_transfer_at_length(counts, tmp_path, data) -> None:
     check_transfer(tmp_path, counts, data.draw(objects()), data.draw(objects()))

@@ -9,9 +9,24 @@ import pytest
 import domainvi as dv
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from anndata import AnnData
 
 QUIET = {"enable_progress_bar": False}
+
+
+# Modules whose tests ask how right a trained model is.
+FULL_EPOCHS = ("test_planted_truth", "test_results")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_epochs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Few steps an epoch, elsewhere: most of the time of a small training is steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not request.module.__name__.endswith(FULL_EPOCHS):
+            patch.setattr("domainvi.data._loaders.MIN_STEPS_PER_EPOCH", 4)
+        yield
 
 
 def small_cohorts(**kwargs: object) -> AnnData:
