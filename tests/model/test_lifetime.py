@@ -34,13 +34,13 @@ class Boom(Exception):
 
 class Break(pl.Callback):
     def on_before_zero_grad(self, trainer: pl.Trainer, *_: object) -> None:
-        if trainer.global_step == 5:
+        if trainer.global_step == 3:
             raise Boom
 
 
 class Spoil(pl.Callback):
     def on_train_batch_start(self, trainer: pl.Trainer, _plan: object, batch: dict, _: int) -> None:
-        if trainer.global_step == 5:
+        if trainer.global_step == 3:
             batch["X"].fill_(np.nan)
 
 
