@@ -18,6 +18,7 @@ from domainvi.nn import (
     one_hot,
     reverse_gradient,
     shared_class_weight,
+    standardise_columns,
 )
 
 if TYPE_CHECKING:
@@ -36,17 +37,6 @@ def strata_of(stratum: torch.Tensor | None, x: torch.Tensor) -> list[torch.Tenso
     if stratum is None:
         return [torch.arange(len(x), device=x.device)]
     return [torch.nonzero(stratum == code).squeeze(1) for code in torch.unique(stratum)]
-
-
-def standardise_columns(x: torch.Tensor, stratum: torch.Tensor | None = None) -> torch.Tensor:
-    """Bring columns to mean 0, within strata, and standard deviation 1; constant ones become 0."""
-    means = x.mean(dim=0)
-    if stratum is not None:
-        _, code = torch.unique(stratum, return_inverse=True)
-        member = functional.one_hot(code).to(x.dtype)
-        means = ((member.T @ x) / member.sum(dim=0)[:, None])[code]
-    centred = x - means
-    return centred / (centred.square().mean(dim=0) + EPSILON**2).sqrt().clamp_min(EPSILON)
 
 
 def cross_covariance(

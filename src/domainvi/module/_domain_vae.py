@@ -310,6 +310,21 @@ class DomainVAE(BaseModuleClass):
             codes += torch.split(tensors[EXTRA_DOMAINS_KEY], 1, dim=1)
         return [c.squeeze(-1).long() for c in codes]
 
+    def align(
+        self, mean: torch.Tensor, tensors: dict[str, torch.Tensor], weight: float
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return the alignment loss of rows with these posterior means, and its metrics.
+
+        The class of an unlabelled row is that of the linear members, if they teach, or of the
+        network.
+        """
+        label = self.labels(tensors)
+        scores = tensors.get(TEACHER_KEY)
+        if scores is None:
+            scores = self.classifier(mean.detach())
+        code = torch.where(label >= 0, label, scores.argmax(dim=1))
+        return self.alignment(mean, code, self.domains(tensors), weight)
+
     def loss(
         self,
         tensors: dict[str, torch.Tensor],
@@ -339,8 +354,8 @@ class DomainVAE(BaseModuleClass):
         logits = self.classifier(z)
         classification = classification_loss(logits, label, self.label_smoothing)
         teaching = teaching_loss(logits, label, tensors.get(TEACHER_KEY))
-        alignment, metrics = self.alignment(
-            z, logits.detach(), label, self.domains(tensors), adversary_weight
+        alignment, metrics = self.align(
+            inference_outputs[MODULE_KEYS.QZ_KEY].loc, tensors, adversary_weight
         )
         elbo = (reconstruction + kl_weight * kl).mean() / self.n_input
         loss = (

@@ -1,4 +1,4 @@
-"""The training plan: one optimiser, one backward pass a step, weights on their own schedule."""
+"""The training plan: a step of the encoder after each game of the heads, weights on a schedule."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from domainvi.data import ROWS_KEY
 from domainvi.nn import NO_DECAY
 
 from ._faults import FaultFinder
+from ._game import DomainGame
 
 if TYPE_CHECKING:
     from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
@@ -70,7 +71,8 @@ MAX_GRADIENT_NORM = 5.0
 class DomainTrainingPlan(pl.LightningModule):
     r"""Minimise the loss of :class:`~domainvi.module.DomainVAE`.
 
-    AdamW with a cosine learning rate. The adversary's weight rises along
+    AdamW with a cosine learning rate. Before each step the domain heads take several of their own
+    (:class:`~domainvi.train.DomainGame`), and the adversary's weight rises along
     :func:`~domainvi.train.ramp`. Gradient norms of the autoencoder and of the domain heads are
     clipped apart, so that heads whose reversal weight is 0 change nothing for the encoder. Means
     over an epoch are gathered on the device and logged once, as ``<name>_train`` and
@@ -107,7 +109,7 @@ class DomainTrainingPlan(pl.LightningModule):
         lr: float = 1e-3,
         weight_decay: float = 1e-2,
         reconstruction_weight: float = 10.0,
-        adversary_weight: float = 0.1,
+        adversary_weight: float = 3.0,
         teaching_weight: float = 1.0,
         genes_per_step: int | None = 256,
         encoder_lr_factor: float = 1.0,
@@ -122,6 +124,7 @@ class DomainTrainingPlan(pl.LightningModule):
         self.teaching_weight = teaching_weight
         self.genes_per_step = genes_per_step
         self.encoder_lr_factor = encoder_lr_factor
+        self.game: DomainGame | None = self._game()
         self.sums: dict[str, torch.Tensor] = {}
         self.counts: dict[str, torch.Tensor | float] = {}
         self.faults = FaultFinder(
@@ -141,17 +144,37 @@ class DomainTrainingPlan(pl.LightningModule):
             "teaching_weight": self.teaching_weight,
         }
 
+    def _game(self) -> DomainGame | None:
+        """Prepare the game of the domain heads; ``None`` if all parts descend in one step."""
+        return DomainGame(self.module.alignment)
+
     def on_train_start(self) -> None:
         """Switch dropout on: the module may come from predicting."""
         self.module.train()
+        if self.game is not None:
+            self.game.resume()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the state of the game to a checkpoint."""
+        if self.game is not None:
+            checkpoint["game"] = self.game.optimizer.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the state of the game until the weights are on their device."""
+        if self.game is not None:
+            self.game.stored = checkpoint["game"]
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
         """Compute the loss of one batch."""
         genes = self._some_genes()
-        _, _, output = self.module(
-            batch,
-            generative_kwargs={"genes": genes},
-            loss_kwargs={"genes": genes, **self.loss_weights()},
+        inference, generative = self.module(
+            batch, generative_kwargs={"genes": genes}, compute_loss=False
+        )
+        if self.game is not None:
+            mean = inference["qz"].loc.detach()
+            self.game.play(lambda: self.module.align(mean, batch, 0.0)[0])
+        output = self.module.loss(
+            batch, inference, generative, genes=genes, **self.loss_weights()
         )
         self._gather(output, "train")
         by_row = {**output.reconstruction_loss, **output.kl_local}
@@ -223,7 +246,7 @@ class DomainTrainingPlan(pl.LightningModule):
         self._log_epoch([n for n in self.sums if "validation" in n])
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW over all parameters, with weight decay on matrices only."""
+        """AdamW over what the game leaves, with weight decay on matrices only."""
         optimizer = torch.optim.AdamW(self._groups(), lr=self.lr, fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: cosine(step / max(self.n_steps, 1))
@@ -233,6 +256,8 @@ class DomainTrainingPlan(pl.LightningModule):
     def _groups(self) -> list[dict[str, Any]]:
         """Parameters with the settings that are their own."""
         groups = parameter_groups(self.module, self.weight_decay)
+        heads = {id(p) for p in self.module.alignment.parameters()}
+        groups = [{**g, "params": [p for p in g["params"] if id(p) not in heads]} for g in groups]
         if self.encoder_lr_factor == 1.0:
             return groups
         parts = self.module.modalities.parts.values()
