@@ -172,8 +172,7 @@ class IndependenceTerms(nn.Module):
       :math:`(z_g, m_k)`;
     * ``"adversarial"``: a ``JointDiscriminator`` of rows against rows with
       shuffled subspaces, plus one :class:`~domainvi.nn.DomainAdversary` for each pair
-      :math:`(z_g, m_k)`. With one technical column and no other group the latter is the domain
-      adversary of :class:`~domainvi.module.DomainAlignment`, marginal or conditional.
+      :math:`(z_g, m_k)`, conditional where they are confounded.
 
     Where a factor of :math:`g` is confounded with one of :math:`h`, full independence would erase
     both. There the pair is made independent within the levels of that factor instead: shuffled,

@@ -116,7 +116,7 @@ class DomainAdversary(nn.Module):
 def balanced_cross_entropy(
     logits: torch.Tensor, domain: torch.Tensor, weight: torch.Tensor | None = None
 ) -> torch.Tensor:
-    r"""Cross-entropy in which each domain that is present carries the same total weight,
+    r"""Cross-entropy in which each domain that is present carries the same total weight.
 
     .. math:: L = - \sum_d \frac{1}{D} \frac{\sum_{i \in d} w_i \log q(d \mid i)}
                                             {\sum_{i \in d} w_i},

@@ -42,9 +42,9 @@ class DomainGame:
 
     def __init__(self, heads: nn.Module) -> None:
         self.parameters = [p for p in heads.parameters() if p.requires_grad]
-        # An optimiser refuses to have nothing to do.
-        parameters = self.parameters or [torch.zeros(0, requires_grad=True)]
-        self.optimizer = torch.optim.Adam(parameters, lr=LEARNING_RATE, betas=BETAS)
+        # As a group, since an optimiser refuses an empty list: there may be no heads.
+        group = {"params": self.parameters}
+        self.optimizer = torch.optim.Adam([group], lr=LEARNING_RATE, betas=BETAS)
         self.stored: dict[str, Any] | None = None
 
     def play(self, loss: Callable[[], torch.Tensor]) -> None:

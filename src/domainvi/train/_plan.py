@@ -173,9 +173,7 @@ class DomainTrainingPlan(pl.LightningModule):
         if self.game is not None:
             mean = inference["qz"].loc.detach()
             self.game.play(lambda: self.module.align(mean, batch, 0.0)[0])
-        output = self.module.loss(
-            batch, inference, generative, genes=genes, **self.loss_weights()
-        )
+        output = self.module.loss(batch, inference, generative, genes=genes, **self.loss_weights())
         self._gather(output, "train")
         by_row = {**output.reconstruction_loss, **output.kl_local}
         means = {name: values.detach().mean() for name, values in by_row.items()}
