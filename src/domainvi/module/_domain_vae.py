@@ -313,17 +313,32 @@ class DomainVAE(BaseModuleClass):
     def align(
         self, mean: torch.Tensor, tensors: dict[str, torch.Tensor], weight: float
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return the alignment loss of rows with these posterior means, and its metrics.
+        """Return the alignment loss of rows with these posterior means, and its metrics."""
+        code = self.class_codes(mean.detach(), tensors)
+        return self.alignment(mean, code, self.domains(tensors), weight)
 
-        The class of an unlabelled row is that of the linear members, if they teach, or of the
-        network.
+    def class_codes(self, mean: torch.Tensor, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Class codes of the rows; that of an unlabelled row is predicted.
+
+        It is that of the linear members, if they teach, or of the network.
         """
         label = self.labels(tensors)
         scores = tensors.get(TEACHER_KEY)
         if scores is None:
-            scores = self.classifier(mean.detach())
-        code = torch.where(label >= 0, label, scores.argmax(dim=1))
-        return self.alignment(mean, code, self.domains(tensors), weight)
+            scores = self.classifier(mean)
+        return torch.where(label >= 0, label, scores.argmax(dim=1))
+
+    @torch.no_grad()
+    def posterior_means(self, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Posterior means of rows as users get them, without dropout and without a draw."""
+        training = self.training
+        self.eval()
+        inputs = self._get_inference_input(tensors)
+        u, _ = self.modalities.log_values(inputs["x"], inputs["size_factor"])
+        domain = inputs["batch_index"].squeeze(-1).long()
+        mean, _ = self.modalities.encode(u, domain, self.modalities.seen(inputs["present"]))
+        self.train(training)
+        return mean
 
     def loss(
         self,

@@ -18,6 +18,7 @@ from ._networks import (
     one_hot,
     standardise_columns,
 )
+from ._referee import within_class_probe
 from ._wasserstein import Critic, critic_loss, encoder_loss, gradient_penalty
 
 __all__ = [
@@ -43,4 +44,5 @@ __all__ = [
     "shared_class_weight",
     "standardise_columns",
     "within_class_cross_entropy",
+    "within_class_probe",
 ]

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from domainvi.data import ROWS_KEY
-from domainvi.nn import NO_DECAY
+from domainvi.nn import NO_DECAY, within_class_probe
 
 from ._faults import FaultFinder
 from ._game import DomainGame
@@ -66,6 +66,8 @@ def cosine(progress: float) -> float:
 
 
 MAX_GRADIENT_NORM = 5.0
+# Batches of an epoch, the last ones, whose rows the referee probes.
+N_PROBED = 10
 
 
 class DomainTrainingPlan(pl.LightningModule):
@@ -77,6 +79,8 @@ class DomainTrainingPlan(pl.LightningModule):
     clipped apart, so that heads whose reversal weight is 0 change nothing for the encoder. Means
     over an epoch are gathered on the device and logged once, as ``<name>_train`` and
     ``<name>_validation``; ``domain_accuracy_train`` stands beside ``domain_accuracy_chance``.
+    ``domain_probe_train`` is what a fresh probe finds in the rows of the epoch's last batches
+    (:func:`~domainvi.nn.within_class_probe`), beside ``domain_probe_chance``.
 
     Parameters
     ----------
@@ -125,6 +129,7 @@ class DomainTrainingPlan(pl.LightningModule):
         self.genes_per_step = genes_per_step
         self.encoder_lr_factor = encoder_lr_factor
         self.game: DomainGame | None = self._game()
+        self.probed: list[tuple[torch.Tensor, ...]] = []
         self.sums: dict[str, torch.Tensor] = {}
         self.counts: dict[str, torch.Tensor | float] = {}
         self.faults = FaultFinder(
@@ -181,6 +186,28 @@ class DomainTrainingPlan(pl.LightningModule):
         self.faults.add(self.global_step + 1, terms, by_row, batch.get(ROWS_KEY))
         return output.loss
 
+    def on_train_batch_end(
+        self, outputs: Any, batch: dict[str, torch.Tensor], batch_idx: int
+    ) -> None:
+        """Encode the rows of the last batches as users will, for the referee."""
+        left = self.trainer.num_training_batches - batch_idx
+        if self.game is None or left > N_PROBED or self.module.n_domains[0] < 2:
+            return
+        mean = self.module.posterior_means(batch)
+        code, domain = self.module.class_codes(mean, batch), self.module.domains(batch)[0]
+        self.probed.append((mean, domain, code, batch[ROWS_KEY]))
+
+    def _probe(self) -> None:
+        """Let a fresh probe look at these rows; a row drawn twice is on one side of its split."""
+        if not self.probed:
+            return
+        mean, domain, code, rows = (torch.cat(parts) for parts in zip(*self.probed, strict=True))
+        self.probed.clear()
+        found = within_class_probe(mean, domain, code, rows % 2 == 1, self.module.n_domains[0])
+        if found is not None:
+            for name, value in zip(("train", "chance"), found, strict=True):
+                self._add(f"domain_probe_{name}", mean.new_tensor(value))
+
     def _some_genes(self) -> torch.Tensor | None:
         """Draw the genes that this step reconstructs; ``None`` for all of them."""
         n = self.module.n_input
@@ -233,6 +260,7 @@ class DomainTrainingPlan(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Log the epoch's means, and the adversary's weight at its end."""
         self.faults.check()
+        self._probe()
         weight = self.loss_weights()[self.penalty_name]
         self.log(self.penalty_name, weight, on_step=False, on_epoch=True)
         if "domain_accuracy_train" in self.sums:
