@@ -15,6 +15,7 @@ from domainvi.data import MODALITIES, TEACHER_KEY
 from domainvi.nn import Classifier, class_log_softmax, one_hot
 
 from ._alignment import DomainAlignment
+from ._losses import classification_loss, teaching_loss
 from ._modalities import Modalities
 from ._modality import Modality, ScalingStatistics, draw_latents, elbo_terms
 from ._phenotype_heads import PhenotypeHeads
@@ -394,25 +395,3 @@ class DomainVAE(BaseModuleClass):
             tensors, inference_kwargs={"n_samples": n_samples}, compute_loss=False
         )
         return generative[MODULE_KEYS.PX_KEY].sample().cpu()
-
-
-def classification_loss(
-    logits: torch.Tensor, label: torch.Tensor, label_smoothing: float
-) -> torch.Tensor:
-    """Mean cross-entropy of the labelled rows; 0 when the batch has none."""
-    # Sums over all rows, since to pick the labelled ones would wait for the device.
-    total = functional.cross_entropy(
-        logits, label, ignore_index=-1, reduction="sum", label_smoothing=label_smoothing
-    )
-    return total / (label >= 0).sum().clamp_min(1)
-
-
-def teaching_loss(
-    logits: torch.Tensor, label: torch.Tensor, teacher: torch.Tensor | None
-) -> torch.Tensor:
-    """Mean cross-entropy of unlabelled rows to the linear members' probabilities."""
-    if teacher is None:
-        return logits.new_zeros(())
-    unknown = label < 0
-    cross_entropy = -(teacher * functional.log_softmax(logits, dim=1)).sum(dim=1)
-    return (cross_entropy * unknown).sum() / unknown.sum().clamp_min(1)

@@ -9,7 +9,7 @@ import torch
 from ._networks import one_hot, standardise_columns
 
 N_FEATURES = 256
-RIDGE = 0.1
+RIDGE = 1e-3
 # Rows of a domain and class, on either side of the split, below which it is not probed.
 MIN_ROWS = 4
 
