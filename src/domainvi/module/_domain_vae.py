@@ -329,18 +329,6 @@ class DomainVAE(BaseModuleClass):
             scores = self.classifier(mean)
         return torch.where(label >= 0, label, scores.argmax(dim=1))
 
-    @torch.no_grad()
-    def posterior_means(self, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Posterior means of rows as users get them, without dropout and without a draw."""
-        training = self.training
-        self.eval()
-        inputs = self._get_inference_input(tensors)
-        u, _ = self.modalities.log_values(inputs["x"], inputs["size_factor"])
-        domain = inputs["batch_index"].squeeze(-1).long()
-        mean, _ = self.modalities.encode(u, domain, self.modalities.seen(inputs["present"]))
-        self.train(training)
-        return mean
-
     def loss(
         self,
         tensors: dict[str, torch.Tensor],

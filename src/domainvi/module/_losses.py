@@ -1,9 +1,13 @@
-"""What the classifier is taught by: labels, and the linear members where there are none."""
+"""Losses of the classifier: by labels, and by the linear members where there are none."""
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
+
 from torch.nn import functional
+
+if TYPE_CHECKING:
+    import torch
 
 
 def classification_loss(

@@ -44,7 +44,7 @@ class DomainGame:
         self.parameters = [p for p in heads.parameters() if p.requires_grad]
         # As a group, since an optimiser refuses an empty list: there may be no heads.
         group = {"params": self.parameters}
-        self.optimizer = torch.optim.Adam([group], lr=LEARNING_RATE, betas=BETAS)
+        self.optimizer = torch.optim.Adam([group], lr=LEARNING_RATE, betas=BETAS, fused=True)
         self.stored: dict[str, Any] | None = None
 
     def play(self, loss: Callable[[], torch.Tensor]) -> None:

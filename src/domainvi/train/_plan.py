@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from domainvi.data import ROWS_KEY
-from domainvi.nn import NO_DECAY, within_class_probe
+from domainvi.nn import NO_DECAY
 
 from ._faults import FaultFinder
 from ._game import DomainGame
+from ._referee import N_BATCHES, Referee
 
 if TYPE_CHECKING:
     from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
@@ -66,8 +67,6 @@ def cosine(progress: float) -> float:
 
 
 MAX_GRADIENT_NORM = 5.0
-# Batches of an epoch, the last ones, whose rows the referee probes.
-N_PROBED = 10
 
 
 class DomainTrainingPlan(pl.LightningModule):
@@ -129,7 +128,7 @@ class DomainTrainingPlan(pl.LightningModule):
         self.genes_per_step = genes_per_step
         self.encoder_lr_factor = encoder_lr_factor
         self.game: DomainGame | None = self._game()
-        self.probed: list[tuple[torch.Tensor, ...]] = []
+        self.referee = Referee(module)
         self.sums: dict[str, torch.Tensor] = {}
         self.counts: dict[str, torch.Tensor | float] = {}
         self.faults = FaultFinder(
@@ -189,24 +188,10 @@ class DomainTrainingPlan(pl.LightningModule):
     def on_train_batch_end(
         self, outputs: Any, batch: dict[str, torch.Tensor], batch_idx: int
     ) -> None:
-        """Encode the rows of the last batches as users will, for the referee."""
+        """Show the last batches of an epoch to the referee."""
         left = self.trainer.num_training_batches - batch_idx
-        if self.game is None or left > N_PROBED or self.module.n_domains[0] < 2:
-            return
-        mean = self.module.posterior_means(batch)
-        code, domain = self.module.class_codes(mean, batch), self.module.domains(batch)[0]
-        self.probed.append((mean, domain, code, batch[ROWS_KEY]))
-
-    def _probe(self) -> None:
-        """Let a fresh probe look at these rows; a row drawn twice is on one side of its split."""
-        if not self.probed:
-            return
-        mean, domain, code, rows = (torch.cat(parts) for parts in zip(*self.probed, strict=True))
-        self.probed.clear()
-        found = within_class_probe(mean, domain, code, rows % 2 == 1, self.module.n_domains[0])
-        if found is not None:
-            for name, value in zip(("train", "chance"), found, strict=True):
-                self._add(f"domain_probe_{name}", mean.new_tensor(value))
+        if self.game is not None and left <= N_BATCHES and self.module.n_domains[0] > 1:
+            self.referee.see(batch)
 
     def _some_genes(self) -> torch.Tensor | None:
         """Draw the genes that this step reconstructs; ``None`` for all of them."""
@@ -260,7 +245,10 @@ class DomainTrainingPlan(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Log the epoch's means, and the adversary's weight at its end."""
         self.faults.check()
-        self._probe()
+        found = self.referee.verdict()
+        if found is not None:
+            for name, value in zip(("train", "chance"), found, strict=True):
+                self._add(f"domain_probe_{name}", torch.tensor(value, device=self.device))
         weight = self.loss_weights()[self.penalty_name]
         self.log(self.penalty_name, weight, on_step=False, on_epoch=True)
         if "domain_accuracy_train" in self.sums:
