@@ -19,7 +19,7 @@ from domainvi.nn import (
 )
 
 ADVERSARIES = ("conditional", "marginal", "wasserstein", "none")
-HEAD_WIDTHS = (128, 128)
+HEAD_WIDTHS = (256, 256)
 
 
 class DomainAlignment(nn.Module):
