@@ -88,6 +88,18 @@ def test_without_a_shared_class_nothing_is_aligned():
     assert not z.grad.any()
 
 
+@pytest.mark.parametrize(
+    ("kind", "n_domains"), [("conditional", 1), ("conditional", 2), ("marginal", 1)]
+)
+def test_rows_of_one_domain_are_left_alone(kind, n_domains):
+    alignment = DomainAlignment(kind, 2, [n_domains], 2)
+    z = torch.randn(6, 2, requires_grad=True)
+    loss, _ = alignment(z, torch.arange(6) % 2, [torch.zeros(6).long()], 1.0)
+    loss.backward()
+    assert loss.item() == 0.0
+    assert not z.grad.any()
+
+
 @pytest.mark.parametrize("kind", ["conditional", "marginal"])
 def test_shrinking_and_shifting_hide_nothing(kind):
     alignment = DomainAlignment(kind, 3, [2], 2)

@@ -133,8 +133,8 @@ def balanced_cross_entropy(
     weight
         Weight of each row, shape ``(n_rows,)``; 0 leaves a row out.
     """
-    weight = torch.ones_like(logits[:, 0]) if weight is None else weight
     losses = functional.cross_entropy(logits, domain, reduction="none")
+    weight = torch.ones_like(losses) if weight is None else weight
     n_domains = logits.shape[1]
     total = weight.new_zeros(n_domains).index_add(0, domain, weight)
     summed = weight.new_zeros(n_domains).index_add(0, domain, weight * losses)
@@ -175,8 +175,9 @@ def within_class_cross_entropy(
     scores = logits.masked_fill(~possible & counted[:, None], -torch.inf)
     losses = functional.cross_entropy(scores, domain, reduction="none")
     cell = domain * n_classes + code
-    zeros = logits.new_zeros(n_domains * n_classes)
-    n = zeros.index_add(0, cell, counted.to(logits.dtype)).view(support.shape)
+    # Under mixed precision the scores are rounded, and the losses are not.
+    zeros = losses.new_zeros(n_domains * n_classes)
+    n = zeros.index_add(0, cell, counted.to(losses.dtype)).view(support.shape)
     summed = zeros.index_add(0, cell, losses * counted).view(support.shape)
     n_present = (n > 0).sum(dim=0)
     means = (summed / n.clamp_min(1)).sum(dim=0) / n_present.clamp_min(1)
