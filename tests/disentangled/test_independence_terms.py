@@ -1,4 +1,4 @@
-"""Independence inside the module: weight 0 is none, and DomainVI's adversary is a special case."""
+"""Independence inside the module: weight 0 is none, and missing values take no part."""
 
 import pytest
 import torch
@@ -7,7 +7,6 @@ from domainvi.disentangled import DisentangledVAE, IndependenceTerms
 from domainvi.disentangled._factors import FACTORS_KEY, Factor
 from domainvi.disentangled._independence import Blocks, hide_factor
 from domainvi.disentangled._metadata import factor_codes
-from domainvi.module import DomainAlignment
 from domainvi.nn import one_hot
 
 FACTORS = [
@@ -65,32 +64,6 @@ def test_weight_zero_is_none_to_the_bit(kind, confounded):
     some = gradients(build(kind, confounded), 1.0)
     assert (some["z_encoder.mean.weight"] - none["z_encoder.mean.weight"]).abs().max() > 1e-4
     assert torch.equal(some["intercept"], none["intercept"])
-
-
-@pytest.mark.parametrize("kind", ["marginal", "conditional"])
-def test_the_domain_adversary_of_domainvi_is_the_case_of_one_technical_column(kind):
-    domain, label = torch.arange(30) % 2, torch.arange(30) % 3
-    one = Blocks(
-        {"signal": 4},
-        ("label", "domain") if kind == "marginal" else ("signal", "domain"),
-        (3, 2),
-        () if kind == "marginal" else ((0, 1),),
-    )
-    terms = IndependenceTerms("adversarial", one)
-    alignment = DomainAlignment(kind, 4, [2], 3)
-    alignment.heads[0].load_state_dict(terms.heads["signal_1"].state_dict())
-    strata = None if kind == "marginal" else one_hot(label, 3)
-    found = []
-    for is_term in (True, False):
-        z = torch.linspace(-1, 1, 120).view(30, 4).sin().requires_grad_()
-        if is_term:
-            value = hide_factor(terms.heads["signal_1"], z, domain, strata, 0.7)
-        else:
-            value, _ = alignment(z, torch.zeros(30, 3), label, [domain], 0.7)
-        value.backward()
-        found.append((value.detach(), z.grad))
-    torch.testing.assert_close(found[0], found[1])
-    assert found[0][1].abs().max() > 0
 
 
 def test_missing_values_take_no_part():

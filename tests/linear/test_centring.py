@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from domainvi.linear._centring import MIN_MASS, Centring, fit_centring
+from domainvi.linear._centring import MIN_ROWS, Centring, fit_centring
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_class_of_one_domain_stays_where_it_is(shifted):
 
 def test_few_rows_are_not_centred(shifted):
     z, p, domain, _ = shifted
-    few = (domain == 0) | (np.arange(400) < 200 + 2 * (int(MIN_MASS) - 1))
+    few = (domain == 0) | (np.arange(400) < 200 + 2 * (MIN_ROWS - 1))
     centring = fit_centring(z[few], p[few], domain[few], 2)
     assert not centring.shift.any()
 

@@ -246,6 +246,8 @@ def test_history_has_every_term(model: dv.DomainVI) -> None:
         "adversary_loss_train",
         "domain_accuracy_train",
         "domain_accuracy_chance",
+        "domain_probe_train",
+        "domain_probe_chance",
         "accuracy_validation",
     }
     assert expected <= set(model.history)

@@ -10,7 +10,13 @@ from torch import nn
 from domainvi.errors import InputError
 from domainvi.module import DomainAlignment
 from domainvi.module._alignment import balanced_domain_accuracy
-from domainvi.nn import critic_loss, encoder_loss
+from domainvi.nn import (
+    balanced_cross_entropy,
+    critic_loss,
+    encoder_loss,
+    one_hot,
+    standardise_columns,
+)
 
 KINDS = ("conditional", "marginal", "wasserstein")
 
@@ -57,25 +63,18 @@ def test_another_weight_reaches_the_encoder_and_not_the_decoder(build, batch, ki
         torch.testing.assert_close(a, b)
 
 
-def test_known_labels_take_the_place_of_predictions():
-    alignment = DomainAlignment("conditional", 2, [2], 2)
-    z, domain = torch.randn(3, 2), torch.tensor([0, 1, 1])
-    logits, label = torch.randn(3, 2), torch.tensor([1, 0, -1])
-    loss, _ = alignment(z, logits, label, [domain], 1.0)
-    certain = torch.tensor([[-50.0, 50.0], [50.0, -50.0], logits[2].tolist()])
-    expected, _ = alignment(z, certain, torch.full((3,), -1), [domain], 1.0)
-    torch.testing.assert_close(loss, expected)
-
-
 def test_classes_of_one_domain_take_no_part():
     alignment = DomainAlignment("conditional", 2, [2], 2)
     alignment.set_support(0, torch.tensor([[True, True], [True, False]]))
-    z = torch.randn(4, 2, requires_grad=True)
-    label, domain = torch.tensor([0, 1, 0, 0]), torch.tensor([0, 0, 1, 1])
-    loss, _ = alignment(z, torch.zeros(4, 2), label, [domain], 1.0)
-    loss.backward()
-    assert not z.grad[1].any()
-    assert z.grad[[0, 2, 3]].any(dim=1).all()
+    code, domain = torch.tensor([0, 1, 0, 0, 1]), torch.tensor([0, 0, 1, 1, 1])
+    before = torch.randn(5, 2)
+    loss, _ = alignment(before, code, [domain], 1.0)
+    alone, _ = alignment(before, torch.tensor([0, 1, 0, 0, 0]), [domain], 1.0)
+    assert not torch.isclose(loss, alone)
+    scores = alignment.heads[0](standardise_columns(before), one_hot(code, 2), 0.0)
+    shared = [0, 2, 3]
+    expected = balanced_cross_entropy(scores[shared], domain[shared])
+    torch.testing.assert_close(loss, expected)
 
 
 def test_without_a_shared_class_nothing_is_aligned():
@@ -83,31 +82,49 @@ def test_without_a_shared_class_nothing_is_aligned():
     alignment.set_support(0, torch.eye(2, dtype=torch.bool))
     z = torch.randn(4, 2, requires_grad=True)
     code = torch.tensor([0, 0, 1, 1])
-    loss, _ = alignment(z, torch.zeros(4, 2), code, [code], 1.0)
+    loss, _ = alignment(z, code, [code], 1.0)
     loss.backward()
     assert loss.item() == 0.0
     assert not z.grad.any()
 
 
-def test_marginal_ignores_labels():
+@pytest.mark.parametrize(
+    ("kind", "n_domains"), [("conditional", 1), ("conditional", 2), ("marginal", 1)]
+)
+def test_rows_of_one_domain_are_left_alone(kind, n_domains):
+    alignment = DomainAlignment(kind, 2, [n_domains], 2)
+    z = torch.randn(6, 2, requires_grad=True)
+    loss, _ = alignment(z, torch.arange(6) % 2, [torch.zeros(6).long()], 1.0)
+    loss.backward()
+    assert loss.item() == 0.0
+    assert not z.grad.any()
+
+
+@pytest.mark.parametrize("kind", ["conditional", "marginal"])
+def test_shrinking_and_shifting_hide_nothing(kind):
+    alignment = DomainAlignment(kind, 3, [2], 2)
+    z, code, domain = torch.randn(8, 3), torch.arange(8) % 2, torch.arange(8) // 4
+    moved = z * torch.tensor([0.01, 1.0, 20.0]) + 5
+    found = [alignment(x, code, [domain], 1.0)[0] for x in (z, moved)]
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-4)
+
+
+def test_marginal_ignores_classes():
     alignment = DomainAlignment("marginal", 2, [2], 3)
     z, domain = torch.randn(3, 2), torch.tensor([0, 1, 1])
-    losses = [
-        alignment(z, torch.randn(3, 3), torch.tensor(label), [domain], 1.0)[0]
-        for label in ([0, 1, 2], [-1, -1, -1])
-    ]
+    losses = [alignment(z, torch.tensor(c), [domain], 1.0)[0] for c in ([0, 1, 2], [1, 1, 1])]
     assert torch.equal(losses[0], losses[1])
 
 
 def test_each_domain_column_has_its_adversary():
     alignment = DomainAlignment("marginal", 3, [2, 4], 3)
-    z, logits, label = torch.randn(5, 3), torch.randn(5, 3), torch.full((5,), -1)
+    z, code = torch.randn(5, 3), torch.zeros(5).long()
     first, second = torch.tensor([0, 1, 0, 1, 1]), torch.tensor([3, 2, 1, 0, 0])
     assert [h.n_domains for h in alignment.heads] == [2, 4]
     for head in alignment.heads:
-        nn.init.zeros_(head.network[2].weight)
-        nn.init.zeros_(head.network[2].bias)
-    loss, metrics = alignment(z, logits, label, [first, second], 1.0)
+        nn.init.zeros_(head.network[-1].weight)
+        nn.init.zeros_(head.network[-1].bias)
+    loss, metrics = alignment(z, code, [first, second], 1.0)
     assert loss.item() == pytest.approx(math.log(2) + math.log(4), rel=1e-6)
     assert metrics["domain_accuracy"].item() == 0.5
 
@@ -118,7 +135,7 @@ def test_wasserstein_is_critic_loss_plus_weighted_pull():
     z, domain = torch.randn(6, 2), torch.tensor([0, 1, 0, 2, 1, 0])
     critic, source, target = alignment.heads[0], z[[0, 2, 5]], z[[1, 3, 4]]
     state = torch.random.get_rng_state()
-    loss, metrics = alignment(z, torch.zeros(6, 2), torch.zeros(6).long(), [domain], 0.3)
+    loss, metrics = alignment(z, torch.zeros(6).long(), [domain], 0.3)
     assert torch.equal(state, torch.random.get_rng_state())
     chance = np.random.default_rng(0)
     source = source[torch.from_numpy(chance.permutation(3))]
@@ -135,7 +152,7 @@ def test_wasserstein_leaves_the_source_where_it_is():
     alignment.is_source[0] = True
     z = torch.randn(6, 2, requires_grad=True)
     domain = torch.tensor([0, 0, 0, 1, 1, 1])
-    loss, _ = alignment(z, torch.zeros(6, 2), torch.zeros(6).long(), [domain], 1.0)
+    loss, _ = alignment(z, torch.zeros(6).long(), [domain], 1.0)
     loss.backward()
     assert not z.grad[:3].any()
     assert z.grad[3:].any(dim=1).all()
@@ -147,7 +164,7 @@ def test_wasserstein_can_be_evaluated_without_a_graph():
     z, domain = torch.randn(4, 2), torch.tensor([0, 0, 1, 1])
     for context in (torch.no_grad, torch.inference_mode):
         with context():
-            loss, _ = alignment(z, torch.zeros(4, 2), torch.zeros(4).long(), [domain], 0.0)
+            loss, _ = alignment(z, torch.zeros(4).long(), [domain], 0.0)
         assert torch.isfinite(loss)
 
 

@@ -8,7 +8,7 @@ from torch.distributions import Normal, kl_divergence
 from torch.nn import functional
 
 from domainvi.data import TEACHER_KEY
-from domainvi.module._domain_vae import classification_loss, teaching_loss
+from domainvi.module._losses import classification_loss, teaching_loss
 
 WEIGHTS = ("reconstruction_weight", "adversary_weight", "teaching_weight")
 OFF = dict.fromkeys(WEIGHTS, 0.0)
@@ -95,15 +95,23 @@ def test_a_batch_of_one_domain_is_fine(build, batch, adversary):
     assert ("adversary_loss" in output.extra_metrics) == (adversary != "wasserstein")
 
 
-def test_the_adversary_is_told_the_labels_and_the_weight(build, batch):
+def test_the_adversary_is_told_means_classes_and_the_weight(build, batch):
     module, tensors = build(adversary="conditional"), batch()
+    tensors[TEACHER_KEY] = functional.one_hot(torch.tensor([2, 2, 0, 1, 2, 2]), 3).float()
     inference, _, output = module(tensors, loss_kwargs={"adversary_weight": 0.3})
-    z, label = inference["z"], module.labels(tensors)
-    logits, domains = module.classifier(z), module.domains(tensors)
-    expected, _ = module.alignment(z, logits, label, domains, 0.3)
+    # Known labels are 0, 1 and 2 in the rows 0, 1 and 4; the members guess the rest.
+    code, mean = torch.tensor([0, 1, 0, 1, 2, 2]), inference["qz"].loc
+    expected, _ = module.alignment(mean, code, module.domains(tensors), 0.3)
     torch.testing.assert_close(output.extra_metrics["adversary_loss"], expected.detach())
-    unlabelled, _ = module.alignment(z, logits, torch.full_like(label, -1), domains, 0.3)
-    assert not torch.isclose(expected, unlabelled)
+
+
+def test_without_members_the_network_guesses_classes(build, batch):
+    module, tensors = build(adversary="conditional"), batch()
+    inference, _, output = module(tensors)
+    mean, label = inference["qz"].loc, module.labels(tensors)
+    code = torch.where(label >= 0, label, module.classifier(mean).argmax(dim=1))
+    expected, _ = module.alignment(mean, code, module.domains(tensors), 0.0)
+    torch.testing.assert_close(output.extra_metrics["adversary_loss"], expected.detach())
 
 
 def test_one_labelled_and_one_unlabelled_row(build, batch):

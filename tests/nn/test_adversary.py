@@ -6,7 +6,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from domainvi.nn import DomainAdversary, balanced_cross_entropy, shared_class_weight
+from domainvi.nn import (
+    DomainAdversary,
+    balanced_cross_entropy,
+    shared_class_weight,
+    within_class_cross_entropy,
+)
 
 
 def test_the_conditional_input_is_the_outer_product():
@@ -44,7 +49,7 @@ def test_the_random_map_keeps_inner_products():
     size = ((z[0] @ z[0]) * (p[0] @ p[0])).item()
     found = []
     for _ in range(60):
-        joined = DomainAdversary(70, n_domains=2, n_classes=60, n_hidden=2)._join(z, p)
+        joined = DomainAdversary(70, n_domains=2, n_classes=60, widths=(2,))._join(z, p)
         found.append([(joined[0] @ joined[1]).item(), (joined[0] @ joined[0]).item()])
     mean = torch.tensor(found).mean(dim=0)
     assert mean[0].item() == pytest.approx(exact, abs=0.06 * size)
@@ -135,6 +140,43 @@ def test_without_any_weight_loss_and_gradient_are_zero():
     loss.backward()
     assert loss.item() == 0.0
     assert not logits.grad.any()
+
+
+def test_within_class_loss_by_hand():
+    # Class 0: two rows of domain 0, one of domain 1. Class 1: one row of each. Class 2: domain 0.
+    q = torch.tensor([[0.5], [0.8], [0.1], [0.3], [0.6], [0.9]], dtype=torch.float64)
+    logits = torch.cat([q, 1 - q], dim=1).log()
+    domain, code = torch.tensor([0, 0, 1, 0, 1, 0]), torch.tensor([0, 0, 0, 1, 1, 2])
+    first = (-(math.log(0.5) + math.log(0.8)) / 2 - math.log(0.9)) / 2
+    second = (-math.log(0.3) - math.log(0.4)) / 2
+    harmonic = 2 / (1 / 2 + 1)
+    expected = (harmonic * first + second) / (harmonic + 1)
+    found = within_class_cross_entropy(logits, domain, code, torch.ones(2, 3, dtype=torch.bool))
+    assert found.item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_domains_that_cannot_have_a_class_are_no_answer():
+    support = torch.tensor([[True], [True], [False]])
+    logits, code = torch.tensor([[0.0, 0.0, 9.0]] * 3, requires_grad=True), torch.zeros(3).long()
+    # The last row is of a class that its domain does not have: it is left out.
+    loss = within_class_cross_entropy(logits, torch.tensor([0, 1, 2]), code, support)
+    loss.backward()
+    assert loss.item() == pytest.approx(math.log(2), rel=1e-6)
+    assert torch.isfinite(logits.grad).all()
+    assert not logits.grad[2].any()
+    assert not logits.grad[:, 2].any()
+
+
+def test_a_head_that_knows_the_class_alone_is_at_chance():
+    # Nine rows of ten of domain 0 are of class 0, and one of ten in domain 1.
+    domain = torch.arange(200) % 2
+    code = (torch.arange(200) // 2 >= torch.where(domain == 0, 90, 10)).long()
+    support = torch.ones(2, 2, dtype=torch.bool)
+    scores = torch.zeros(2, 2, requires_grad=True)
+    within_class_cross_entropy(scores[code], domain, code, support).backward()
+    torch.testing.assert_close(scores.grad, torch.zeros(2, 2), atol=1e-6, rtol=0)
+    balanced_cross_entropy(scores[code], domain).backward()
+    assert scores.grad.abs().max() > 0.1
 
 
 def test_shared_class_weight_by_hand():

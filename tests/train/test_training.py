@@ -120,6 +120,16 @@ def test_every_adversary_trains(cohorts, train, adversary, values):
     assert right(model) > 0.9
 
 
+@pytest.mark.parametrize("adversary", ["conditional", "marginal", "wasserstein"])
+def test_every_adversary_trains_in_mixed_precision(cohorts, adversary):
+    adata = cohorts()
+    dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
+    model = dv.DomainVI(adata, n_latent=4, adversary=adversary)
+    model.train(max_epochs=2, accelerator="cpu", precision="bf16-mixed", enable_progress_bar=False)
+    for name in ("adversary_loss_train", "domain_probe_train"):
+        assert np.isfinite(model.history[name].to_numpy(dtype=float)).all()
+
+
 @pytest.mark.parametrize("scaling", ["mix", "domain", "global"])
 def test_every_scaling_trains(cohorts, train, scaling):
     model = train(cohorts(), scaling=scaling, epochs=20)

@@ -111,9 +111,9 @@ def _progress(trainer: Trainer) -> str:
     text = f"training: epoch {trainer.current_epoch}/{trainer.max_epochs}"
     if "train_loss" in found:
         text += f", loss {found['train_loss']:.2f}"
-    if "domain_accuracy_train" in found and "domain_accuracy_chance" in found:
+    if "domain_probe_train" in found and "domain_probe_chance" in found:
         text += (
-            f", cohort found by the adversary {found['domain_accuracy_train']:.2f}"
-            f" (chance {found['domain_accuracy_chance']:.2f})"
+            f", cohort found by a fresh probe {found['domain_probe_train']:.2f}"
+            f" (chance {found['domain_probe_chance']:.2f})"
         )
     return text

@@ -18,6 +18,7 @@ from domainvi.nn import (
     one_hot,
     reverse_gradient,
     shared_class_weight,
+    standardise_columns,
 )
 
 if TYPE_CHECKING:
@@ -36,17 +37,6 @@ def strata_of(stratum: torch.Tensor | None, x: torch.Tensor) -> list[torch.Tenso
     if stratum is None:
         return [torch.arange(len(x), device=x.device)]
     return [torch.nonzero(stratum == code).squeeze(1) for code in torch.unique(stratum)]
-
-
-def standardise_columns(x: torch.Tensor, stratum: torch.Tensor | None = None) -> torch.Tensor:
-    """Bring columns to mean 0, within strata, and standard deviation 1; constant ones become 0."""
-    means = x.mean(dim=0)
-    if stratum is not None:
-        _, code = torch.unique(stratum, return_inverse=True)
-        member = functional.one_hot(code).to(x.dtype)
-        means = ((member.T @ x) / member.sum(dim=0)[:, None])[code]
-    centred = x - means
-    return centred / (centred.square().mean(dim=0) + EPSILON**2).sqrt().clamp_min(EPSILON)
 
 
 def cross_covariance(
@@ -182,8 +172,7 @@ class IndependenceTerms(nn.Module):
       :math:`(z_g, m_k)`;
     * ``"adversarial"``: a ``JointDiscriminator`` of rows against rows with
       shuffled subspaces, plus one :class:`~domainvi.nn.DomainAdversary` for each pair
-      :math:`(z_g, m_k)`. With one technical column and no other group the latter is the domain
-      adversary of :class:`~domainvi.module.DomainAlignment`, marginal or conditional.
+      :math:`(z_g, m_k)`, conditional where they are confounded.
 
     Where a factor of :math:`g` is confounded with one of :math:`h`, full independence would erase
     both. There the pair is made independent within the levels of that factor instead: shuffled,

@@ -95,6 +95,9 @@ class DisentangledTrainingPlan(DomainTrainingPlan):
         default = DEFAULT_WEIGHT[module.independence.kind]
         self.penalty_weight = default if independence_weight is None else independence_weight
 
+    def _game(self) -> None:
+        """Let encoder and adversaries descend in one step."""
+
     def penalty(self) -> nn.Module:
         """Part of the module that is trained against the encoder."""
         return self.module.independence

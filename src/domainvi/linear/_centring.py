@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from domainvi._checks import FloatArray, IntArray
 
-# A domain with less mass of a class than this has nothing to be centred by.
-MIN_MASS = 5.0
+# A domain with fewer rows of a class than this has nothing to be centred by.
+MIN_ROWS = 5
 RIDGE = 1e-3
 
 
@@ -22,20 +22,22 @@ class Centring:
     r"""Shift of each class in each domain, taken off the latents.
 
     A saddle point is never quite reached: a fresh probe finds in the posterior means what the last
-    adversary did not. With class probabilities :math:`p`, the mean :math:`\mu_{dk}` of class
-    :math:`k` in domain :math:`d` and the mean :math:`\mu_k` of these over domains,
+    adversary did not. With class probabilities :math:`p`, the mean :math:`\mu_{dk}` of the rows
+    of domain :math:`d` whose likeliest class is :math:`k` and the mean :math:`\mu_k` of these over
+    domains,
 
     .. math:: z_i \leftarrow z_i - \sum_k p_{ik}\, a_{dk} (\mu_{dk} - \mu_k), \qquad
               a_{dk} = \max\Bigl(0,\ 1 - \sqrt{L (1 - 1/D) / n_{dk}} \big/
                        \lVert \mu_{dk} - \mu_k \rVert_{\Sigma^{-1}}\Bigr),
 
     where :math:`\Sigma` is the covariance within classes and domains, :math:`L` the number of
-    latents, :math:`n_{dk}` the effective number of rows, and :math:`D` the largest number of
+    latents, :math:`n_{dk}` the number of rows, and :math:`D` the largest number of
     domains that have five rows or more of one class. A domain beyond the fitted ones has no part in
     :math:`\mu_k`: for it the term :math:`1/D` is left out. The factor :math:`a` leaves a difference
     of the length that chance alone would make, so that small groups are not over-corrected. It is
     the correction step of Harmony (Korsunsky et al., 2019) with classes for clusters, and a class
-    that one domain alone has is left where it is.
+    that one domain alone has is left where it is. Means by probabilities would be drawn towards
+    other classes where these are many: where the class mix differs, that looks like a shift.
 
     Parameters
     ----------
@@ -79,14 +81,14 @@ class Centring:
     ) -> FloatArray:
         """Shift of one domain's rows from the class means, of which they made ``own_share``."""
         shift = np.zeros_like(self.means)
+        code = p.argmax(axis=1)
         for k in np.flatnonzero(np.isfinite(self.means[:, 0])):
-            weight = p[:, k]
-            if weight.sum() < MIN_MASS:
+            rows = z[code == k]
+            if len(rows) < MIN_ROWS:
                 continue
-            difference = weight @ z / weight.sum() - self.means[k]
+            difference = rows.mean(axis=0, dtype=np.float64) - self.means[k]
             length = np.sqrt(max(difference @ self.precision @ difference, 1e-12))
-            n = weight.sum() ** 2 / np.square(weight).sum()
-            chance = np.sqrt(len(difference) * (1 - own_share) / n)
+            chance = np.sqrt(len(difference) * (1 - own_share) / len(rows))
             shift[k] = max(0.0, 1 - chance / length) * difference
         return shift
 
@@ -96,10 +98,11 @@ def fit_centring(
 ) -> Centring:
     """Estimate the shifts from the rows of training; arrays are those of :meth:`Centring.apply`."""
     in_domain = np.eye(n_domains)[domain]
+    p = np.eye(p.shape[1])[p.argmax(axis=1)]
     mass = in_domain.T @ p
     sums = np.einsum("nd,nk,nl->dkl", in_domain, p, z, optimize=True)
     group_means = sums / np.maximum(mass, 1e-8)[..., None]
-    present = mass >= MIN_MASS
+    present = mass >= MIN_ROWS
     counted = present[..., None]
     means = (group_means * counted).sum(axis=0) / np.maximum(counted.sum(axis=0), 1)
     # A class of one domain has no common mean to be centred at.

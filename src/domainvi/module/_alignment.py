@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from domainvi.errors import InputError
 from domainvi.nn import (
@@ -15,20 +14,26 @@ from domainvi.nn import (
     critic_loss,
     encoder_loss,
     one_hot,
-    shared_class_weight,
+    standardise_columns,
+    within_class_cross_entropy,
 )
 
 ADVERSARIES = ("conditional", "marginal", "wasserstein", "none")
+HEAD_WIDTHS = (256, 256)
 
 
 class DomainAlignment(nn.Module):
     r"""Hide the domain from the latents, one adversary a domain column.
 
     ``"conditional"`` and ``"marginal"`` train a domain head and reverse its gradient with weight
-    :math:`\lambda` (:class:`~domainvi.nn.DomainAdversary`); rows of classes that one domain alone
-    has take no part in the conditional form. ``"wasserstein"`` trains a critic
-    (:class:`~domainvi.nn.Critic`) on the main domain column and pulls the rows of target domains
-    to those of source domains. Weight 0 gives the encoder exactly the gradient of ``"none"``.
+    :math:`\lambda` (:class:`~domainvi.nn.DomainAdversary`). The head sees posterior means, which
+    are what users get, and not samples, whose noise would hide the domain from it alone. They are
+    standardised over the batch, so that nothing can be hidden by shrinking it. The conditional form
+    compares domains within each class (:func:`~domainvi.nn.within_class_cross_entropy`) and takes
+    every class as certain, known or predicted: from probabilities a head would learn which domain
+    has labels. ``"wasserstein"`` trains a critic (:class:`~domainvi.nn.Critic`) on the main domain
+    column and pulls the rows of target domains to those of source domains. Weight 0 gives the
+    encoder exactly the gradient of ``"none"``.
 
     Parameters
     ----------
@@ -57,7 +62,9 @@ class DomainAlignment(nn.Module):
         # A generator of its own: pairs for the penalty must not move the noise of the encoder.
         self.chance_source = np.random.default_rng(0)
         if kind in ("conditional", "marginal"):
-            self.heads.extend(DomainAdversary(n_latent, n, conditional) for n in n_domains)
+            self.heads.extend(
+                DomainAdversary(n_latent, n, conditional, HEAD_WIDTHS) for n in n_domains
+            )
         elif kind == "wasserstein":
             self.heads.append(Critic(n_latent))
         for i, n in enumerate(n_domains):
@@ -75,8 +82,7 @@ class DomainAlignment(nn.Module):
     def forward(
         self,
         z: torch.Tensor,
-        logits: torch.Tensor,
-        label: torch.Tensor,
+        code: torch.Tensor,
         domains: list[torch.Tensor],
         weight: float,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -85,11 +91,9 @@ class DomainAlignment(nn.Module):
         Parameters
         ----------
         z
-            Latents, shape ``(n_rows, n_latent)``.
-        logits
-            Class scores, shape ``(n_rows, n_classes)``; constants here.
-        label
-            Class codes, -1 where unlabelled.
+            Posterior means, shape ``(n_rows, n_latent)``.
+        code
+            Class codes, known or predicted, shape ``(n_rows,)``.
         domains
             Domain codes of each column.
         weight
@@ -99,16 +103,15 @@ class DomainAlignment(nn.Module):
             return z.new_zeros(()), {}
         if self.kind == "wasserstein":
             return self._wasserstein(z, domains[0], weight)
-        p = torch.where(
-            (label >= 0)[:, None], one_hot(label, self.n_classes), functional.softmax(logits, dim=1)
-        )
+        z, p = standardise_columns(z), one_hot(code, self.n_classes)
         losses, accuracies = [], []
         for i, (head, domain) in enumerate(zip(self.heads, domains, strict=True)):
-            row_weight = None
-            if self.kind == "conditional":
-                row_weight = shared_class_weight(p, getattr(self, f"support_{i}"))
             scores = head(z, p, weight)
-            losses.append(balanced_cross_entropy(scores, domain, row_weight))
+            if self.kind == "conditional":
+                support = getattr(self, f"support_{i}")
+                losses.append(within_class_cross_entropy(scores, domain, code, support))
+            else:
+                losses.append(balanced_cross_entropy(scores, domain))
             if i == 0:
                 accuracies.append(balanced_domain_accuracy(scores, domain))
         loss = torch.stack(losses).sum()

@@ -15,6 +15,7 @@ from domainvi.data import MODALITIES, TEACHER_KEY
 from domainvi.nn import Classifier, class_log_softmax, one_hot
 
 from ._alignment import DomainAlignment
+from ._losses import classification_loss, teaching_loss
 from ._modalities import Modalities
 from ._modality import Modality, ScalingStatistics, draw_latents, elbo_terms
 from ._phenotype_heads import PhenotypeHeads
@@ -310,6 +311,24 @@ class DomainVAE(BaseModuleClass):
             codes += torch.split(tensors[EXTRA_DOMAINS_KEY], 1, dim=1)
         return [c.squeeze(-1).long() for c in codes]
 
+    def align(
+        self, mean: torch.Tensor, tensors: dict[str, torch.Tensor], weight: float
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return the alignment loss of rows with these posterior means, and its metrics."""
+        code = self.class_codes(mean.detach(), tensors)
+        return self.alignment(mean, code, self.domains(tensors), weight)
+
+    def class_codes(self, mean: torch.Tensor, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Class codes of the rows; that of an unlabelled row is predicted.
+
+        It is that of the linear members, if they teach, or of the network.
+        """
+        label = self.labels(tensors)
+        scores = tensors.get(TEACHER_KEY)
+        if scores is None:
+            scores = self.classifier(mean)
+        return torch.where(label >= 0, label, scores.argmax(dim=1))
+
     def loss(
         self,
         tensors: dict[str, torch.Tensor],
@@ -339,8 +358,8 @@ class DomainVAE(BaseModuleClass):
         logits = self.classifier(z)
         classification = classification_loss(logits, label, self.label_smoothing)
         teaching = teaching_loss(logits, label, tensors.get(TEACHER_KEY))
-        alignment, metrics = self.alignment(
-            z, logits.detach(), label, self.domains(tensors), adversary_weight
+        alignment, metrics = self.align(
+            inference_outputs[MODULE_KEYS.QZ_KEY].loc, tensors, adversary_weight
         )
         elbo = (reconstruction + kl_weight * kl).mean() / self.n_input
         loss = (
@@ -364,25 +383,3 @@ class DomainVAE(BaseModuleClass):
             tensors, inference_kwargs={"n_samples": n_samples}, compute_loss=False
         )
         return generative[MODULE_KEYS.PX_KEY].sample().cpu()
-
-
-def classification_loss(
-    logits: torch.Tensor, label: torch.Tensor, label_smoothing: float
-) -> torch.Tensor:
-    """Mean cross-entropy of the labelled rows; 0 when the batch has none."""
-    # Sums over all rows, since to pick the labelled ones would wait for the device.
-    total = functional.cross_entropy(
-        logits, label, ignore_index=-1, reduction="sum", label_smoothing=label_smoothing
-    )
-    return total / (label >= 0).sum().clamp_min(1)
-
-
-def teaching_loss(
-    logits: torch.Tensor, label: torch.Tensor, teacher: torch.Tensor | None
-) -> torch.Tensor:
-    """Mean cross-entropy of unlabelled rows to the linear members' probabilities."""
-    if teacher is None:
-        return logits.new_zeros(())
-    unknown = label < 0
-    cross_entropy = -(teacher * functional.log_softmax(logits, dim=1)).sum(dim=1)
-    return (cross_entropy * unknown).sum() / unknown.sum().clamp_min(1)

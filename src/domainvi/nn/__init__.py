@@ -5,11 +5,20 @@ from ._adversary import (
     balanced_cross_entropy,
     reverse_gradient,
     shared_class_weight,
+    within_class_cross_entropy,
 )
 from ._clamped_product import ClampedProduct
 from ._experts import product_of_experts
 from ._linear import CLIP, LinearEnsemble, Standardiser, class_log_softmax, log_normalise
-from ._networks import NO_DECAY, Classifier, Decoder, GaussianEncoder, one_hot
+from ._networks import (
+    NO_DECAY,
+    Classifier,
+    Decoder,
+    GaussianEncoder,
+    one_hot,
+    standardise_columns,
+)
+from ._referee import within_class_probe
 from ._wasserstein import Critic, critic_loss, encoder_loss, gradient_penalty
 
 __all__ = [
@@ -33,4 +42,7 @@ __all__ = [
     "product_of_experts",
     "reverse_gradient",
     "shared_class_weight",
+    "standardise_columns",
+    "within_class_cross_entropy",
+    "within_class_probe",
 ]

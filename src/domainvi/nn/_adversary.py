@@ -50,17 +50,10 @@ class DomainAdversary(nn.Module):
     r"""Predict the domain of a row from its latents, to teach the encoder to hide it.
 
     *Marginal* (DANN; Ganin et al. 2016): the input is :math:`z`. *Conditional* (CDAN; Long et al.,
-    NeurIPS 2018): the input is the outer product :math:`z \otimes p`, with :math:`p` the true
-    one-hot class where it is known and the predicted probabilities elsewhere, so that domains are
-    compared class by class. When the product has more than 4,096 entries it is replaced by a fixed
-    random projection of the same inner products (the randomised map of the same paper).
-
-    The loss is the cross-entropy over domains, weighted so that each domain counts the same,
-
-    .. math:: L = - \sum_d \frac{1}{D} \frac{\sum_{i \in d} w_i \log q(d \mid i)}
-                                            {\sum_{i \in d} w_i},
-
-    so that its value at chance is :math:`\log D` whatever the sizes of the cohorts.
+    NeurIPS 2018): the input is the outer product :math:`z \otimes p` with the one-hot class
+    :math:`p`, known or predicted, so that domains are compared class by class. When the product has
+    more than 4,096 entries it is replaced by a fixed random projection of the same inner products
+    (the randomised map of the same paper).
 
     Parameters
     ----------
@@ -70,15 +63,19 @@ class DomainAdversary(nn.Module):
         Domains.
     n_classes
         Classes; 0 builds the marginal form.
-    n_hidden
-        Width of the hidden layer.
+    widths
+        Widths of the hidden layers.
     """
 
     map_z: torch.Tensor
     map_p: torch.Tensor
 
     def __init__(
-        self, n_latent: int, n_domains: int, n_classes: int = 0, n_hidden: int = 64
+        self,
+        n_latent: int,
+        n_domains: int,
+        n_classes: int = 0,
+        widths: tuple[int, ...] = (64,),
     ) -> None:
         super().__init__()
         self.n_domains = n_domains
@@ -89,9 +86,11 @@ class DomainAdversary(nn.Module):
             width = 512
             self.register_buffer("map_z", torch.randn(n_latent, width) / width**0.25)
             self.register_buffer("map_p", torch.randn(n_classes, width) / width**0.25)
-        self.network = nn.Sequential(
-            nn.Linear(width, n_hidden), nn.LeakyReLU(0.2), nn.Linear(n_hidden, n_domains)
-        )
+        layers: list[nn.Module] = []
+        for n_out in widths:
+            layers += [nn.Linear(width, n_out), nn.LeakyReLU(0.2)]
+            width = n_out
+        self.network = nn.Sequential(*layers, nn.Linear(width, n_domains))
 
     def _join(self, z: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
         if not self.conditional:
@@ -118,7 +117,12 @@ class DomainAdversary(nn.Module):
 def balanced_cross_entropy(
     logits: torch.Tensor, domain: torch.Tensor, weight: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Cross-entropy in which each domain that is present carries the same total weight.
+    r"""Cross-entropy in which each domain that is present carries the same total weight.
+
+    .. math:: L = - \sum_d \frac{1}{D} \frac{\sum_{i \in d} w_i \log q(d \mid i)}
+                                            {\sum_{i \in d} w_i},
+
+    so that its value at chance is :math:`\log D` whatever the sizes of the cohorts.
 
     Parameters
     ----------
@@ -129,8 +133,8 @@ def balanced_cross_entropy(
     weight
         Weight of each row, shape ``(n_rows,)``; 0 leaves a row out.
     """
-    weight = torch.ones_like(logits[:, 0]) if weight is None else weight
     losses = functional.cross_entropy(logits, domain, reduction="none")
+    weight = torch.ones_like(losses) if weight is None else weight
     n_domains = logits.shape[1]
     total = weight.new_zeros(n_domains).index_add(0, domain, weight)
     summed = weight.new_zeros(n_domains).index_add(0, domain, weight * losses)
@@ -139,8 +143,51 @@ def balanced_cross_entropy(
     return means.sum() / present.sum().clamp_min(1)
 
 
+def within_class_cross_entropy(
+    logits: torch.Tensor, domain: torch.Tensor, code: torch.Tensor, support: torch.Tensor
+) -> torch.Tensor:
+    r"""Cross-entropy over the domains within each class, so that the class mix tells nothing.
+
+    With :math:`n_{dk}` rows of domain :math:`d` and class :math:`k`, and :math:`D_k` the domains of
+    the batch that have rows of the class,
+
+    .. math:: L = - \sum_k \frac{h_k}{\sum_j h_j} \frac{1}{|D_k|} \sum_{d \in D_k}
+                  \frac{1}{n_{dk}} \sum_{i \in (d, k)} \log q(d \mid i),
+
+    where :math:`q` is restricted to the domains that can have the class, and :math:`h_k` is the
+    harmonic mean of :math:`n_{dk}` over :math:`D_k`, that of the rows there are to compare; 0 for
+    a class of one domain, which could only be aligned with another class. Whatever the shares of
+    the classes in the domains, a head that knows nothing but the class is at chance.
+
+    Parameters
+    ----------
+    logits
+        Domain scores, shape ``(n_rows, n_domains)``.
+    domain, code
+        Domain and class codes, shape ``(n_rows,)``.
+    support
+        Whether a domain can have a class, boolean, shape ``(n_domains, n_classes)``. Rows of a
+        class that their domain does not have are left out.
+    """
+    n_domains, n_classes = support.shape
+    possible = support.T[code]
+    counted = possible.gather(1, domain[:, None]).squeeze(1)
+    scores = logits.masked_fill(~possible & counted[:, None], -torch.inf)
+    losses = functional.cross_entropy(scores, domain, reduction="none")
+    cell = domain * n_classes + code
+    # Under mixed precision the scores are rounded, and the losses are not.
+    zeros = losses.new_zeros(n_domains * n_classes)
+    n = zeros.index_add(0, cell, counted.to(losses.dtype)).view(support.shape)
+    summed = zeros.index_add(0, cell, losses * counted).view(support.shape)
+    n_present = (n > 0).sum(dim=0)
+    means = (summed / n.clamp_min(1)).sum(dim=0) / n_present.clamp_min(1)
+    harmonic = n_present / ((n > 0) / n.clamp_min(1)).sum(dim=0).clamp_min(1e-8)
+    weight = harmonic * (n_present > 1)
+    return (weight * means).sum() / weight.sum().clamp_min(1)
+
+
 def shared_class_weight(p: torch.Tensor, support: torch.Tensor) -> torch.Tensor:
-    r"""Weight of each row in the adversary: its probability of a class that two domains share.
+    r"""Weight of each row: its probability of a class that two domains share.
 
     :math:`w_i = \sum_k p_{ik} [\,|\{d : S_{dk}\}| \ge 2\,]`. A class that one domain alone has
     (normal tissue in one cohort only, say) takes no part in alignment, since nothing could be

@@ -8,6 +8,8 @@ from torch.nn import functional
 
 # Attribute of parameters that weight decay must leave alone.
 NO_DECAY = "no_decay"
+# Deviations below this are those of columns that are constant.
+EPSILON = 1e-6
 
 
 def hidden_layers(n_in: int, n_hidden: int, n_layers: int, dropout: float) -> nn.Sequential:
@@ -146,3 +148,14 @@ def one_hot(codes: torch.Tensor, n: int) -> torch.Tensor:
     inside = (codes >= 0) & (codes < n)
     encoded = functional.one_hot(codes.clamp(0, n - 1), n)
     return encoded.float() * inside[:, None]
+
+
+def standardise_columns(x: torch.Tensor, stratum: torch.Tensor | None = None) -> torch.Tensor:
+    """Bring columns to mean 0, within strata, and standard deviation 1; constant ones become 0."""
+    means = x.mean(dim=0)
+    if stratum is not None:
+        _, code = torch.unique(stratum, return_inverse=True)
+        member = functional.one_hot(code).to(x.dtype)
+        means = ((member.T @ x) / member.sum(dim=0)[:, None])[code]
+    centred = x - means
+    return centred / (centred.square().mean(dim=0) + EPSILON**2).sqrt().clamp_min(EPSILON)

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-_TERMS = ("loss", "reconstruction_loss", "classification_loss", "domain_accuracy")
+_TERMS = ("loss", "reconstruction_loss", "classification_loss", "domain_accuracy", "domain_probe")
 _STAGES = {"train": (BLUE, "-", "training rows"), "validation": (ORANGE, "--", "held-out rows")}
-_CHANCE = "domain_accuracy_chance"
 
 
 def training_curves(
@@ -32,11 +31,11 @@ def training_curves(
     show: bool | None = None,
     save: str | Path | None = None,
 ) -> NDArray[np.object_]:
-    """Draw the terms of the loss, and the adversary's accuracy against chance, by epoch.
+    """Draw the terms of the loss, and how well the domain is found against chance, by epoch.
 
-    An adversary that has nothing left to find is at chance, the grey line. Its accuracy is that of
-    the head which was trained against the encoder; :meth:`domainvi.DomainVI.diagnose` asks a fresh
-    one.
+    ``domain_accuracy`` is that of the player, the head which is trained against the encoder;
+    ``domain_probe`` is that of the referee, a probe which is fitted afresh within classes, and the
+    one to read. Where nothing is left to find it is at chance, the grey line.
 
     Parameters
     ----------
@@ -44,8 +43,8 @@ def training_curves(
         A trained model, or its ``history``.
     terms
         Columns of the history without their ending ``_train`` or ``_validation``, one panel each;
-        ``"loss"`` is the whole. By default the loss, its reconstruction and classification, and
-        the domain accuracy, as far as the history has them.
+        ``"loss"`` is the whole. By default the loss, its reconstruction and classification, the
+        domain accuracy and the domain probe, as far as the history has them.
     ax
         Axes to draw on, one for each term; a new figure if ``None``.
     show
@@ -68,7 +67,7 @@ def training_curves(
     --------
     >>> axes = dv.pl.training_curves(model)
     >>> axes[-1].get_ylabel()
-    'domain accuracy'
+    'domain probe'
     """
     history: Mapping[str, pd.DataFrame] | None = getattr(model, "history", model)
     if not history:
@@ -97,9 +96,9 @@ def _draw(axes: Axes, history: Mapping[str, pd.DataFrame], term: str) -> None:
     for stage, values in _columns(history, term).items():
         colour, dashes, label = _STAGES[stage]
         axes.plot(values.index + 1, values.astype(float), dashes, color=colour, label=label)
-    if term == "domain_accuracy":
-        if _CHANCE in history:
-            chance = float(history[_CHANCE].iloc[-1, 0])
+    if term in ("domain_accuracy", "domain_probe"):
+        if f"{term}_chance" in history:
+            chance = float(history[f"{term}_chance"].iloc[-1, 0])
             axes.axhline(chance, color=GREY, ls=":")
             beside_axes = axes.get_yaxis_transform()
             axes.text(0.99, chance - 0.01, "chance", transform=beside_axes, ha="right", va="top")

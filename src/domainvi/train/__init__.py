@@ -2,6 +2,7 @@
 
 from ._best_weights import BestWeights, interruptible
 from ._checkpoint import CheckpointFiles, has_checkpoint, read_checkpoint
+from ._game import DomainGame
 from ._new_cohorts import extend_statistics
 from ._plan import MAX_GRADIENT_NORM, DomainTrainingPlan, cosine, own_rate, parameter_groups, ramp
 from ._processes import is_distributed, is_main_process, seeded, trainer_arguments
@@ -18,6 +19,7 @@ __all__ = [
     "MAX_GRADIENT_NORM",
     "BestWeights",
     "CheckpointFiles",
+    "DomainGame",
     "DomainTrainingPlan",
     "cosine",
     "extend_statistics",

@@ -1,4 +1,4 @@
-"""The training plan: one optimiser, one backward pass a step, weights on their own schedule."""
+"""The training plan: a step of the encoder after each game of the heads, weights on a schedule."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from domainvi.data import ROWS_KEY
 from domainvi.nn import NO_DECAY
 
 from ._faults import FaultFinder
+from ._game import DomainGame
+from ._referee import N_BATCHES, Referee
 
 if TYPE_CHECKING:
     from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
@@ -70,11 +72,14 @@ MAX_GRADIENT_NORM = 5.0
 class DomainTrainingPlan(pl.LightningModule):
     r"""Minimise the loss of :class:`~domainvi.module.DomainVAE`.
 
-    AdamW with a cosine learning rate. The adversary's weight rises along
+    AdamW with a cosine learning rate. Before each step the domain heads take several of their own
+    (:class:`~domainvi.train.DomainGame`), and the adversary's weight rises along
     :func:`~domainvi.train.ramp`. Gradient norms of the autoencoder and of the domain heads are
     clipped apart, so that heads whose reversal weight is 0 change nothing for the encoder. Means
     over an epoch are gathered on the device and logged once, as ``<name>_train`` and
     ``<name>_validation``; ``domain_accuracy_train`` stands beside ``domain_accuracy_chance``.
+    ``domain_probe_train`` is what a fresh probe finds in the rows of the epoch's last batches
+    (:func:`~domainvi.nn.within_class_probe`), beside ``domain_probe_chance``.
 
     Parameters
     ----------
@@ -107,7 +112,7 @@ class DomainTrainingPlan(pl.LightningModule):
         lr: float = 1e-3,
         weight_decay: float = 1e-2,
         reconstruction_weight: float = 10.0,
-        adversary_weight: float = 0.1,
+        adversary_weight: float = 3.0,
         teaching_weight: float = 1.0,
         genes_per_step: int | None = 256,
         encoder_lr_factor: float = 1.0,
@@ -122,6 +127,8 @@ class DomainTrainingPlan(pl.LightningModule):
         self.teaching_weight = teaching_weight
         self.genes_per_step = genes_per_step
         self.encoder_lr_factor = encoder_lr_factor
+        self.game: DomainGame | None = self._game()
+        self.referee = Referee(module)
         self.sums: dict[str, torch.Tensor] = {}
         self.counts: dict[str, torch.Tensor | float] = {}
         self.faults = FaultFinder(
@@ -141,24 +148,50 @@ class DomainTrainingPlan(pl.LightningModule):
             "teaching_weight": self.teaching_weight,
         }
 
+    def _game(self) -> DomainGame | None:
+        """Prepare the game of the domain heads; ``None`` if all parts descend in one step."""
+        return DomainGame(self.module.alignment)
+
     def on_train_start(self) -> None:
         """Switch dropout on: the module may come from predicting."""
         self.module.train()
+        if self.game is not None:
+            self.game.resume()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the state of the game to a checkpoint."""
+        if self.game is not None:
+            checkpoint["game"] = self.game.optimizer.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the state of the game until the weights are on their device."""
+        if self.game is not None:
+            self.game.stored = checkpoint["game"]
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
         """Compute the loss of one batch."""
         genes = self._some_genes()
-        _, _, output = self.module(
-            batch,
-            generative_kwargs={"genes": genes},
-            loss_kwargs={"genes": genes, **self.loss_weights()},
+        inference, generative = self.module(
+            batch, generative_kwargs={"genes": genes}, compute_loss=False
         )
+        if self.game is not None:
+            mean = inference["qz"].loc.detach()
+            self.game.play(lambda: self.module.align(mean, batch, 0.0)[0])
+        output = self.module.loss(batch, inference, generative, genes=genes, **self.loss_weights())
         self._gather(output, "train")
         by_row = {**output.reconstruction_loss, **output.kl_local}
         means = {name: values.detach().mean() for name, values in by_row.items()}
         terms = {"train_loss": output.loss, **means, **(output.extra_metrics or {})}
         self.faults.add(self.global_step + 1, terms, by_row, batch.get(ROWS_KEY))
         return output.loss
+
+    def on_train_batch_end(
+        self, outputs: Any, batch: dict[str, torch.Tensor], batch_idx: int
+    ) -> None:
+        """Show the last batches of an epoch to the referee."""
+        left = self.trainer.num_training_batches - batch_idx
+        if self.game is not None and left <= N_BATCHES and self.module.n_domains[0] > 1:
+            self.referee.see(batch)
 
     def _some_genes(self) -> torch.Tensor | None:
         """Draw the genes that this step reconstructs; ``None`` for all of them."""
@@ -212,6 +245,10 @@ class DomainTrainingPlan(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Log the epoch's means, and the adversary's weight at its end."""
         self.faults.check()
+        found = self.referee.verdict()
+        if found is not None:
+            for name, value in zip(("train", "chance"), found, strict=True):
+                self._add(f"domain_probe_{name}", torch.tensor(value, device=self.device))
         weight = self.loss_weights()[self.penalty_name]
         self.log(self.penalty_name, weight, on_step=False, on_epoch=True)
         if "domain_accuracy_train" in self.sums:
@@ -223,7 +260,7 @@ class DomainTrainingPlan(pl.LightningModule):
         self._log_epoch([n for n in self.sums if "validation" in n])
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW over all parameters, with weight decay on matrices only."""
+        """AdamW over what the game leaves, with weight decay on matrices only."""
         optimizer = torch.optim.AdamW(self._groups(), lr=self.lr, fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: cosine(step / max(self.n_steps, 1))
@@ -233,6 +270,8 @@ class DomainTrainingPlan(pl.LightningModule):
     def _groups(self) -> list[dict[str, Any]]:
         """Parameters with the settings that are their own."""
         groups = parameter_groups(self.module, self.weight_decay)
+        heads = {id(p) for p in self.module.alignment.parameters()}
+        groups = [{**g, "params": [p for p in g["params"] if id(p) not in heads]} for g in groups]
         if self.encoder_lr_factor == 1.0:
             return groups
         parts = self.module.modalities.parts.values()
