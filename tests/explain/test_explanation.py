@@ -134,7 +134,8 @@ def test_latents(model: dv.DomainVI) -> None:
     assert min(genes.attrs["score"].values()) > 0
 
 
-def test_stability(model: dv.DomainVI) -> None:
+def test_stability() -> None:
+    model = fit(small_cohorts(), max_epochs=10)
     found = model.explain(stability=1).attrs["stability"]
     assert set(found) == set(model.classes)
     assert all(0.3 < v < 0.999 for v in found.values())
