@@ -16,10 +16,13 @@ from domainvi.errors import ForkedProcessError
 from .errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import ArrayLike
 
+
+# Formats of files that can be read, in words.
+READABLE = "h5ad, h5mu, zarr, loom, 10x h5, a folder with matrix.mtx, csv or tsv (also gzipped)"
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -28,7 +31,30 @@ IntArray = NDArray[np.int64]
 def check_sizes(**sizes: int) -> None:
     """Refuse sizes that are not positive whole numbers."""
     for name, value in sizes.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        if value is None:
+            msg = f"{name}=None must be a whole number of at least 1."
+            raise InputError(msg)
+    check_positive(**sizes)
+
+
+def unknown_column(argument: str, key: object, columns: Iterable[object]) -> str:
+    """Say that a column is not there, which one may be meant, and which there are."""
+    names = [str(name) for name in columns]
+    folded = {name.casefold(): name for name in names}
+    near = [folded[name] for name in difflib.get_close_matches(str(key).casefold(), folded)]
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    return (
+        f"{argument}={key!r} is not a column of adata.obs.{hint} "
+        f"Columns: {', '.join(names) or 'none'}."
+    )
+
+
+def check_positive(**numbers: object) -> None:
+    """Refuse numbers that are neither ``None`` nor whole and at least 1, numpy's or Python's."""
+    for name, value in numbers.items():
+        if value is None:
+            continue
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
             msg = f"{name}={value!r} must be a whole number of at least 1."
             raise InputError(msg)
 

@@ -14,6 +14,7 @@ from scvi.data._constants import _SETUP_ARGS_KEY as SETUP_ARGS_KEY
 from scvi.data._constants import _SETUP_METHOD_NAME as SETUP_METHOD_KEY
 from scvi.data._constants import _STATE_REGISTRY_KEY as STATE_REGISTRY_KEY
 from scvi.model._utils import parse_device_args
+from scvi.model.base._de_core import _de_core as de_core
 from scvi.module._constants import MODULE_KEYS
 from scvi.train._logger import SimpleLogger
 
@@ -24,5 +25,6 @@ __all__ = [
     "SETUP_METHOD_KEY",
     "STATE_REGISTRY_KEY",
     "SimpleLogger",
+    "de_core",
     "parse_device_args",
 ]

@@ -134,3 +134,25 @@ def test_hub_describes_and_loads_a_model(
     hub = HubModel(str(folder))  # as one who downloaded the folder
     hub.load_model(adata=adata, accelerator="cpu", device="auto")
     np.testing.assert_array_equal(hub.model.predict(), model.predict())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of mlflow
+def test_mlflow_through_the_settings_of_scvi_tools(
+    adata: AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    pytest.importorskip("sqlalchemy")
+    pytest.importorskip("psutil")
+    from scvi import settings
+
+    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(settings, "mlflow_set_tracking_uri", store)
+    monkeypatch.setattr(settings, "mlflow_set_experiment", "labels")
+    dv.DomainVI.setup_anndata(adata, **SETUP)
+    model = dv.DomainVI(adata)
+    model.train(max_epochs=2, **QUIET)
+    run = mlflow.MlflowClient(tracking_uri=store).get_run(model.run_id)
+    assert float(run.data.params["lr"]) == 1e-3
+    assert np.isfinite(run.data.metrics["validation_loss"])

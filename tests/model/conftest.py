@@ -17,7 +17,12 @@ QUIET = {"enable_progress_bar": False}
 
 
 # Modules whose tests ask how right a trained model is.
-FULL_EPOCHS = ("test_planted_truth", "test_results")
+FULL_EPOCHS = (
+    "test_differential_expression",
+    "test_one_cohort",
+    "test_planted_truth",
+    "test_results",
+)
 
 
 @pytest.fixture(scope="module", autouse=True)

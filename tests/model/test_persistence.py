@@ -131,10 +131,19 @@ def test_query_without_all_genes_is_refused(model: dv.DomainVI, query: AnnData) 
 
 def test_prepare_query_anndata(model: dv.DomainVI, query: AnnData) -> None:
     part = query[:, :100].copy()
-    out = dv.DomainVI.prepare_query_anndata(part, model)
+    part.obsm["X_pca"], part.uns["note"] = np.ones((len(part), 2)), "kept"
+    out = dv.DomainVI.prepare_query_anndata(part, model, inplace=False)
     assert list(out.var_names) == model.genes
     assert int(out.var["in_query"].sum()) == 100
     assert part.n_vars == 100
+    view = part[::-1, 10:]
+    for changed, rows in ((view, part.obs_names[::-1]), (part, part.obs_names)):
+        assert dv.DomainVI.prepare_query_anndata(changed, model) is None
+        assert list(changed.var_names) == model.genes
+        assert list(changed.obs_names) == list(rows)
+        assert changed.uns["note"] == "kept"
+        assert changed.obsm["X_pca"].shape == (len(rows), 2)
+        assert dv.DomainVI.load_query_data(changed, model).genes == model.genes
     genes = dv.DomainVI.prepare_query_anndata(part, model, return_reference_var_names=True)
     assert list(genes) == model.genes
 

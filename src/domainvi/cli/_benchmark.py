@@ -12,8 +12,8 @@ from cyclopts.validators import Number
 
 from domainvi.errors import InputError
 
-from ._files import check_output, naming, read
-from ._fit import accelerator
+from ._files import check_inputs, check_output, naming, read
+from ._fit import accelerator, check_device
 from ._options import (
     SEVERAL,
     Batch,
@@ -67,6 +67,8 @@ def benchmark(
     laboratories; leaving one cohort out says what a new cohort gets. Both are run, and the gap
     between them is the number to look at.
 
+    Example: `domainvi benchmark cohorts.h5ad --batch cohort --labels cell_type -o scores.csv`
+
     Parameters
     ----------
     target
@@ -89,16 +91,18 @@ def benchmark(
     figure
         A png, pdf or svg file to draw the table into.
     """
+    check_device(device)
+    check_inputs(data, columns={"batch_key": [batch], "labels_key": [labels]})
+    check_output(output, force, kind=".csv", others=(data,))
+    if figure is not None:
+        check_output(figure, force, others=(data, output))
+    if figure is not None and figure.suffix.lower() not in _FIGURES:
+        msg = f"--figure {figure}: expected a name that ends in png, pdf or svg."
+        raise InputError(msg)
     with reporting(as_json) as say:
         from domainvi.io import whole_file
         from domainvi.tl import benchmark as measure
 
-        check_output(output, force, others=(data,))
-        if figure is not None:
-            check_output(figure, force, others=(data, output))
-        if figure is not None and figure.suffix.lower() not in _FIGURES:
-            msg = f"--figure {figure}: expected a name that ends in png, pdf or svg."
-            raise InputError(msg)
         training = {
             "max_epochs": max_epochs,
             "enable_progress_bar": False,

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from domainvi.errors import InputError
 
+from ._files import check_inputs
 from ._options import Data, Json, Layer, Modality, Unlabeled
 from ._results import reporting
 
@@ -24,13 +25,16 @@ def check(
     """Say what is in files: format, scale, gene names, columns, and what would be refused.
 
     Ends with status 0 when every file can be read, also if something in it would be refused.
+
+    Example: `domainvi check a.h5ad b.h5ad --batch cohort --labels cell_type`
     """
+    if not paths:
+        msg = "check needs at least one file. Pass their names, such as domainvi check a.h5ad."
+        raise InputError(msg)
+    check_inputs(*paths)
     with reporting(as_json) as say:
         from domainvi import files
 
-        if not paths:
-            msg = "check needs at least one file. Pass their names, such as domainvi check a.h5ad."
-            raise InputError(msg)
         for path in paths:
             facts = files.describe(
                 path,

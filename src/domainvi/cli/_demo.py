@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from ._files import write
-from ._fit import accelerator, fit
+from ._fit import accelerator, check_device, fit
 from ._options import Device, MaxEpochs, Seed, Training
 from ._results import note, reporting
 
@@ -19,9 +21,11 @@ if TYPE_CHECKING:
 BATCH, LABELS, TRUTH = "cohort", "cancer_type", "cancer_type_true"
 TARGET, UNLABELED = "agilent", "Unknown"
 
+Out = Annotated[Path, Parameter(("--out", "--output", "-o"))]
+
 
 def demo(
-    *, out: Path = Path(), seed: Seed = 0, device: Device = "auto", max_epochs: MaxEpochs = None
+    *, out: Out = Path(), seed: Seed = 0, device: Device = "auto", max_epochs: MaxEpochs = None
 ) -> None:
     """Move labels between the two real cohorts that come with DomainVI.
 
@@ -29,12 +33,15 @@ def demo(
     microarray cohort are hidden, predicted, and compared with the truth, beside logistic regression
     on the same split. Writes demo.h5ad and demo_umap.png, and replaces those of an earlier demo.
 
+    Example: `domainvi demo -o folder`
+
     Parameters
     ----------
     out
         Folder to write to; made if it is missing.
     """
     start = time.perf_counter()
+    check_device(device)
     with reporting() as say:
         from domainvi.data import cohorts
         from domainvi.tl import audit_confounding

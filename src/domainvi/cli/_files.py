@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from domainvi.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from anndata import AnnData
+
+# Endings that say what a file is.
+OTHER_FORMATS = {
+    ".h5ad", ".h5mu", ".h5", ".hdf5", ".zarr", ".loom", ".csv", ".tsv", ".txt", ".xlsx", ".html",
+    ".json", ".parquet", ".rds", ".gz",
+}  # fmt: skip
 
 
 def read(path: Path, modality: str | None = None) -> AnnData:
@@ -22,9 +29,53 @@ def read(path: Path, modality: str | None = None) -> AnnData:
     return files.read(path, modality)
 
 
-def check_output(path: Path, force: bool, *, others: tuple[Path | None, ...] = ()) -> None:
+def check_inputs(*paths: Path, columns: Mapping[str, Sequence[str]] = MappingProxyType({})) -> None:
+    """Refuse files that are not there, and columns that the first one lacks, in a moment.
+
+    ``columns`` has names by argument. They are looked up where that needs no more than opening an
+    HDF5 file; what a format of others lacks is found when it is read.
+    """
+    if missing := [path for path in paths if not path.exists()]:
+        from domainvi._checks import READABLE
+
+        msg = f"{missing[0]} does not exist; expected {READABLE}."
+        raise InputError(msg)
+    there = _columns_of(paths[0]) if columns else []
+    for argument, keys in columns.items():
+        for key in keys:
+            if there and key not in there:
+                from domainvi._checks import unknown_column
+
+                msg = f"{paths[0]}: {unknown_column(argument, key, there)}"
+                raise InputError(msg)
+
+
+def check_model(path: Path) -> None:
+    """Refuse a folder of a model that is not there."""
+    if not path.exists():
+        msg = f"{path} does not exist; expected a folder that `domainvi train` wrote."
+        raise InputError(msg)
+
+
+def _columns_of(path: Path) -> list[str]:
+    """Columns of obs of an h5ad file; none where they are not told by its attributes."""
+    if path.suffix != ".h5ad" or not path.is_file():
+        return []
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return [str(name) for name in file["obs"].attrs["column-order"]]
+    except (OSError, KeyError, TypeError, AttributeError):
+        return []
+
+
+def check_output(
+    path: Path, force: bool, *, kind: str = "", others: tuple[Path | None, ...] = ()
+) -> None:
     """Refuse an output that cannot be written, before hours are spent on it.
 
+    ``kind`` is the ending of what is written: names that end as another format does are refused.
     ``others`` is what the command reads, or writes besides: the output must be none of them and
     hold none of them. With ``force`` it may be there already.
     """
@@ -33,6 +84,12 @@ def check_output(path: Path, force: bool, *, others: tuple[Path | None, ...] = (
         raise InputError(msg)
     if any(_is_in(other, path) for other in others if other is not None):
         msg = f"{path} is also read by this command, or written twice. Write to another place."
+        raise InputError(msg)
+    if kind and path.suffix.lower() in OTHER_FORMATS - {kind}:
+        msg = (
+            f"{path} ends in {path.suffix}, and this command writes {kind[1:]}. Use "
+            f"{path.with_suffix(kind).name}."
+        )
         raise InputError(msg)
     if not os.access(path.absolute().parent, os.W_OK):
         msg = f"{path}: the folder {path.parent} cannot be written to. Write elsewhere."

@@ -23,6 +23,15 @@ _LINES = 20
 _ERASE = "\r\x1b[2K"
 
 
+def check_device(device: str) -> None:
+    """Refuse a name that is of no device, without asking the machine."""
+    kind, _, number = device.partition(":")
+    wrong_number = number and (kind != "cuda" or not number.isdecimal())
+    if kind not in {"auto", "cpu", "cuda", "mps"} or wrong_number:
+        msg = f"--device {device!r} is not known; expected {_FORMS}."
+        raise InputError(msg)
+
+
 def accelerator(device: str) -> dict[str, Any]:
     """Translate ``--device`` into arguments of ``train``; refuse what this machine does not have.
 
@@ -31,13 +40,10 @@ def accelerator(device: str) -> dict[str, Any]:
     InputError
         If the name is not known, or this machine has no such device.
     """
+    check_device(device)
     import torch
 
     kind, _, number = device.partition(":")
-    wrong_number = number and (kind != "cuda" or not number.isdecimal())
-    if kind not in {"auto", "cpu", "cuda", "mps"} or wrong_number:
-        msg = f"--device {device!r} is not known; expected {_FORMS}."
-        raise InputError(msg)
     if kind == "cuda":
         n_gpus = torch.cuda.device_count()
         if int(number or 0) >= n_gpus:
@@ -50,13 +56,27 @@ def accelerator(device: str) -> dict[str, Any]:
     return {"accelerator": kind, "devices": "auto" if kind == "auto" else 1}
 
 
+def check_training(options: Training) -> None:
+    """Refuse options that do not go together, before anything heavy is imported."""
+    check_device(options.device)
+    if options.resume and options.checkpoints is None:
+        msg = "--resume needs --checkpoints, the folder to go on from."
+        raise InputError(msg)
+
+
+def columns_of(options: Training) -> dict[str, list[str]]:
+    """Columns that the options name, by the argument of the setup."""
+    return {
+        "batch_key": [options.batch],
+        "labels_key": [options.labels],
+        "target_keys": options.targets or [],
+    }
+
+
 def fit(adata: AnnData, options: Training) -> DomainVI:
     """Set up and train a model."""
     from domainvi import DomainVI
 
-    if options.resume and options.checkpoints is None:
-        msg = "--resume needs --checkpoints, the folder to go on from."
-        raise InputError(msg)
     DomainVI.setup_anndata(
         adata,
         batch_key=options.batch,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
@@ -12,7 +13,7 @@ from domainvi.errors import DomainVIError
 from ._benchmark import benchmark
 from ._check import check
 from ._demo import demo
-from ._results import note
+from ._results import hush, note
 from ._saved import annotate, explain, report
 from ._train import audit, train
 from ._transfer import transfer
@@ -70,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except (CycloptsError, DomainVIError) as error:
         return _fail(error)
+    except BrokenPipeError:  # of --help; commands write on
+        hush(sys.stdout)
     except OSError as error:
         if error.filename is None:
             raise

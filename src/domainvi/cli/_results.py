@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import math
+import os
 import sys
 import warnings
 from collections.abc import Mapping
@@ -56,8 +57,21 @@ def note(text: str) -> None:
 
 
 def _write_line(stream: TextIO, text: str) -> None:
-    stream.write(text + "\n")
-    stream.flush()
+    try:
+        stream.write(text + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        hush(stream)
+
+
+def hush(stream: TextIO) -> None:
+    """Let what is still written go nowhere: who reads has closed the pipe, as ``head`` does.
+
+    A command goes on, since it may have files to write.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def _plain(value: Any) -> Any:

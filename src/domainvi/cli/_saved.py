@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from ._files import check_output, naming, read, write
-from ._fit import accelerator
+from ._files import check_inputs, check_model, check_output, naming, read, write
+from ._fit import accelerator, check_device
 from ._options import (
     SEVERAL,
     Data,
@@ -46,15 +46,20 @@ def annotate(
     Rows of a cohort that was not in training, or of data without a cohort column, are standardised
     by themselves when there are enough of them. Labels in the data are not used.
 
+    Example: `domainvi annotate model query.h5ad -o out.h5ad`
+
     Parameters
     ----------
     targets
         Which of the model's auxiliary phenotypes to write; all of them if not given.
     """
+    check_device(device)
+    check_model(model)
+    check_inputs(data)
+    check_output(output, force, kind=".h5ad", others=(model,))
     with reporting(as_json) as say:
         from domainvi import DomainVI
 
-        check_output(output, force, others=(model,))
         where = accelerator(device)
         trained = DomainVI.load(model, accelerator=where["accelerator"], device=where["devices"])
         adata = read(data, modality)
@@ -89,6 +94,8 @@ def explain(
     Values are mean attributions of the rows that are called the class: how much each gene moves
     its score against the runner-up, compared with the baseline.
 
+    Example: `domainvi explain model query.h5ad -o genes.csv`
+
     Parameters
     ----------
     output
@@ -103,11 +110,13 @@ def explain(
     groupby
         Column of obs: one column for each group, not each class.
     """
+    check_model(model)
+    check_inputs(data)
+    check_output(output, force, kind=".csv", others=(model, data))
     with reporting(as_json) as say:
         from domainvi import DomainVI
         from domainvi.io import whole_file
 
-        check_output(output, force, others=(model, data))
         trained = DomainVI.load(model)
         adata = read(data)
         with naming(data):
@@ -140,6 +149,8 @@ def report(
     of no known class, training, the genes behind each class, and what is needed to run it again.
     The genes need the extra `interpret`, and are left out without it.
 
+    Example: `domainvi report model query.h5ad -o report.html`
+
     Parameters
     ----------
     output
@@ -149,10 +160,12 @@ def report(
     genes
         Genes shown for each class; 0 none.
     """
+    check_model(model)
+    check_inputs(data)
+    check_output(output, force, kind=".html", others=(model, data))
     with reporting(as_json) as say:
         from domainvi import DomainVI, tl
 
-        check_output(output, force, others=(model, data))
         trained = DomainVI.load(model)
         adata = read(data)
         with naming(data):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ._files import check_output, naming, read
-from ._fit import accelerator, fit
+from ._files import check_inputs, check_output, naming, read
+from ._fit import accelerator, check_training, columns_of, fit
 from ._options import Batch, Data, File, Force, Json, Labels, Layer, Modality, Training, Unlabeled
 from ._results import reporting
 from ._summary import say_audit, say_written
@@ -24,7 +24,10 @@ def audit(
 
     Counts classes by cohort, measures how far they go together, and gives the verdict: alignment
     allowed, conditional only (within classes), or refused. Writes no file.
+
+    Example: `domainvi audit cohorts.h5ad --batch cohort --labels cell_type`
     """
+    check_inputs(data, columns={"batch_key": [batch], "labels_key": [labels]})
     with reporting(as_json) as say:
         from domainvi.tl import audit_confounding
 
@@ -51,13 +54,17 @@ def train(
     cohorts with `domainvi annotate`. Its folder holds safetensors and JSON, and nothing in it is
     ever executed.
 
+    Example: `domainvi train cohorts.h5ad --batch cohort --labels cell_type -o model`
+
     Parameters
     ----------
     output
         Folder of the model to write.
     """
+    check_training(options)
+    check_inputs(ref, columns=columns_of(options))
+    check_output(output, force, others=(ref, options.checkpoints))
     with reporting(as_json) as say:
-        check_output(output, force, others=(ref, options.checkpoints))
         accelerator(options.device)  # refused, if it is, before the data are read
         adata = read(ref, options.modality)
         with naming(ref):

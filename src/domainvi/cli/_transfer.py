@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._files import check_output, naming, read, write
-from ._fit import accelerator, fit
+from ._files import check_inputs, check_output, naming, read, write
+from ._fit import accelerator, check_training, columns_of, fit
 from ._join import check_columns, check_results, check_scales, cohort_of, join
 from ._options import Data, Force, Json, Output, OverwriteColumns, Training, UnknownAlpha
 from ._results import Results, note, reporting
@@ -41,17 +41,22 @@ def transfer(
     file. Its labels, if it has any, are not used, only compared with the predictions at the end.
     The output is the query with latents, predicted labels, and the verdict on them.
 
+    Example: `domainvi transfer ref.h5ad query.h5ad --batch cohort --labels cell_type -o out.h5ad`
+
     Parameters
     ----------
     report
         An HTML report to write as well.
     """
+    check_training(options)
+    check_inputs(ref, query, columns=columns_of(options))
+    check_output(output, force, kind=".h5ad", others=(ref, options.checkpoints))
+    if report is not None:
+        read_or_written = (ref, query, output, options.checkpoints)
+        check_output(report, force, kind=".html", others=read_or_written)
     with reporting(as_json) as say:
         from domainvi.data import clean_names
 
-        check_output(output, force, others=(ref, options.checkpoints))
-        if report is not None:
-            check_output(report, force, others=(ref, query, output, options.checkpoints))
         accelerator(options.device)  # refused, if it is, before the data are read
         reference, adata = (read(path, options.modality) for path in (ref, query))
         with naming(ref):

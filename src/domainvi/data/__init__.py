@@ -51,6 +51,7 @@ from ._matrix import (
 from ._mudata import choose_modalities, flatten
 from ._prepare import (
     MODALITIES,
+    ONE_DOMAIN,
     Columns,
     Phenotype,
     PreparedAnnData,

@@ -132,7 +132,8 @@ def check_domains(column: pd.Series, argument: str, *, several: bool) -> Levels:
         msg = (
             f"{argument} has one level, {shorten(levels.counts)}, in all {len(column)} rows; at "
             "least two domains are needed. Concatenate the cohorts first, for instance with "
-            "anndata.concat({'a': a, 'b': b}, label='cohort', join='outer')."
+            "anndata.concat({'a': a, 'b': b}, label='cohort', join='outer'); to spread labels "
+            "within one cohort, pass batch_key=None."
         )
         raise InputError(msg)
     return levels

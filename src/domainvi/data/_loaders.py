@@ -151,6 +151,9 @@ class TransferDataModule(pl.LightningDataModule):
         self.test_idx = np.empty(0, dtype=np.int64)
         self.n_train, self.n_val = len(train_idx), len(val_idx)
         self.batch_size = batch_size
+        # Read by scvi-tools, which logs them to MLflow.
+        self.data_loader_kwargs = {"batch_size": batch_size}
+        self.train_size = self.n_train / max(self.n_train + self.n_val, 1)
         self.weigh, self.seed = weigh, seed
         self.sampler = TransferSampler(train_idx, weigh(train_idx), batch_size, seed)
 

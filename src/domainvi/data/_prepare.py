@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 UNSEEN_DOMAIN = "unseen"
+# The column of domains of data that are set up without one, and its only level.
+ONE_DOMAIN, EVERY_ROW = "_one_domain", "all rows"
 # Which modalities a row has: an obsm array of flat and prepared objects, and its registry key.
 MODALITIES = "modalities"
 SEPARATOR = ":"
@@ -248,6 +250,9 @@ def _observations(
     while unseen in domains:
         unseen += "_"
     for key in columns.batch_keys:
+        if key == ONE_DOMAIN:
+            out[key] = pd.Categorical([EVERY_ROW] * len(obs))
+            continue
         out[key] = pd.Categorical(
             clean_names(obs[key], missing=False).astype(str) if key in obs else [unseen] * len(obs)
         )

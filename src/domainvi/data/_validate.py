@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections import Counter
 from collections.abc import Iterable
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from anndata import AnnData
 
+from domainvi._checks import unknown_column
 from domainvi.errors import InputError
 
 from ._columns import (
@@ -152,7 +152,7 @@ def _check_keys(
                 )
                 raise InputError(msg)
             if key not in adata.obs:
-                raise InputError(_unknown_column(adata, argument, key))
+                raise InputError(unknown_column(argument, key, adata.obs.columns))
     count = Counter(key for keys in columns.values() for key in keys)
     for key, n_uses in count.items():
         if n_uses > 1:
@@ -190,17 +190,6 @@ def _check_values(adata: AnnData, layer: str | None) -> None:
             "be. Replace codes such as -1 for missing values; scale other values first."
         )
         raise InputError(msg)
-
-
-def _unknown_column(adata: AnnData, argument: str, key: str) -> str:
-    names = [str(name) for name in adata.obs.columns]
-    folded = {name.casefold(): name for name in names}
-    near = [folded[name] for name in difflib.get_close_matches(str(key).casefold(), folded)]
-    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    return (
-        f"{argument}={key!r} is not a column of adata.obs.{hint} "
-        f"Columns: {', '.join(names) or 'none'}."
-    )
 
 
 def _check_names(

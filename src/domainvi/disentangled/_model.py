@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-from scvi.model.base import VAEMixin
 
 from domainvi._checks import (
     check_choice,
@@ -20,7 +19,7 @@ from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import check_likelihood, describe_matrix, to_tensors
 from domainvi.errors import InputError
 from domainvi.model import CohortModel
-from domainvi.train import seeded
+from domainvi.train import chosen_seed, seeded
 
 from ._decompose import expression_at, metadata_at, swap_scores, swapped_expression, variance_shares
 from ._encode import (
@@ -62,7 +61,7 @@ if TYPE_CHECKING:
 DEFAULT_EPOCHS = 40
 
 
-class DisentangledVI(VAEMixin, CohortModel):
+class DisentangledVI(CohortModel):
     r"""Split expression into the parts that groups of metadata explain.
 
     A variational autoencoder whose latents are one subspace a group of obs columns (biological and
@@ -106,7 +105,8 @@ class DisentangledVI(VAEMixin, CohortModel):
         what is left of foreign factors is projected out
         (:func:`~domainvi.disentangled.fit_erasure`).
     seed
-        Random seed for initial weights, split, batches and training noise.
+        Random seed for initial weights, split, batches and training noise; ``scvi.settings.seed``
+        if ``None``, and 0 if that has none either.
 
     Notes
     -----
@@ -143,12 +143,13 @@ class DisentangledVI(VAEMixin, CohortModel):
         dropout_rate: float = 0.1,
         likelihood: Literal["auto", "normal", "nb", "zinb", "poisson"] = "auto",
         independence: Literal["adversarial", "covariance", "hsic", "none"] = "adversarial",
-        seed: int = 0,
+        seed: int | None = None,
     ) -> None:
         check_sizes(
             n_latent=n_latent, n_hidden=n_hidden, n_layers=n_layers, n_components=n_components
         )
         check_choice("independence", independence, INDEPENDENCE)
+        seed = chosen_seed(seed)
         check_seed(seed)
         check_dropout_rate(dropout_rate)
         refuse_dangerous_fork()

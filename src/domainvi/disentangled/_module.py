@@ -254,6 +254,7 @@ class DisentangledVAE(BaseModuleClass):
         generative_outputs: dict,
         reconstruction_weight: float = 10.0,
         penalty_weight: float = 0.0,
+        kl_weight: float = 1.0,
         genes: torch.Tensor | None = None,
     ) -> LossOutput:
         """Combine the terms of the class docstring; the weights are those of this step."""
@@ -269,7 +270,7 @@ class DisentangledVAE(BaseModuleClass):
         independence, metrics = self.independence(
             self.split(qz.loc), factor_codes(self.factors, values), penalty_weight
         )
-        elbo = (reconstruction + kl).mean() / self.n_input
+        elbo = (reconstruction + kl_weight * kl).mean() / self.n_input
         loss = anchoring + reconstruction_weight * elbo + independence
         return LossOutput(
             loss=loss,

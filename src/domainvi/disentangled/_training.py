@@ -11,7 +11,6 @@ import torch
 from domainvi.data import TransferDataModule, stratified_split
 from domainvi.linear import TrainingRows, domain_statistics, leading_genes, subsample
 from domainvi.model import (
-    check_checkpoint_arguments,
     check_training_arguments,
     checkpoint_files,
     run_training,
@@ -19,6 +18,7 @@ from domainvi.model import (
 from domainvi.train import (
     BestWeights,
     DomainTrainingPlan,
+    check_trainer_arguments,
     log_rows,
     own_rate,
     parameter_groups,
@@ -144,7 +144,9 @@ def train(
     check_training_arguments(
         DisentangledTrainingPlan, max_epochs, train_size, batch_size, plan_kwargs
     )
-    check_checkpoint_arguments(checkpoint_dir, checkpoint_every, resume)
+    check_trainer_arguments(
+        accelerator, devices, trainer_kwargs, checkpoint_dir, checkpoint_every, resume
+    )
     prepared, module = model._validate_anndata(), model.module
     model._check_genes(prepared, "train")
     # Rows are split by the first factors of the second and the first group.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from domainvi._checks import READABLE
 from domainvi.errors import InputError
 
 from ._tables import table
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-_READABLE = "h5ad, h5mu, zarr, loom, 10x h5, a folder with matrix.mtx, csv or tsv (also gzipped)"
 # What to do about a file that its reader cannot read.
 _REMEDY = {
     "h5ad": "It may come from a newer anndata (pip install -U anndata) or be damaged: read it "
@@ -42,12 +42,12 @@ def format_of(path: Path) -> str:
         If there is nothing there, or it is of no format that can be read.
     """
     if not path.exists():
-        msg = f"{path} does not exist; expected {_READABLE}."
+        msg = f"{path} does not exist; expected {READABLE}."
         raise InputError(msg)
     found = _folder_format(path) if path.is_dir() else _file_format(path)
     if not found:
         fault = "is a folder" if path.is_dir() else "is of no format that is known here"
-        msg = f"{path} {fault}; expected h5ad or another of {_READABLE}. Convert it to h5ad first."
+        msg = f"{path} {fault}; expected h5ad or another of {READABLE}. Convert it to h5ad first."
         raise InputError(msg)
     return found
 

@@ -10,7 +10,6 @@ from ._posthoc import fit_calibration as fit_calibration
 from ._query import all_row_ids as all_row_ids
 from ._running import checkpoint_files as checkpoint_files
 from ._running import run_training as run_training
-from ._training import check_checkpoint_arguments as check_checkpoint_arguments
 from ._training import check_training_arguments as check_training_arguments
 
 __all__ = ["DomainVI"]

@@ -217,7 +217,7 @@ def add_phenotype(
 def summarise(model: DomainVI, prepared: PreparedAnnData) -> dict[str, Any]:
     """Gather what ``uns["domainvi"]`` holds: text, numbers, arrays and dicts of them."""
     setup, fitted = model.registry_[SETUP_ARGS_KEY], model.fitted
-    batch = setup["batch_key"]
+    batch = setup["batch_key"] or ""
     summary: dict[str, Any] = {
         _keys.VERSION: version("domainvi"),
         _keys.CLASSES: np.asarray(fitted.order.classes, dtype=object),

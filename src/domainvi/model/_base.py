@@ -9,21 +9,36 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from scvi import REGISTRY_KEYS
-from scvi.model.base import BaseModelClass
+from scvi.model.base import BaseModelClass, VAEMixin
 
-from domainvi._checks import refuse_dangerous_fork
+from domainvi._checks import check_positive, refuse_dangerous_fork
 from domainvi._compat import FIELD_REGISTRIES_KEY, STATE_REGISTRY_KEY, parse_device_args
 from domainvi.data import PreparedAnnData, check_unchanged
 from domainvi.errors import InputError, NotTrainedError
 from domainvi.explain import explain
+from domainvi.inherited import (
+    aggregated_posterior,
+    differential_abundance,
+    marginal_likelihood,
+    view_arguments,
+    view_setup,
+)
 
-from ._save import load_model, save_model
+from ._save import (
+    INDICES,
+    data_beside,
+    load_model,
+    read_registry,
+    save_data_beside,
+    save_model,
+)
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
     import pandas as pd
+    import torch
     from anndata import AnnData
     from mudata import MuData
     from numpy.typing import ArrayLike, NDArray
@@ -32,7 +47,7 @@ if TYPE_CHECKING:
     from domainvi.explain import Head, Method
 
 
-class CohortModel(BaseModelClass):
+class CohortModel(VAEMixin, BaseModelClass):
     """Answers scvi-tools' questions for data from prepared objects.
 
     scvi-tools writes codes and identifiers into the user's object and keeps every object that was
@@ -54,6 +69,7 @@ class CohortModel(BaseModelClass):
     registry_: dict[str, Any]
     train_indices: NDArray[np.int64]
     validation_indices: NDArray[np.int64]
+    _adata: AnnData | MuData | None
     _model_summary_string: str
 
     _setups: ClassVar[dict[tuple[type, int], PreparedAnnData]] = {}
@@ -133,6 +149,316 @@ class CohortModel(BaseModelClass):
             check_unchanged(self._own_data(), prepared)
             return prepared
         return self._prepare_query(adata)
+
+    @property
+    def adata(self) -> AnnData | MuData | None:
+        """The object that the model works on where none is passed.
+
+        Another one may be assigned, as in scvi-tools: it needs the columns of the setup, and its
+        genes are matched by name. Weights, scaling and calibration stay what they are.
+        """
+        return self._adata
+
+    @adata.setter
+    def adata(self, adata: AnnData | MuData) -> None:
+        if adata is None:
+            msg = "adata=None is no data. Assign an object, or load the model without data."
+            raise InputError(msg)
+        self._attach(adata)
+
+    def _attach(self, adata: AnnData | MuData) -> None:
+        """Make data the model's own, or leave everything as it was."""
+        prepared = self._prepare_own(adata)
+        own = self._adata
+        self._adata, self._adata_manager = adata, prepared.manager
+        self.summary_stats = prepared.manager.summary_stats
+        if own is not None and not own.obs_names.equals(adata.obs_names):
+            for name in INDICES:  # They were of rows that are no longer there.
+                setattr(self, name, None)
+
+    def view_anndata_setup(
+        self, adata: AnnData | MuData | None = None, hide_state_registries: bool = False
+    ) -> None:
+        """Print what was set up: arguments, layer and columns, and the codes of categories.
+
+        Parameters
+        ----------
+        adata
+            The model's own data if ``None``; otherwise rows that its methods would take.
+        hide_state_registries
+            Leave out the categories and their codes.
+
+        Examples
+        --------
+        >>> model.view_anndata_setup(hide_state_registries=True)
+        Set up with DomainVI.setup_anndata:
+        ...
+        """
+        registry = self.registry_
+        if adata is not None and adata is not self._adata:
+            registry = self._prepare_query(adata).manager.registry
+        view_setup(registry, hide_states=hide_state_registries)
+
+    def view_registry(self, hide_state_registries: bool = False) -> None:
+        """Print what the model was set up with, which it knows without data as well.
+
+        Examples
+        --------
+        >>> model.view_registry(hide_state_registries=True)
+        Set up with DomainVI.setup_anndata:
+        ...
+        """
+        view_setup(self.registry_, hide_states=hide_state_registries)
+
+    def view_setup_method_args(self) -> None:
+        """Print the arguments that the model was set up with.
+
+        Examples
+        --------
+        >>> model.view_setup_method_args()
+        Set up with DomainVI.setup_anndata:
+        ...
+        """
+        view_arguments(self.registry_)
+
+    @staticmethod
+    def load_registry(dir_path: str | os.PathLike[str], prefix: str | None = None) -> dict:
+        """Return the registry of a saved model, without loading its weights into one.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/model")
+        ...     registry = dv.DomainVI.load_registry(f"{folder}/model")
+        >>> registry["setup_args"]["labels_key"]
+        'label'
+        """
+        refuse_prefix(dir_path, prefix)
+        return read_registry(dir_path)
+
+    @staticmethod
+    def view_setup_args(dir_path: str | os.PathLike[str], prefix: str | None = None) -> None:
+        """Print what a saved model was set up with.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/model")
+        ...     dv.DomainVI.view_setup_args(f"{folder}/model")
+        Set up with DomainVI.setup_anndata:
+        ...
+        """
+        view_setup(CohortModel.load_registry(dir_path, prefix))
+
+    @classmethod
+    def convert_legacy_save(cls, dir_path: Any, output_dir_path: Any, **_: Any) -> None:
+        """Refuse: models of DomainVI have one format, which :meth:`load` reads.
+
+        Examples
+        --------
+        >>> try:
+        ...     model.convert_legacy_save("old", "new")
+        ... except dv.errors.InputError:
+        ...     print("load it")
+        load it
+        """
+        msg = (
+            f"{cls.__name__}: {dir_path!s:.80} needs no conversion to {output_dir_path!s:.80}: "
+            "all versions of DomainVI save in one format, without pickle. Use load(dir_path)."
+        )
+        raise InputError(msg)
+
+    def update_setup_method_args(self, setup_method_args: dict[str, Any]) -> None:
+        """Refuse: weights, scaling and codes were made for one setup.
+
+        Examples
+        --------
+        >>> try:
+        ...     model.update_setup_method_args({"layer": "counts"})
+        ... except dv.errors.InputError:
+        ...     print("set up anew")
+        set up anew
+        """
+        msg = (
+            f"The setup of a model does not change ({', '.join(map(str, setup_method_args))}). "
+            "Call setup_anndata with the other arguments and make a new model."
+        )
+        raise InputError(msg)
+
+    @classmethod
+    def setup_annbatch(cls, *_: Any, **__: Any) -> None:
+        """Refuse: backed files, zarr stores and dask arrays are read by ``setup_anndata`` itself.
+
+        Examples
+        --------
+        >>> try:
+        ...     dv.DomainVI.setup_annbatch(paths=["a.zarr"])
+        ... except dv.errors.InputError:
+        ...     print("set up a backed file")
+        set up a backed file
+        """
+        msg = (
+            f"{cls.__name__} reads large data without annbatch: pass an AnnData that is backed, "
+            "or on zarr or dask, to setup_anndata."
+        )
+        raise InputError(msg)
+
+    def deregister_manager(self, adata: AnnData | MuData | None = None) -> None:
+        """Forget what was set up: of one object, or of all but the model's own.
+
+        Nothing is kept alive by a setup, so this saves no memory unless objects stay in use.
+
+        Examples
+        --------
+        >>> other = adata.copy()
+        >>> dv.DomainVI.setup_anndata(other, batch_key="domain", labels_key="label")
+        >>> model.deregister_manager(other)
+        """
+        for key in list(self._setups):
+            kind, number = key
+            is_meant = number != id(self._adata) if adata is None else number == id(adata)
+            if kind is type(self) and is_meant:
+                del self._setups[key]
+
+    def transfer_fields(self, adata: AnnData | MuData, **_: Any) -> AnnDataManager:
+        """Register other data as the methods of the model do it, and return their manager.
+
+        Examples
+        --------
+        >>> model.transfer_fields(adata[:50].copy()).summary_stats.n_cells
+        50
+        """
+        return self._prepare_query(adata).manager
+
+    def get_from_registry(self, adata: AnnData | MuData, registry_key: str) -> NDArray:
+        """Return registered values of data: ``"X"``, or codes of ``"batch"`` and ``"labels"``.
+
+        Examples
+        --------
+        >>> model.get_from_registry(adata, "batch").shape
+        (200, 1)
+        """
+        manager = self._validate_anndata(adata).manager
+        if registry_key not in manager.data_registry:
+            known = ", ".join(manager.data_registry)
+            msg = f"registry_key={registry_key!r} is not registered. Use one of {known}."
+            raise InputError(msg)
+        return manager.get_from_registry(registry_key)
+
+    def data_registry(self, registry_key: str) -> NDArray:
+        """Return registered values of the model's own data; see :meth:`get_from_registry`.
+
+        Examples
+        --------
+        >>> model.data_registry("labels").shape
+        (200, 1)
+        """
+        return self.get_from_registry(self._own_data(), registry_key)
+
+    def get_aggregated_posterior(
+        self,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | Sequence[bool] | None = None,
+        batch_size: int | None = None,
+        dof: float | None = 3.0,
+    ) -> torch.distributions.MixtureSameFamily:
+        """Mixture, in equal parts, of the latent posteriors of rows.
+
+        Parameters
+        ----------
+        adata
+            Rows to encode; the model's own data if ``None``.
+        indices
+            Row numbers or a mask; all rows if ``None``.
+        batch_size
+            Rows at a time.
+        dof
+            Degrees of freedom of Student's t components, with the means and standard deviations
+            of the posteriors as location and scale; normal ones if ``None``.
+
+        Examples
+        --------
+        >>> posterior = model.get_aggregated_posterior(indices=[0, 1, 2])
+        >>> posterior.sample().shape
+        torch.Size([32])
+        """
+        return aggregated_posterior(self, adata, indices, batch_size, dof)
+
+    def differential_abundance(
+        self,
+        adata: AnnData | MuData | None = None,
+        sample_key: str | None = None,
+        batch_size: int = 128,
+        num_cells_posterior: int | None = None,
+        dof: float | None = None,
+    ) -> None:
+        """Log-density of each row under the aggregated posterior of each sample.
+
+        As in scvi-tools, after MrVI (Boyeau et al., Nature Methods 2025).
+
+        Parameters
+        ----------
+        adata
+            Rows to score; the model's own data if ``None``.
+        sample_key
+            Column of ``adata.obs`` with the samples.
+        batch_size
+            Rows at a time.
+        num_cells_posterior
+            Rows at most, drawn at random, that stand for a sample.
+        dof
+            Degrees of freedom of the components; normal ones if ``None``.
+
+        Returns
+        -------
+        Nothing. Writes ``adata.obsm["da_log_probs"]``, rows x samples.
+
+        Examples
+        --------
+        >>> model.differential_abundance(sample_key="domain")
+        >>> list(adata.obsm["da_log_probs"])
+        ['domain_0', 'domain_1']
+        """
+        check_positive(batch_size=batch_size, num_cells_posterior=num_cells_posterior)
+        differential_abundance(self, adata, str(sample_key), batch_size, num_cells_posterior, dof)
+
+    def get_marginal_ll(
+        self,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | Sequence[bool] | None = None,
+        n_mc_samples: int = 1000,
+        batch_size: int | None = None,
+        return_mean: bool = True,
+    ) -> float | torch.Tensor:
+        """Log-likelihood of rows, by importance sampling with their posteriors.
+
+        Parameters
+        ----------
+        adata
+            Rows of domains that were in training, with all genes; the model's own if ``None``.
+        indices
+            Row numbers or a mask; all rows if ``None``.
+        n_mc_samples
+            Draws of each row. The estimate is from below, and rises with them.
+        batch_size
+            Rows at a time.
+        return_mean
+            Return the mean over rows; otherwise one value a row.
+
+        Examples
+        --------
+        >>> model.get_marginal_ll(n_mc_samples=5, return_mean=False).shape
+        torch.Size([200])
+        """
+        check_positive(n_mc_samples=n_mc_samples, batch_size=batch_size)
+        found = marginal_likelihood(self, adata, indices, n_mc_samples, batch_size)
+        return float(found.mean()) if return_mean else found
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the trainer of the last training, which cannot be pickled and is not needed."""
+        return {name: value for name, value in vars(self).items() if name != "trainer"}
 
     def _own_data(self) -> AnnData | MuData:
         if self._adata is None:
@@ -317,7 +643,13 @@ class CohortModel(BaseModelClass):
         other.train(**arguments, accelerator=accelerator, enable_progress_bar=False)
         return other
 
-    def save(self, dir_path: str | os.PathLike[str], overwrite: bool = False) -> None:
+    def save(
+        self,
+        dir_path: str | os.PathLike[str],
+        overwrite: bool = False,
+        save_anndata: bool = False,
+        prefix: str | None = None,
+    ) -> None:
         """Save the model to a directory.
 
         Parameters
@@ -327,6 +659,11 @@ class CohortModel(BaseModelClass):
             model or the new one. Of processes that train together only the first writes.
         overwrite
             Replace a DomainVI model in this directory.
+        save_anndata
+            Write the model's own data beside it, as ``adata.h5ad`` or ``mdata.h5mu``, which
+            :meth:`load` then attaches.
+        prefix
+            Not in use: each model has a directory of its own.
 
         Raises
         ------
@@ -342,13 +679,17 @@ class CohortModel(BaseModelClass):
         >>> bool((loaded.predict(adata) == model.predict()).all())
         True
         """
+        refuse_prefix(dir_path, prefix)
+        data = self._own_data() if save_anndata else None
         save_model(self, dir_path, overwrite=overwrite)
+        if data is not None:
+            save_data_beside(data, dir_path)
 
     @classmethod
     def load(
         cls,
         dir_path: str | os.PathLike[str],
-        adata: AnnData | MuData | None = None,
+        adata: AnnData | MuData | Literal[False] | None = None,
         accelerator: str = "cpu",
         device: int | str = "auto",
     ) -> Self:
@@ -361,7 +702,8 @@ class CohortModel(BaseModelClass):
         adata
             Data to attach, with the columns of the original setup; its genes are matched by name.
             For a model of several modalities a MuData with any of them, or an AnnData of one.
-            Without it the model predicts for data that are passed to its methods.
+            ``None`` takes those that ``save(..., save_anndata=True)`` wrote, if there are any.
+            Without data, or with ``False``, the model predicts for those passed to its methods.
         accelerator, device
             Where the model is put, as in scvi-tools; ``model.to_device`` moves it later.
 
@@ -388,10 +730,20 @@ class CohortModel(BaseModelClass):
         True
         """
         model = load_model(cls, dir_path)
-        if adata is not None:
-            prepared = model._prepare_own(adata)
-            cls._remember(adata, prepared)
-            model._adata, model._adata_manager = adata, prepared.manager
+        adata = data_beside(dir_path) if adata is None else adata
+        if adata is not None and adata is not False:
+            model._attach(adata)
+            cls._remember(adata, model._adata_manager.adata)
         *_, place = parse_device_args(accelerator, device, "torch", validate_single_device=True)
         model.to_device(place)
         return model
+
+
+def refuse_prefix(dir_path: str | os.PathLike[str], prefix: str | None) -> None:
+    """Refuse to tell models in one directory apart by the beginnings of their names."""
+    if prefix:
+        msg = (
+            f"prefix={prefix!r}: each model has a directory of its own. Use "
+            f"'{dir_path!s:.80}/{prefix}' as dir_path."
+        )
+        raise InputError(msg)

@@ -19,10 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
+    from numpy.typing import NDArray
 
     from domainvi.data import PreparedAnnData
 
     from ._domainvi import DomainVI
+
+
+# Rows that are drawn at a time.
+DRAWN = 512
 
 
 def refuse_undecodable(model: DomainVI, prepared: PreparedAnnData) -> None:
@@ -46,6 +51,7 @@ def normalized_expression(
     gene_list: Sequence[str] | None,
     library_size: float | Literal["latent"],
     batch_size: int,
+    n_samples: int | None = None,
 ) -> pd.DataFrame:
     """Decode the means; see :meth:`domainvi.DomainVI.get_normalized_expression`."""
     model._check_trained()
@@ -54,16 +60,42 @@ def normalized_expression(
     genes = gene_numbers(model, gene_list)
     prepared = model._validate_anndata(adata)
     rows = model._row_numbers(prepared, indices)
-    module, parts = model.module, []
+    with seeded(model.seed):
+        values = decoded_rows(model, prepared, rows, domains, library_size, batch_size, n_samples)
+    names = [model.genes[i] for i in genes]
+    return pd.DataFrame(values[:, genes], index=prepared.obs_names[rows], columns=names)
+
+
+@torch.inference_mode()
+def decoded_rows(
+    model: DomainVI,
+    prepared: PreparedAnnData,
+    rows: NDArray[np.int64],
+    domains: Sequence[int | None],
+    library_size: float | Literal["latent"],
+    batch_size: int,
+    n_samples: int | None = None,
+) -> NDArray[np.float32]:
+    """Decode posterior means of rows, or the mean over draws, averaged over domains."""
+    module = model.module
+    parts = [np.empty((0, len(model.genes)), dtype=np.float32)]
     for tensors in model._make_data_loader(prepared, indices=rows, batch_size=batch_size):
         encoded = module.inference(**module._get_inference_input(tensors))
-        encoded[MODULE_KEYS.Z_KEY] = encoded[MODULE_KEYS.QZ_KEY].loc
-        inputs = module._get_generative_input(tensors, encoded)
-        decoded = [decode(model, inputs, domain, library_size) for domain in domains]
-        parts.append(torch.stack(decoded).mean(dim=0).cpu().numpy()[:, genes])
-    values = np.concatenate(parts) if parts else np.empty((0, len(genes)), dtype=np.float32)
-    names = [model.genes[i] for i in genes]
-    return pd.DataFrame(values, index=prepared.obs_names[rows], columns=names)
+        posterior, total = encoded[MODULE_KEYS.QZ_KEY], torch.zeros(())
+        for _ in range(n_samples or 1):
+            encoded[MODULE_KEYS.Z_KEY] = posterior.sample() if n_samples else posterior.loc
+            inputs = module._get_generative_input(tensors, encoded)
+            decoded = [decode(model, inputs, domain, library_size) for domain in domains]
+            total = total.to(decoded[0].device) + torch.stack(decoded).mean(dim=0)
+        parts.append((total / (n_samples or 1)).cpu().numpy())
+    return np.concatenate(parts)
+
+
+def draw_expression(
+    model: DomainVI, prepared: PreparedAnnData, rows: NDArray[np.int64], domain: str | None
+) -> NDArray[np.float32]:
+    """Decode one draw of each row, as measured in a domain; for counts shares that sum to 1."""
+    return decoded_rows(model, prepared, rows, domain_numbers(model, domain), 1.0, DRAWN, 1)
 
 
 def decode(
@@ -81,11 +113,11 @@ def decode(
     return library_size * px.scale / px.scale.sum(dim=-1, keepdim=True)
 
 
-def domain_numbers(model: DomainVI, names: str | Sequence[str] | None) -> list[int | None]:
-    """Codes of domains by name; ``None`` stands for the row's own."""
+def domain_numbers(model: DomainVI, names: Any) -> list[int | None]:
+    """Codes of domains by name, numbers among them; ``None`` stands for the row's own."""
     if names is None:
         return [None]
-    wanted = [names] if isinstance(names, str) else list(names)
+    wanted = [str(name) for name in np.atleast_1d(np.asarray(names, dtype=object))]
     missing = [name for name in wanted if name not in model.domains]
     if missing or not wanted:
         msg = f"transform_batch={names!r}; expected names out of {', '.join(model.domains)}."

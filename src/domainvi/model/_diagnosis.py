@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from domainvi.errors import InputError
 from domainvi.metrics import domain_probe
 
 from ._inference import labels_of, outputs
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 def diagnose(model: DomainVI, seed: int) -> pd.DataFrame:
     """Probe components and latents within classes; see :meth:`domainvi.DomainVI.diagnose`."""
+    if len(model.domains) == 1:
+        msg = "diagnose compares domains, and the model has one. Set it up with a batch_key."
+        raise InputError(msg)
     prepared = model._validate_anndata()
     out = outputs(model, prepared, None, wanted=("reference",))
     domain, label = prepared.domain, labels_of(model, prepared)

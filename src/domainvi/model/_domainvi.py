@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 from scvi import REGISTRY_KEYS
-from scvi.model.base import ArchesMixin, VAEMixin
+from scvi.model.base import ArchesMixin
 
 from domainvi._checks import (
     check_choice,
@@ -21,13 +21,19 @@ from domainvi._compat import SETUP_ARGS_KEY, SETUP_METHOD_KEY
 from domainvi._keys import SET_ASIDE
 from domainvi.data import MODALITIES, check_setup, prepare, to_tensors
 from domainvi.errors import InputError
+from domainvi.inherited import differential_expression
 from domainvi.module import EXTRA_DOMAINS_KEY, DomainVAE, heads_of
 from domainvi.pretraining import full_history, pretrain, pretrained_representation, start_from
-from domainvi.train import seeded
+from domainvi.train import chosen_seed, seeded
 
 from ._annotate import annotate, fitted_for
 from ._base import CohortModel
-from ._decode import normalized_expression, predictive_draws, refuse_undecodable
+from ._decode import (
+    draw_expression,
+    normalized_expression,
+    predictive_draws,
+    refuse_undecodable,
+)
 from ._diagnosis import diagnose
 from ._fitted import Fitted
 from ._heads import head_of, training_arguments
@@ -65,7 +71,7 @@ if TYPE_CHECKING:
 Likelihood = Literal["auto", "normal", "nb", "zinb", "poisson"]
 
 
-class DomainVI(VAEMixin, ArchesMixin, CohortModel):
+class DomainVI(ArchesMixin, CohortModel):
     """Move phenotype labels between RNA-seq cohorts, and say when not to trust them.
 
     A variational autoencoder whose latents do not know the cohort, with a phenotype head, a domain
@@ -100,7 +106,8 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         ``"conditional"`` (on the class), ``"marginal"``, ``"wasserstein"`` or ``"none"``; see
         :class:`~domainvi.module.DomainAlignment`.
     seed
-        Random seed for initial weights, split, batches and training noise.
+        Random seed for initial weights, split, batches and training noise; ``scvi.settings.seed``
+        if ``None``, and 0 if that has none either.
     pretrain_from
         Directory of a saved model whose encoder this one starts from, matched by gene name; see
         :meth:`pretrain`. Both need the same ``n_latent``, ``n_hidden``, ``n_layers`` and
@@ -108,7 +115,8 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
 
     Notes
     -----
-    The user's object is read and never written, except by :meth:`annotate`. Setup reads its
+    The user's object is read and never written, except by :meth:`annotate` and by methods of
+    scvi-tools that are there to change it (:meth:`prepare_query_anndata`). Setup reads its
     columns as they are at that moment. When rows were removed, reordered or renamed in place since,
     or values changed, methods refuse it and take a copy, which is read anew.
 
@@ -137,13 +145,14 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         likelihood: Likelihood | dict[str, Likelihood] = "auto",
         scaling: Literal["mix", "domain", "global"] = "mix",
         adversary: Literal["conditional", "marginal", "wasserstein", "none"] = "conditional",
-        seed: int = 0,
+        seed: int | None = None,
         pretrain_from: str | os.PathLike[str] | None = None,
     ) -> None:
         check_sizes(
             n_latent=n_latent, n_hidden=n_hidden, n_layers=n_layers, n_components=n_components
         )
         check_choice("scaling", scaling, ("mix", "domain", "global"))
+        seed = chosen_seed(seed)
         check_seed(seed)
         check_dropout_rate(dropout_rate)
         refuse_dangerous_fork()
@@ -183,7 +192,9 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         return prepare_query(self, adata)
 
     def _prepare_own(self, adata: AnnData | MuData) -> PreparedAnnData:
-        return prepare_own(self, adata)
+        prepared = prepare_own(self, adata)
+        self.fitted.row_ids = all_row_ids(self)  # Of the data before, which may be gone.
+        return prepared
 
     @classmethod
     def _check_registry(cls, registry: dict[str, Any]) -> None:
@@ -240,8 +251,8 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
     def setup_anndata(
         cls,
         adata: AnnData,
-        batch_key: str | Sequence[str],
-        labels_key: str,
+        batch_key: str | Sequence[str] | None = None,
+        labels_key: str | None = None,
         *,
         target_keys: Sequence[str] | None = None,
         unlabeled_category: str = "Unknown",
@@ -259,9 +270,11 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
             Nothing is written to it.
         batch_key
             Column of ``adata.obs`` with the domain: cohort, study, platform. A list gives one
-            adversary each; the first is the one by which rows are standardised.
+            adversary each; the first is the one by which rows are standardised. ``None`` for rows
+            of one cohort, some of them labelled: nothing is aligned, and rows that are predicted
+            later are taken to be of the same cohort.
         labels_key
-            Column with the main phenotype.
+            Column with the main phenotype, which has to be given.
         target_keys
             Columns with auxiliary phenotypes, names or numbers, whose values may be missing. Each
             gets a head on the latents and a linear member, trained with everything else
@@ -288,9 +301,16 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         ['domain_0', 'domain_1']
         """
         target_keys = [target_keys] if isinstance(target_keys, str) else list(target_keys or [])
+        if labels_key is None:
+            msg = (
+                "labels_key=None: DomainVI learns labels, of which some are needed. Name their "
+                "column; for latents without any use scvi.model.SCVI."
+            )
+            raise InputError(msg)
         batch_keys: list[Any] = (
             list(batch_key) if isinstance(batch_key, list | tuple) else [batch_key]
         )
+        batch_keys = [] if batch_key is None else batch_keys
         check_setup(
             adata,
             batch_keys=batch_keys,
@@ -301,11 +321,12 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
             size_factor_key=size_factor_key,
             categorical_covariate_keys=categorical_covariate_keys,
             continuous_covariate_keys=continuous_covariate_keys,
+            require_domains=batch_key is not None,
         )
         arguments = cls._get_setup_method_args(
             cls=cls,
             adata=adata,
-            batch_key=batch_keys if len(batch_keys) > 1 else batch_keys[0],
+            batch_key=batch_keys if len(batch_keys) > 1 else batch_key and batch_keys[0],
             labels_key=labels_key,
             target_keys=target_keys,
             unlabeled_category=unlabeled_category,
@@ -324,8 +345,8 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
     def setup_mudata(
         cls,
         mdata: MuData,
-        batch_key: str | Sequence[str],
-        labels_key: str,
+        batch_key: str | Sequence[str] | None = None,
+        labels_key: str | None = None,
         *,
         modalities: str | Sequence[str] | Mapping[str, str | None] | None = None,
         **columns: Any,
@@ -847,6 +868,7 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         gene_list: Sequence[str] | None = None,
         library_size: float | Literal["latent"] = 1.0,
         batch_size: int = 128,
+        n_samples: int | None = None,
     ) -> pd.DataFrame:
         """Decode the posterior means, as measured in the row's own domain or in another.
 
@@ -865,12 +887,14 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
             library size.
         batch_size
             Rows at a time.
+        n_samples
+            Decode that many draws of the posterior and average over them; its mean if ``None``.
 
         Returns
         -------
         Rows x genes: for counts, expected shares, which sum to one over all genes, times the
         library size; otherwise expected values in the unit of the data. Values are smoothed by
-        the model: do not test for differences on them.
+        the model: do not test for differences on them, but with :meth:`differential_expression`.
 
         Raises
         ------
@@ -886,7 +910,113 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         (200, 60)
         """
         return normalized_expression(
-            self, adata, indices, transform_batch, gene_list, library_size, batch_size
+            self, adata, indices, transform_batch, gene_list, library_size, batch_size, n_samples
+        )
+
+    def differential_expression(
+        self,
+        adata: AnnData | None = None,
+        groupby: str | None = None,
+        group1: str | Sequence[str] | None = None,
+        group2: str | None = None,
+        idx1: Sequence[int] | Sequence[bool] | str | None = None,
+        idx2: Sequence[int] | Sequence[bool] | str | None = None,
+        mode: Literal["change", "vanilla"] = "change",
+        delta: float | None = 0.25,
+        all_stats: bool = True,
+        batch_correction: bool = False,
+        batchid1: Sequence[str] | None = None,
+        batchid2: Sequence[str] | None = None,
+        fdr_target: float = 0.05,
+        silent: bool = True,
+        **kwargs: Any,
+    ) -> pd.DataFrame:
+        r"""Compare expression between groups of rows, with scvi-tools' Bayesian test.
+
+        Rows of both groups are drawn, and for each a latent from its posterior, which is decoded;
+        :math:`P(|r| > \delta)` is the share of pairs whose change :math:`r` is beyond
+        :math:`\delta` (Boyeau et al., PNAS 2023). Genes are called in the order of that
+        probability for as long as the expected share of false ones is at most ``fdr_target``, if
+        means of the rows' own values differ by more than :math:`\delta` at that rate as well: the
+        decoder is surer than its rows allow.
+
+        Parameters
+        ----------
+        adata
+            Rows of domains that were in training, with all genes; the model's own if ``None``.
+        groupby
+            Column of ``adata.obs``, ``"<labels_key>_pred"`` for instance. Rows without a value,
+            and unlabelled ones of ``labels_key``, are in no group.
+        group1
+            Groups to compare, each by itself; all of them if ``None``.
+        group2
+            What they are compared with; all other groups if ``None``.
+        idx1, idx2
+            Rows in place of groups: numbers, masks, or queries of ``obs``.
+        mode
+            ``"change"``, or ``"vanilla"`` for the probability that one group has more.
+        delta
+            Smallest change that counts: of counts a log2 fold change of shares, otherwise a
+            difference in the unit of the data. ``None`` estimates it.
+        all_stats
+            Add means and shares of values that are not zero.
+        batch_correction
+            Decode all rows as measured in every domain, and compare draws of the same one.
+            Without, each row is decoded as measured in its own.
+        batchid1, batchid2
+            Domains to decode the groups as, with ``batch_correction``; all of them if ``None``.
+        fdr_target
+            Expected share of false genes among those that are called.
+        silent
+            Show no progress.
+        **kwargs
+            Arguments of ``scvi.model.base.DifferentialComputation.get_bayes_factors``,
+            ``n_samples_overall`` for instance.
+
+        Returns
+        -------
+        One row a gene and comparison, as in scvi-tools: ``proba_de``, ``lfc_mean`` and others of
+        the change, ``scale1`` and ``scale2``, ``is_de_fdr_<fdr_target>``, ``comparison``. And
+        ``p_adjusted`` of the rows' own values, by :func:`~domainvi.inherited.compare_means`; with
+        ``batch_correction`` within domains, and NaN, where it decides nothing, if no domain has
+        rows of both groups.
+
+        Raises
+        ------
+        InputError
+            If a column, group or domain is not known, or rows cannot be decoded.
+        NotTrainedError
+            Before :meth:`train`.
+
+        Examples
+        --------
+        >>> found = model.differential_expression(groupby="label", group1="class_0")
+        >>> found["comparison"].unique().tolist(), {"proba_de", "lfc_mean"} <= set(found)
+        (['class_0 vs Rest'], True)
+        """
+        self._check_trained()
+        refuse_several(self, "differential_expression")
+        setup = self.registry_[SETUP_ARGS_KEY]
+        return differential_expression(
+            self,
+            partial(draw_expression, self),
+            adata,
+            groupby,
+            group1,
+            group2,
+            idx1,
+            idx2,
+            is_log=self.likelihood == "normal",
+            unlabelled={setup["labels_key"]: setup["unlabeled_category"]},
+            mode=mode,
+            delta=delta,
+            all_stats=all_stats,
+            batch_correction=batch_correction,
+            batchid1=batchid1,
+            batchid2=batchid2,
+            fdr_target=fdr_target,
+            silent=silent,
+            **kwargs,
         )
 
     def posterior_predictive_sample(
@@ -980,14 +1110,14 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
         reference_model: Any,
         return_reference_var_names: bool = False,
         min_overlap: float | None = None,
-        inplace: bool = False,
-    ) -> AnnData | pd.Index:
+        inplace: bool = True,
+    ) -> AnnData | pd.Index | None:
         """Bring a query to the genes of a model, matched by name.
 
         Parameters
         ----------
         adata
-            Query; not changed.
+            Query, of which a view is copied first.
         reference_model
             A model, or the directory of one.
         return_reference_var_names
@@ -996,22 +1126,47 @@ class DomainVI(VAEMixin, ArchesMixin, CohortModel):
             Least share of the model's genes that the query must have; ``None`` as in
             :func:`domainvi.data.align_genes`.
         inplace
-            As in scvi-tools; only ``False`` is known, since the user's object is never changed.
+            Change the query, as in scvi-tools; otherwise return a new object.
 
         Returns
         -------
-        A new object with the genes of the model in its order, ``obs`` copied and missing genes
-        filled with zeros; ``var["in_query"]`` says which genes the query has.
+        ``None``, or with ``inplace=False`` a new object. Either has the genes of the model in its
+        order, those that are missing filled with zeros; ``var["in_query"]`` says which genes the
+        query had. Everything by row stays, and columns of ``var``; ``varm``, ``varp`` and ``raw``
+        are left out. Zeros that were filled in are taken for values: :meth:`predict`,
+        :meth:`annotate` and latents do without, and mask what is missing.
 
         Examples
         --------
         >>> query = adata[:50, 5:].copy()  # five genes are missing
-        >>> ready = dv.DomainVI.prepare_query_anndata(query, model)
-        >>> ready.shape
+        >>> dv.DomainVI.prepare_query_anndata(query, model)
+        >>> query.shape
         (50, 60)
         """
-        if inplace:
-            msg = "inplace=True would change adata, which is never done. Take what is returned."
-            raise InputError(msg)
         genes = genes_of(reference_model)
-        return genes if return_reference_var_names else with_genes(adata, genes, min_overlap)
+        if return_reference_var_names:
+            return genes
+        ready = with_genes(adata, genes, min_overlap)
+        if not inplace:
+            return ready
+        adata._init_as_actual(ready)  # As scvi-tools does it; AnnData has no public way.
+        return None
+
+    @staticmethod
+    def prepare_query_mudata(mdata: MuData, reference_model: Any, **_: Any) -> None:
+        """Refuse: modalities and genes of a MuData are found by name, without preparation.
+
+        Examples
+        --------
+        >>> try:
+        ...     dv.DomainVI.prepare_query_mudata(adata, model)
+        ... except dv.errors.InputError:
+        ...     print("predict at once")
+        predict at once
+        """
+        msg = (
+            f"{type(mdata).__name__} needs no preparation for {type(reference_model).__name__}: "
+            "pass it to predict, annotate or get_latent_representation, which find modalities "
+            "and genes by name."
+        )
+        raise InputError(msg)

@@ -11,8 +11,9 @@ import torch
 from anndata import AnnData
 from scvi import REGISTRY_KEYS
 
-from domainvi._compat import FIELD_REGISTRIES_KEY, STATE_REGISTRY_KEY
+from domainvi._compat import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY, STATE_REGISTRY_KEY
 from domainvi.data import match_genes, row_ids
+from domainvi.errors import InputError
 from domainvi.io import read_model
 from domainvi.module import EXPRESSION
 from domainvi.nn import NO_DECAY
@@ -36,6 +37,12 @@ def map_query(reference: DomainVI, adata: AnnData, *, unfrozen: bool) -> DomainV
     """Extend a model by a query's domains; see :meth:`domainvi.DomainVI.load_query_data`."""
     reference._check_trained()
     refuse_several(reference, "load_query_data")
+    if reference.registry_[SETUP_ARGS_KEY]["batch_key"] is None:
+        msg = (
+            "The model was set up with batch_key=None and knows no cohorts to extend. Pass the "
+            "query to predict or annotate, or set reference and query up together with a batch_key."
+        )
+        raise InputError(msg)
     prepared = reference._prepare_query(adata)
     reference._check_genes(prepared, "load_query_data")
     check_other_columns(reference, prepared)
@@ -121,11 +128,18 @@ def genes_of(reference_model: Any) -> pd.Index:
 def with_genes(adata: AnnData, genes: pd.Index, min_overlap: float | None) -> AnnData:
     """Copy rows to other genes, matched by name; missing ones are filled with zeros."""
     alignment = match_genes(adata.var, genes, min_overlap=min_overlap)
-    var = pd.DataFrame({"in_query": alignment.mask}, index=genes)
-    out = AnnData(X=alignment.take(adata.X), obs=adata.obs.copy(), var=var)
-    for name, layer in adata.layers.items():
-        out.layers[name] = alignment.take(layer)
-    return out
+    # -1, where a gene is missing, is no row number.
+    var = adata.var.set_axis(range(adata.n_vars)).reindex(alignment.source).set_axis(genes)
+    var["in_query"] = alignment.mask
+    return AnnData(
+        X=alignment.take(adata.X),
+        obs=adata.obs.copy(),
+        var=var,
+        uns=copy.deepcopy(dict(adata.uns)),
+        obsm={name: values.copy() for name, values in adata.obsm.items()},
+        obsp={name: values.copy() for name, values in adata.obsp.items()},
+        layers={name: alignment.take(layer) for name, layer in adata.layers.items()},
+    )
 
 
 def expand(old: torch.Tensor, new: torch.Tensor, at: int | None = None) -> torch.Tensor:

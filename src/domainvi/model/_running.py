@@ -14,8 +14,10 @@ from domainvi.errors import InputError, ModelFileError, TrainingError
 from domainvi.train import (
     BestWeights,
     CheckpointFiles,
+    callbacks_in,
     has_checkpoint,
     interruptible,
+    quiet,
     read_checkpoint,
     seeded,
     trainer_arguments,
@@ -50,18 +52,20 @@ def run_training(
     """Train and fit post hoc; what ends a training early is raised when the model is in order."""
     stopping = early_stopping and len(data.val_idx) > 0
     others = with_callbacks(trainer_kwargs, best_weights, files)
-    runner = TrainRunner(
-        model,
-        training_plan=plan,
-        data_splitter=data,
-        max_epochs=max_epochs,
-        **trainer_arguments(accelerator, devices, stopping, others),
-    )
+    with quiet():
+        runner = TrainRunner(
+            model,
+            training_plan=plan,
+            data_splitter=data,
+            max_epochs=max_epochs,
+            **trainer_arguments(accelerator, devices, stopping, others),
+        )
     # The trainer knows how many processes there are, and so how many steps.
     data.sampler.share_among(runner.trainer.num_devices * runner.trainer.num_nodes)
     plan.n_steps = max_epochs * len(data.sampler)
     problem: TrainingError | ModelFileError | None = None
-    with seeded(model.seed), interruptible(best_weights):
+    plan.train()  # The module may come from predicting, of which lightning would warn.
+    with seeded(model.seed), interruptible(best_weights), quiet():
         try:
             runner()
         except (TrainingError, ModelFileError) as error:
@@ -132,7 +136,7 @@ def with_callbacks(
     trainer_kwargs: dict[str, Any], best_weights: BestWeights, files: CheckpointFiles | None
 ) -> dict[str, Any]:
     """Add our callback, and the way checkpoints are written, to the arguments of the trainer."""
-    callbacks = [best_weights, *trainer_kwargs.get("callbacks", ())]
+    callbacks = [best_weights, *callbacks_in(trainer_kwargs)]
     arguments = {**trainer_kwargs, "callbacks": callbacks}
     if files is None:
         return arguments

@@ -5,19 +5,25 @@ from __future__ import annotations
 import warnings
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import anndata as ad
+import mudata as md
 import numpy as np
 import pandas as pd
 import torch
+from mudata import MuData
 
 from domainvi.errors import DomainVIError, ModelFileError
-from domainvi.io import read_model, write_model
+from domainvi.io import read_model, whole_file, write_model
 from domainvi.train import is_main_process
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
+
+    from anndata import AnnData
 
     from ._base import CohortModel
 
@@ -27,6 +33,8 @@ FORGED = (
     DomainVIError, ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError,
     TypeError, ValueError,
 )  # fmt: skip
+# Data beside a model, named as in scvi-tools.
+ANNDATA, MUDATA = "adata.h5ad", "mdata.h5mu"
 INDICES = ("train_indices_", "validation_indices_")
 Model = TypeVar("Model", bound="CohortModel")
 
@@ -53,6 +61,45 @@ def save_model(model: CohortModel, dir_path: str | os.PathLike[str], *, overwrit
         overwrite=overwrite,
         package_version=version("domainvi"),
     )
+
+
+def save_data_beside(data: AnnData | MuData, dir_path: str | os.PathLike[str]) -> None:
+    """Write data into the directory of a model, in one step."""
+    if not is_main_process():
+        return
+    kind = MUDATA if isinstance(data, MuData) else ANNDATA
+    try:
+        with whole_file(Path(dir_path) / kind) as beside:
+            if isinstance(data, MuData):
+                data.write_h5mu(beside)
+            else:
+                data.write_h5ad(beside)
+    except OSError as error:
+        msg = (
+            f"{dir_path} holds the model, but {kind} cannot be written "
+            f"({error.strerror or error}). Free some space, or save the data elsewhere."
+        )
+        raise ModelFileError(msg) from error
+
+
+def data_beside(dir_path: str | os.PathLike[str]) -> AnnData | MuData | None:
+    """Read the data in the directory of a model, if there are any."""
+    for name, read in ((ANNDATA, ad.read_h5ad), (MUDATA, md.read_h5mu)):
+        path = Path(dir_path) / name
+        if path.is_file() and not path.is_symlink():
+            try:
+                return read(path)
+            except Exception as error:  # readers raise anything on damaged files
+                msg = f"{path} cannot be read ({error!s:.200}). Pass adata=False to go without."
+                raise ModelFileError(msg) from error
+    return None
+
+
+def read_registry(dir_path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read what a saved model was set up with."""
+    _, metadata = read_model(dir_path)
+    with consistent(dir_path):
+        return dict(metadata["registry"])
 
 
 def load_model(cls: type[Model], dir_path: str | os.PathLike[str]) -> Model:

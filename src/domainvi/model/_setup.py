@@ -23,6 +23,7 @@ from domainvi._compat import FIELD_REGISTRIES_KEY, SETUP_ARGS_KEY, STATE_REGISTR
 from domainvi.data import (
     LARGEST_LOG_VALUE,
     MODALITIES,
+    ONE_DOMAIN,
     Columns,
     Phenotype,
     PreparedManager,
@@ -55,7 +56,7 @@ def columns_of(setup_args: dict[str, Any]) -> Columns:
     """Columns as the arguments of ``setup_anndata`` name them."""
     batch = setup_args["batch_key"]
     return Columns(
-        batch_keys=(batch,) if isinstance(batch, str) else tuple(batch),
+        batch_keys=(batch,) if isinstance(batch, str) else tuple(batch or (ONE_DOMAIN,)),
         labels_key=setup_args["labels_key"],
         unlabeled_category=setup_args["unlabeled_category"],
         layer=setup_args["layer"],
@@ -258,7 +259,7 @@ def prepare_query(model: DomainVI, adata: AnnData | MuData) -> PreparedAnnData:
 def prepare_own(model: DomainVI, data: AnnData | MuData) -> PreparedAnnData:
     """Prepare data that become a loaded model's own: only domains that it knows."""
     columns = columns_of(model.registry_[SETUP_ARGS_KEY])
-    if lacking := [key for key in columns.batch_keys if key not in data.obs]:
+    if lacking := [key for key in columns.batch_keys if key not in (*data.obs, ONE_DOMAIN)]:
         msg = f"adata.obs lacks {', '.join(lacking)}, the domain of the model's setup."
         raise InputError(msg)
     prepared = prepare_query(model, data)

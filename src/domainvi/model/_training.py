@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import inspect
 import logging
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scvi.train import Trainer
 
-from domainvi._checks import check_keywords
 from domainvi.data import SMALLEST_CAP, TransferDataModule, labelled_weights, stratified_split
 from domainvi.errors import InputError
 from domainvi.linear import TrainingRows, class_support, source_domains, subsample
@@ -19,6 +18,7 @@ from domainvi.pretraining import start_classifier
 from domainvi.train import (
     BestWeights,
     DomainTrainingPlan,
+    check_trainer_arguments,
     initialise,
     is_distributed,
     log_rows,
@@ -45,21 +45,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DEFAULT_EPOCHS = 20
-# Arguments of scvi-tools and of its older versions, and what takes their place here.
-_EXPLAINED = {
-    "validation_size": "use train_size; the rest is for validation",
-    "datasplitter_kwargs": "leave it out: rows are split by cohort and class",
-    "use_gpu": 'use accelerator="gpu" or "cpu"',
-    "lr": 'use plan_kwargs={"lr": ...}',
-    "weight_decay": 'use plan_kwargs={"weight_decay": ...}',
-    "n_epochs": "use max_epochs",
-    "epochs": "use max_epochs",
-    "shuffle_set_split": "leave it out: the split is drawn by the model's seed",
-    "load_sparse_tensor": "leave it out: sparse rows are read as they are",
-    "external_indexing": "leave it out: rows are split by cohort and class",
-    "n_samples_per_label": "leave it out: classes are balanced in each batch",
-    "adversarial_classifier": 'use DomainVI(..., adversary="none") or another',
-}
 TARGET_SHARE = 0.6
 PRETRAINED_LR_FACTOR = 0.1
 
@@ -84,8 +69,9 @@ def train(
     check_training_arguments(
         DomainTrainingPlan, max_epochs, train_size, batch_size, plan_kwargs or {}
     )
-    check_keywords("train", trainer_kwargs, Trainer, _EXPLAINED)
-    check_checkpoint_arguments(checkpoint_dir, checkpoint_every, resume)
+    check_trainer_arguments(
+        accelerator, devices, trainer_kwargs, checkpoint_dir, checkpoint_every, resume
+    )
     check_one_process(model, accelerator, devices, trainer_kwargs)
     prepared = model._validate_anndata()
     model._check_genes(prepared, "train")
@@ -95,9 +81,9 @@ def train(
     split = stratified_split(domain[order], label[order], 1 - train_size, model.seed)
     align = audit_design(model, domain, label, force=force_alignment)
     arguments: dict[str, Any] = {
-        "max_epochs": DEFAULT_EPOCHS if max_epochs is None else max_epochs,
-        "train_size": train_size,
-        "batch_size": batch_size,
+        "max_epochs": DEFAULT_EPOCHS if max_epochs is None else int(max_epochs),
+        "train_size": float(train_size),
+        "batch_size": int(batch_size),
         "early_stopping": early_stopping,
         "force_alignment": force_alignment,
         "plan_kwargs": plan_arguments(model, plan_kwargs, align=align),
@@ -148,6 +134,9 @@ def audit_design(
     model: DomainVI, domain: NDArray[np.int64], label: NDArray[np.int64], *, force: bool
 ) -> bool:
     """Audit the design; whether the guard leaves alignment on, which the audit may refuse."""
+    if len(model.domains) == 1:
+        model.fitted.guard = GuardRecord("off", "There is one cohort, and nothing to align.")
+        return False
     if len(np.unique(domain)) < 2 or not (label >= 0).any():
         return True
     audit = audit_arrays(domain, label, domain_names=model.domains, class_names=model.classes)
@@ -272,19 +261,9 @@ def check_training_arguments(
         msg = f"plan_kwargs has {', '.join(unknown)}; it takes {', '.join(sorted(known))}."
         raise InputError(msg)
     for name, value, least in (("max_epochs", max_epochs, 1), ("batch_size", batch_size, 4)):
-        if value is not None and (not isinstance(value, int) or value < least):
+        if value is not None and (not isinstance(value, Integral) or value < least):
             msg = f"{name}={value!r} must be a whole number of at least {least}."
             raise InputError(msg)
-    if not isinstance(train_size, (int, float)) or not 0 < train_size <= 1:
+    if not isinstance(train_size, Real) or not 0 < train_size <= 1:
         msg = f"train_size={train_size!r} must be above 0 and at most 1."
-        raise InputError(msg)
-
-
-def check_checkpoint_arguments(directory: object, every: int, resume: bool) -> None:
-    """Refuse an interval below one epoch, and going on from nowhere."""
-    if not isinstance(every, int) or isinstance(every, bool) or every < 1:
-        msg = f"checkpoint_every={every!r} must be a whole number of epochs, at least 1."
-        raise InputError(msg)
-    if resume and directory is None:
-        msg = "resume=True needs checkpoint_dir, the folder of the checkpoint to go on from."
         raise InputError(msg)

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from domainvi.data import TransferSampler, to_tensors
 from domainvi.errors import InputError
 from domainvi.module import EXPRESSION
-from domainvi.train import extend_statistics, seeded
+from domainvi.train import extend_statistics, quiet, seeded
 
 from ._encoder import fit_classifier, standardise_latents
 from ._plan import PretrainingPlan
@@ -104,13 +104,14 @@ def pretrain(
     own, *more = pretraining_rows(model, adata, settings)
     if not model.fitted.is_scaled:
         model._fit_starting_values(own)
-    with seeded(model.seed):
+    with seeded(model.seed), quiet():
         rows = [own, *more]
         loader, statistics = pooled_loader(model.module, rows, settings.batch_size, model.seed)
         epochs = settings.max_epochs
         plan = PretrainingPlan(model.module, method, settings, statistics, epochs * len(loader))
         whole: Any = model
         runner = TrainRunner(whole, plan, loader, epochs, accelerator, devices, **trainer_kwargs)
+        plan.train()
         # Not runner(): the model is not trained by this, and has no held-out rows.
         runner.trainer.fit(plan, loader)
     model.module.eval()

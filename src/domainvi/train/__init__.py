@@ -5,7 +5,7 @@ from ._checkpoint import CheckpointFiles, has_checkpoint, read_checkpoint
 from ._game import DomainGame
 from ._new_cohorts import extend_statistics
 from ._plan import MAX_GRADIENT_NORM, DomainTrainingPlan, cosine, own_rate, parameter_groups, ramp
-from ._processes import is_distributed, is_main_process, seeded, trainer_arguments
+from ._processes import chosen_seed, is_distributed, is_main_process, seeded, trainer_arguments
 from ._start import (
     initialise,
     log_rows,
@@ -14,6 +14,7 @@ from ._start import (
     set_mean_profiles,
     set_projection,
 )
+from ._trainer import callbacks_in, check_trainer_arguments, quiet
 
 __all__ = [
     "MAX_GRADIENT_NORM",
@@ -21,6 +22,9 @@ __all__ = [
     "CheckpointFiles",
     "DomainGame",
     "DomainTrainingPlan",
+    "callbacks_in",
+    "check_trainer_arguments",
+    "chosen_seed",
     "cosine",
     "extend_statistics",
     "has_checkpoint",
@@ -33,6 +37,7 @@ __all__ = [
     "own_rate",
     "parameter_groups",
     "ramp",
+    "quiet",
     "read_checkpoint",
     "seeded",
     "set_library",

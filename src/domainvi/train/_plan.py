@@ -103,6 +103,9 @@ class DomainTrainingPlan(pl.LightningModule):
 
     # Names of the term that encoder and heads fight over, and of its weight.
     penalty_loss, penalty_name = "adversary_loss", "adversary_weight"
+    # Read by scvi-tools, which logs them to MLflow: AdamW's, and schedules that are not in use.
+    eps, max_kl_weight, min_kl_weight = 1e-8, 1.0, 1.0
+    lr_factor = lr_patience = n_epochs_kl_warmup = n_steps_kl_warmup = None
 
     def __init__(
         self,

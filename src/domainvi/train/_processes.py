@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch.accelerators import AcceleratorRegistry
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.strategies import DDPStrategy
+from scvi import settings
 
 from domainvi._compat import SimpleLogger, parse_device_args
 from domainvi.data import process_number
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
 PATIENCE = 10
 MONITOR = "validation_loss"
 STOPPING = "early_stopping_"
+
+
+def chosen_seed(seed: int | None) -> int:
+    """Return the seed that was passed, that of ``scvi.settings`` if ``None``, and 0 without one."""
+    if seed is None:
+        seed = settings.seed
+    return 0 if seed is None else seed
 
 
 def is_main_process() -> bool:
@@ -79,6 +87,13 @@ def _renew_turn() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_turn)
+
+
+@contextmanager
+def taking_turns() -> Iterator[None]:
+    """Let no other thread of this process into a block that changes what all of them share."""
+    with _turn:
+        yield
 
 
 @contextmanager

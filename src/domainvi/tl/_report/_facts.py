@@ -36,7 +36,8 @@ def gather(
     """
     setup = model.registry_[SETUP_ARGS_KEY]
     key = str(setup["labels_key"])
-    batch = setup["batch_key"] if isinstance(setup["batch_key"], str) else setup["batch_key"][0]
+    batch = setup["batch_key"] or ""
+    batch = batch if isinstance(batch, str) else batch[0]
     obs, summary, audit = adata.obs, adata.uns[keys.RESULTS], model.fitted.audit
     cohort = obs[batch].astype(str) if batch in obs else pd.Series("all rows", obs.index)
     rows = annotated_rows(obs, key).assign(cohort=cohort)
@@ -55,7 +56,7 @@ def gather(
         "classes": summarise(rows, "label"),
         "cohorts": summarise(rows, "cohort"),
         "comparison": None if truth is None else compare(model, adata, truth),
-        "diagnosis": model.diagnose() if own else None,
+        "diagnosis": model.diagnose() if own and len(model.domains) > 1 else None,
         "genes": _top_genes(model, adata, n_genes),
         "parameters": {k: str(v) for k, v in parameters.items() if v is not None},
         "versions": _versions(),

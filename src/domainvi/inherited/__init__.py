@@ -1,0 +1,15 @@
+"""Methods that models of scvi-tools promise besides training and latents, on our decoders."""
+
+from ._differential import compare_means, differential_expression
+from ._posterior import aggregated_posterior, differential_abundance, marginal_likelihood
+from ._views import view_arguments, view_setup
+
+__all__ = [
+    "aggregated_posterior",
+    "compare_means",
+    "differential_abundance",
+    "differential_expression",
+    "marginal_likelihood",
+    "view_arguments",
+    "view_setup",
+]

@@ -1,0 +1,105 @@
+"""Data without cohorts: some rows are labelled, and the others are learnt from as well."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anndata as ad
+import numpy as np
+import pytest
+from mudata import MuData
+
+import domainvi as dv
+from domainvi.errors import InputError
+
+from .conftest import QUIET
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from anndata import AnnData
+
+
+def seeds(adata: AnnData, n_labels: int = 10) -> AnnData:
+    """Show the labels of a few rows of each class."""
+    rng, label = np.random.default_rng(0), np.full(adata.n_obs, "Unknown", dtype=object)
+    truth = adata.obs["label_true"].astype(str).to_numpy()
+    for name in np.unique(truth):
+        label[rng.choice(np.flatnonzero(truth == name), n_labels, replace=False)] = name
+    adata.obs["label"] = label
+    return adata
+
+
+@pytest.fixture(scope="module")
+def adata() -> AnnData:
+    cohorts = dv.data.synthetic_cohorts(
+        n_obs=400, n_genes=150, domain_effect=0.0, class_effect=1.0, seed=1
+    )
+    return seeds(cohorts)
+
+
+@pytest.fixture(scope="module")
+def model(adata: AnnData) -> dv.DomainVI:
+    dv.DomainVI.setup_anndata(adata, labels_key="label")
+    model = dv.DomainVI(adata)
+    model.train(max_epochs=10, **QUIET)
+    return model
+
+
+def test_seed_labels_are_spread(model: dv.DomainVI, adata: AnnData) -> None:
+    hidden = (adata.obs["label"] == "Unknown").to_numpy()
+    assert hidden.sum() == 360
+    truth = adata.obs["label_true"].astype(str).to_numpy()
+    assert np.mean(model.predict()[hidden] == truth[hidden]) > 0.95
+    assert model.domains == ["all rows"]
+    assert float(model.history["adversary_weight"].max().iloc[0]) == 0.0
+    assert model.fitted.guard.alignment == "off"
+
+
+def test_results_can_be_written_and_rows_predicted(
+    model: dv.DomainVI, adata: AnnData, tmp_path: Path
+) -> None:
+    model.save(tmp_path / "model")
+    loaded = dv.DomainVI.load(tmp_path / "model", adata)
+    new = adata[:100].copy()
+    assert list(loaded.predict(new)) == list(model.predict()[:100])
+    loaded.annotate(new)
+    assert new.uns["domainvi"]["batch_key"] == ""
+    assert not new.uns["domainvi"]["unseen_cohorts"]
+    new.write_h5ad(tmp_path / "new.h5ad")
+    assert "label_pred" in ad.read_h5ad(tmp_path / "new.h5ad").obs
+    dv.tl.report(model, adata, tmp_path / "report.html", n_genes=0)
+    assert "cohorts by" not in (tmp_path / "report.html").read_text("utf-8")
+
+
+def test_what_decodes_works_and_what_compares_cohorts_says_so(
+    model: dv.DomainVI, adata: AnnData, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = model.differential_expression(groupby="label_true", group1="class_0")
+    marks = adata.var["marker_of"].reindex(found.index) == "class_0"
+    assert found.loc[marks, "is_de_fdr_0.05"].all()
+    assert model.get_normalized_expression(adata[:10].copy()).shape == (10, 150)
+    with pytest.raises(InputError, match="compares domains"):
+        model.diagnose()
+    with pytest.raises(InputError, match="batch_key=None"):
+        dv.DomainVI.load_query_data(adata[:50].copy(), model)
+    model.view_anndata_setup()
+    assert "_one_domain" not in capsys.readouterr().out
+
+
+def test_one_cohort_of_several_modalities(adata: AnnData) -> None:
+    mdata = MuData({"rna": adata[:, :100].copy(), "mirna": adata[:, 100:].copy()})
+    mdata.obs = adata.obs.copy()
+    dv.DomainVI.setup_mudata(mdata, labels_key="label")
+    model = dv.DomainVI(mdata)
+    model.train(max_epochs=1, **QUIET)
+    assert len(model.predict()) == 400
+
+
+def test_a_column_with_one_cohort_is_still_a_mistake(adata: AnnData) -> None:
+    data = adata.copy()
+    data.obs["study"] = "one"
+    with pytest.raises(InputError, match="has one level"):
+        dv.DomainVI.setup_anndata(data, batch_key="study", labels_key="label")
+    with pytest.raises(InputError, match="labels_key=None"):
+        dv.DomainVI.setup_anndata(data, batch_key="domain")
