@@ -5,12 +5,16 @@ from __future__ import annotations
 import functools
 import re
 import shlex
+import socket
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anndata as ad
+import numpy as np
+import pandas as pd
 import pytest
+from safetensors.torch import load_file
 
 import domainvi as dv
 from domainvi.cli import main
@@ -103,3 +107,30 @@ def test_links_lead_somewhere() -> None:
 
 def test_it_is_short() -> None:
     assert len(TEXT.split()) < 500
+
+
+def test_nothing_leaves_the_machine_and_no_row_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        pytest.fail("a connection was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    adata = dv.data.synthetic_cohorts(n_obs=97, n_genes=60, values="log", seed=1)
+    dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
+    found = []
+    for folder in (tmp_path / "first", tmp_path / "second"):
+        model = dv.DomainVI(adata)
+        model.train(max_epochs=1, enable_progress_bar=False)
+        model.save(folder)
+        found.append(model.predict(soft=True))
+    pd.testing.assert_frame_equal(*found)
+    files = [path for path in (tmp_path / "first").rglob("*") if path.is_file()]
+    assert len(files) > 1
+    stored = b"".join(path.read_bytes() for path in files)
+    rows = np.asarray(adata.X, dtype=np.float32)
+    assert not any(row.tobytes() in stored or row[:8].tobytes() in stored for row in rows)
+    (weights,) = (path for path in files if path.suffix == ".safetensors")
+    kept = [t for t in load_file(weights).values() if t.is_floating_point()]
+    assert kept
+    assert not any(adata.n_obs in t.shape for t in kept)

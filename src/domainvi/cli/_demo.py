@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BATCH, LABELS, TRUTH = "cohort", "cancer_type", "cancer_type_true"
-TARGET, UNLABELED = "agilent", "Unknown"
+SOURCE, TARGET, UNLABELED = "agilent", "rnaseq", "Unknown"
 
 Out = Annotated[Path, Parameter(("--out", "--output", "-o"))]
 
@@ -29,8 +29,8 @@ def demo(
 ) -> None:
     """Move labels between the two real cohorts that come with DomainVI.
 
-    391 tumours of four types: 202 measured by RNA-seq, 189 by microarray. The labels of the
-    microarray cohort are hidden, predicted, and compared with the truth, beside logistic regression
+    391 tumours of four types: 189 measured by microarray, 202 by RNA-seq. The labels of the
+    RNA-seq cohort are hidden, predicted, and compared with the truth, beside logistic regression
     on the same split. Writes demo.h5ad and demo_umap.png, and replaces those of an earlier demo.
 
     Example: `domainvi demo -o folder`
@@ -52,7 +52,7 @@ def demo(
         hidden = (adata.obs[BATCH] == TARGET).to_numpy()
         say(
             f"data: {adata.n_obs} tumours x {adata.n_vars} genes, "
-            f"{(~hidden).sum()} rnaseq with labels, {hidden.sum()} agilent with hidden labels"
+            f"{(~hidden).sum()} {SOURCE} with labels, {hidden.sum()} {TARGET} with hidden labels"
         )
         found = audit_confounding(
             adata, batch_key=BATCH, labels_key=LABELS, unlabeled_category=UNLABELED
@@ -63,6 +63,7 @@ def demo(
         )
         model = fit(adata, options)
         model.annotate(adata)
+        say(f"guard: {model.fitted.guard.evidence}")
         for line in scores(adata, hidden, seed):
             say(line)
         note("drawing the UMAP before and after")

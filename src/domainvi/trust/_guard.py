@@ -51,7 +51,7 @@ class GuardRecord:
 
     @property
     def evidence(self) -> str:
-        """What the share of the baseline rests on, in one sentence."""
+        """What the guard saw of the target, in one sentence."""
         views = "Views of the target by its own rows and by the source's"
         if self.agreement is None:
             return (
