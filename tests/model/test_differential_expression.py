@@ -37,6 +37,7 @@ def is_true(model: dv.DomainVI, found: pd.DataFrame, *classes: str) -> pd.Series
     return model.adata.var["marker_of"].reindex(found.index).isin(classes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("values", VALUES)
 def test_planted_genes_are_found_and_few_others(values: str) -> None:
     n_called = n_false = 0
@@ -58,6 +59,15 @@ def test_planted_genes_are_found_and_few_others(values: str) -> None:
             assert table.loc[marks, CALLED].mean() > 0.8
             assert table["comparison"].unique().tolist() == [f"{name} vs Rest"]
     assert n_false / n_called <= 0.08
+
+
+def test_planted_genes_are_found(model: dv.DomainVI) -> None:
+    found = model.differential_expression(
+        groupby="label_true", group1="class_0", group2="class_1", batch_correction=True
+    )
+    true = is_true(model, found, "class_0", "class_1")
+    assert found.loc[true, CALLED].mean() > 0.9
+    assert (found[CALLED] & ~true).sum() <= 0.08 * found[CALLED].sum()
 
 
 def test_effects_of_cohorts_are_no_differences(model: dv.DomainVI) -> None:
