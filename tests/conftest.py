@@ -34,13 +34,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(SLOW_DEADLINE))
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def one_blas_thread() -> None:
-    """Limit BLAS and OpenMP as well, once all libraries are loaded."""
+    """Limit BLAS and OpenMP as well, anew in each file, for libraries that came since."""
     threadpool_limits(1)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    torch.set_num_threads(1)  # again, since numba's parallel loops, such as scanpy's, set it to all
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
 
