@@ -479,15 +479,15 @@ BAD = {
     ),
     "no model": (["annotate", "{folder}", "{query}", "-o", "{out}"], "model"),
     "no such protocol": (
-        ["benchmark", "{ref}", "-o", "{out}", *KEYS, "--protocol", "loo"],
+        ["benchmark", "{ref}", "-o", "{folder}/out.csv", *KEYS, "--protocol", "loo"],
         "protocol='loo'; expected one or more of leave_one_domain_out",
     ),
     "no such method": (
-        ["benchmark", "{both}", "-o", "{out}", *KEYS, "--methods", "svm"],
+        ["benchmark", "{both}", "-o", "{folder}/out.csv", *KEYS, "--methods", "svm"],
         "both.h5ad: methods=('svm',)",
     ),
     "no figure format": (
-        ["benchmark", "{both}", "-o", "{out}", *KEYS, "--figure", "figure.doc"],
+        ["benchmark", "{both}", "-o", "{folder}/out.csv", *KEYS, "--figure", "figure.doc"],
         "--figure figure.doc: expected a name that ends in png, pdf or svg",
     ),
     "no folder for the output": (

@@ -15,12 +15,13 @@ from typing import Any
 
 import torch
 
-from domainvi.data import synthetic_cohorts
+from domainvi.data import _loaders, synthetic_cohorts
 from domainvi.model import DomainVI
 from domainvi.train import seeded
 
 SECONDS = 150  # the deadline of a worker
 SEEDS = (0, 1)
+_loaders.MIN_STEPS_PER_EPOCH = 4  # threads that wait for each other beside busy processes are slow
 model: DomainVI
 
 

@@ -104,7 +104,14 @@ def fresh_interpreter(case: str) -> dict[str, Any]:
 
 
 @needs_fork
-@pytest.mark.parametrize("case", ["before", "beside_a_thread", "after_one_thread"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "before",
+        pytest.param("beside_a_thread", marks=pytest.mark.slow),
+        pytest.param("after_one_thread", marks=pytest.mark.slow),
+    ],
+)
 def test_forked_workers_train_as_one_process_does(case: str) -> None:
     found = fresh_interpreter(case)
     assert len(set(found["serial"])) == 2
