@@ -138,7 +138,8 @@ def with_genes(adata: AnnData, genes: pd.Index, min_overlap: float | None) -> An
         uns=copy.deepcopy(dict(adata.uns)),
         obsm={name: values.copy() for name, values in adata.obsm.items()},
         obsp={name: values.copy() for name, values in adata.obsp.items()},
-        layers={name: alignment.take(layer) for name, layer in adata.layers.items()},
+        # From anndata 0.13 on, X is also the layer None.
+        layers={k: alignment.take(v) for k, v in adata.layers.items() if k is not None},
     )
 
 
