@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from domainvi.errors import InputError
 
+from ._results import note
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
@@ -107,12 +109,13 @@ def _is_in(other: Path, path: Path) -> bool:
 
 
 def write(adata: AnnData, path: Path) -> None:
-    """Write an h5ad file in one step."""
+    """Write an h5ad file in one step; columns with ``/`` in their names get ``|``, and it is said."""
     from domainvi.io import whole_file
 
     if path.is_dir():
         msg = f"{path} is a folder; expected the name of a file to write."
         raise InputError(msg)
+    adata = _with_storable_columns(adata)
     try:
         with whole_file(path) as beside:
             adata.write_h5ad(beside, compression="gzip")
@@ -121,6 +124,24 @@ def write(adata: AnnData, path: Path) -> None:
         reason = error.strerror or str(error)
         msg = f"{path} cannot be written: {reason}. Free some space or write elsewhere."
         raise InputError(msg) from error
+    except (TypeError, ValueError) as error:
+        msg = f"h5ad cannot hold what is in the query: {error}. Convert it, or leave it out."
+        raise InputError(msg) from error
+
+
+def _with_storable_columns(adata: AnnData) -> AnnData:
+    """Return an object whose columns h5ad can hold: as it is, or a shallow copy."""
+    from domainvi._keys import storable
+
+    for axis in ("obs", "var"):
+        frame = getattr(adata, axis)
+        renamed = {name: storable(name) for name in frame if storable(name) not in frame}
+        if renamed:
+            adata = adata.copy()
+            setattr(adata, axis, frame.rename(columns=renamed))
+            pairs = ", ".join(f"{old!r} as {new!r}" for old, new in renamed.items())
+            note(f"columns of {axis} that h5ad cannot hold by their names are written: {pairs}")
+    return adata
 
 
 def _read_back(adata: AnnData, path: Path) -> None:
