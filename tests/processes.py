@@ -41,7 +41,11 @@ def run_to_end(
 def started(
     command: Sequence[str | Path], timeout: float, **arguments: Any
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run a command while the block runs, and kill it with its children at the deadline."""
+    """Run a command while the block runs, and kill it with its children at the deadline.
+
+    Without ``env`` it computes on one thread: beside busy processes, threads wait for each other.
+    """
+    arguments.setdefault("env", os.environ | {"OMP_NUM_THREADS": "1"})
     process = subprocess.Popen(command, text=True, start_new_session=True, **arguments)
     deadline = Timer(timeout, kill_all, [process])
     deadline.start()

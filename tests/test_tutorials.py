@@ -36,7 +36,10 @@ def test_outputs_hold_no_path_of_a_machine(path: Path) -> None:
 
 @pytest.mark.slow
 @each_notebook
-def test_it_runs_from_a_clean_kernel(path: Path, tmp_path: Path) -> None:
+def test_it_runs_from_a_clean_kernel(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # for the kernel: other processes may be busy
     notebook = nbformat.read(path, as_version=4)
     shutil.copytree(FOLDER / "data", tmp_path / "data")
     resources = {"metadata": {"path": str(tmp_path)}}
