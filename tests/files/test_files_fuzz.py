@@ -308,7 +308,7 @@ def test_files_at_length(clean: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     for i, case in enumerate(cases(500)[::STRIDE]):
         (tmp_path / str(i)).mkdir()
         found += run(case, clean, tmp_path / str(i), capsys)
-    for door in ("check", "audit", "transfer", "annotate"):
-        assert found[f"{door} 0"] >= 10, found
+    for door, n in {"check": 50, "audit": 3, "transfer": 10, "annotate": 10}.items():
+        assert found[f"{door} 0"] >= n, found  # the audit refuses the single cohorts of queries
     for door in ("audit", "transfer", "annotate"):
         assert found[f"{door} 2"] >= 10, found

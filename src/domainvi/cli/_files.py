@@ -109,7 +109,7 @@ def _is_in(other: Path, path: Path) -> bool:
 
 
 def write(adata: AnnData, path: Path) -> None:
-    """Write an h5ad file in one step; ``/`` in the name of a column becomes ``|``, and it is said."""
+    """Write an h5ad file in one step; ``/`` in a column's name becomes ``|``, and it is said."""
     from domainvi.io import whole_file
 
     if path.is_dir():
