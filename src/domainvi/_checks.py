@@ -29,12 +29,11 @@ IntArray = NDArray[np.int64]
 
 
 def check_sizes(**sizes: int) -> None:
-    """Refuse sizes that are not positive whole numbers."""
+    """Refuse sizes that are not positive whole numbers, numpy's or Python's."""
     for name, value in sizes.items():
-        if value is None:
-            msg = f"{name}=None must be a whole number of at least 1."
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+            msg = f"{name}={value!r} must be a whole number of at least 1."
             raise InputError(msg)
-    check_positive(**sizes)
 
 
 def unknown_column(argument: str, key: object, columns: Iterable[object]) -> str:
@@ -49,14 +48,9 @@ def unknown_column(argument: str, key: object, columns: Iterable[object]) -> str
     )
 
 
-def check_positive(**numbers: object) -> None:
-    """Refuse numbers that are neither ``None`` nor whole and at least 1, numpy's or Python's."""
-    for name, value in numbers.items():
-        if value is None:
-            continue
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-            msg = f"{name}={value!r} must be a whole number of at least 1."
-            raise InputError(msg)
+def check_positive(**numbers: int | None) -> None:
+    """Refuse numbers that are neither ``None`` nor positive and whole."""
+    check_sizes(**{name: value for name, value in numbers.items() if value is not None})
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import anndata as ad
 import h5py
 import mudata
 import numpy as np
@@ -20,8 +21,6 @@ from .writers import WRITERS
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    import anndata as ad
 
 
 @pytest.fixture
@@ -80,6 +79,22 @@ def test_one_of_several_modalities_is_chosen(adata: ad.AnnData, tmp_path: Path) 
     with pytest.raises(InputError, match="rna, protein. Choose one with --modality"):
         read(tmp_path / "a.h5mu")
     assert read(tmp_path / "a.h5mu", "protein").var_names[0] == "P0"
+
+
+def test_columns_that_h5ad_cannot_hold_are_renamed_and_said(
+    adata: ad.AnnData, tmp_path: Path, capsys
+) -> None:
+    adata.obs["label"] = adata.obs["truth"]
+    adata.write_h5ad(tmp_path / "ref.h5ad")
+    text = adata.to_df().assign(**{"cell/type": adata.obs["truth"].astype(str), "cell|type": "x"})
+    text.assign(**{"a/b": "y"}).to_csv(tmp_path / "query.csv")
+    command = ["transfer", str(tmp_path / "ref.h5ad"), str(tmp_path / "query.csv")]
+    command += ["--labels", "label", "--batch", "cohort", "--max-epochs", "1", "--device", "cpu"]
+    assert main([*command, "-o", str(tmp_path / "out.h5ad")]) == 0
+    said = capsys.readouterr().err
+    assert "written: 'cell/type' as 'cell|type_', 'a/b' as 'a|b'" in said
+    written = ad.read_h5ad(tmp_path / "out.h5ad").obs
+    assert {"label_pred", "a|b", "cell|type", "cell|type_"} <= set(written)
 
 
 def test_check_says_what_is_there_and_what_is_refused(

@@ -175,5 +175,7 @@ print(resident() / start)
 @pytest.mark.parametrize(("n", "what"), [(200, "create"), (30, "train")])
 def test_many_models_take_no_more_memory_than_a_few(n: int, what: str) -> None:
     command = [sys.executable, "-W", "ignore", "-c", MANY, str(n), what]
-    done = run_to_end(command, check=True, timeout=15 * MINUTE, env=environment(OMP_NUM_THREADS="1"))
+    done = run_to_end(
+        command, check=True, timeout=15 * MINUTE, env=environment(OMP_NUM_THREADS="1")
+    )
     assert float(done.stdout.split()[-1]) < 1.05

@@ -115,7 +115,7 @@ def write(adata: AnnData, path: Path) -> None:
     if path.is_dir():
         msg = f"{path} is a folder; expected the name of a file to write."
         raise InputError(msg)
-    adata = _with_storable_columns(adata)
+    _rename_columns(adata)
     try:
         with whole_file(path) as beside:
             adata.write_h5ad(beside, compression="gzip")
@@ -124,24 +124,24 @@ def write(adata: AnnData, path: Path) -> None:
         reason = error.strerror or str(error)
         msg = f"{path} cannot be written: {reason}. Free some space or write elsewhere."
         raise InputError(msg) from error
-    except (TypeError, ValueError) as error:
-        msg = f"h5ad cannot hold what is in the query: {error}. Convert it, or leave it out."
-        raise InputError(msg) from error
 
 
-def _with_storable_columns(adata: AnnData) -> AnnData:
-    """Return an object whose columns h5ad can hold: as it is, or a shallow copy."""
+def _rename_columns(adata: AnnData) -> None:
+    """Rename columns that h5ad cannot hold, such as those of a csv may be, and say so."""
     from domainvi._keys import storable
 
     for axis in ("obs", "var"):
         frame = getattr(adata, axis)
-        renamed = {name: storable(name) for name in frame if storable(name) not in frame}
+        renamed: dict[str, str] = {}
+        for name in frame:
+            if (new := storable(name)) != name:
+                while new in frame or new in renamed.values():
+                    new += "_"
+                renamed[name] = new
         if renamed:
-            adata = adata.copy()
             setattr(adata, axis, frame.rename(columns=renamed))
             pairs = ", ".join(f"{old!r} as {new!r}" for old, new in renamed.items())
             note(f"columns of {axis} that h5ad cannot hold by their names are written: {pairs}")
-    return adata
 
 
 def _read_back(adata: AnnData, path: Path) -> None:

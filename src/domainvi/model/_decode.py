@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -60,7 +61,8 @@ def normalized_expression(
     genes = gene_numbers(model, gene_list)
     prepared = model._validate_anndata(adata)
     rows = model._row_numbers(prepared, indices)
-    with seeded(model.seed):
+    # Means are no draw, and need not wait for a thread that trains.
+    with seeded(model.seed) if n_samples else nullcontext():
         values = decoded_rows(model, prepared, rows, domains, library_size, batch_size, n_samples)
     names = [model.genes[i] for i in genes]
     return pd.DataFrame(values[:, genes], index=prepared.obs_names[rows], columns=names)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import warnings
 from contextlib import contextmanager
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from scvi.train import SaveCheckpoint, Trainer
 
-from domainvi._checks import check_keywords
+from domainvi._checks import check_keywords, check_sizes
 from domainvi.errors import InputError
 
 from ._processes import taking_turns, trainer_arguments
@@ -87,9 +86,7 @@ def check_trainer_arguments(
         If an argument is not known, or has a value of which no trainer can be made.
     """
     check_keywords("train", trainer_kwargs, Trainer, EXPLAINED)
-    if not isinstance(checkpoint_every, Integral) or int(checkpoint_every) < 1:
-        msg = f"checkpoint_every={checkpoint_every!r} must be a whole number of epochs, at least 1."
-        raise InputError(msg)
+    check_sizes(checkpoint_every=checkpoint_every)
     if resume and checkpoint_dir is None:
         msg = "resume=True needs checkpoint_dir, the folder of the checkpoint to go on from."
         raise InputError(msg)
