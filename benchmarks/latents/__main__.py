@@ -115,7 +115,8 @@ def main() -> None:
                     rows.append({"data": name, "latents": latents, "seed": seed, **found})
             table = pd.DataFrame(rows).round(4)
             table.to_csv(HERE / "probes.csv", index=False)
-    print(table.groupby(["data", "latents"], sort=False).mean(numeric_only=True).round(3))
+    means = table.groupby(["data", "latents"], sort=False).mean(numeric_only=True)
+    print(means.drop(columns="seed").round(3).to_string())
 
 
 if __name__ == "__main__":
