@@ -21,7 +21,6 @@ from domainvi.train import seeded
 
 SECONDS = 150  # the deadline of a worker
 SEEDS = (0, 1)
-_loaders.MIN_STEPS_PER_EPOCH = 4  # threads that wait for each other beside busy processes are slow
 model: DomainVI
 
 
@@ -106,4 +105,6 @@ def after_one_thread() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    # Threads that wait for each other beside busy processes are slow. Not where this is imported.
+    _loaders.MIN_STEPS_PER_EPOCH = 4
     sys.stdout.write(json.dumps(globals()[sys.argv[1]]()) + "\n")
