@@ -79,7 +79,7 @@ def train(folder: Path, *more: str) -> int:
             "transfer",
             ["REF", "QUERY", "--labels", "--batch", "--output", "-o", "--layer", "--seed"]
             + ["--device", "--max-epochs", "--unknown-alpha", "--unlabeled", "--force"]
-            + ["--checkpoints", "--resume"],
+            + ["--checkpoints", "--resume", "--coarse-labels", "--level-confidence"],
         ),
         (
             "train",
@@ -192,6 +192,24 @@ def test_transfer_keeps_order_and_colours_of_the_reference(folder: Path, ref: ad
     assert out.uns["domainvi"]["classes"].tolist() == ["b", "a"]
     assert list(out.uns["label_pred_colors"][:2]) == ["#111111", "#222222"]
     assert (out.obs["label_pred"] == "Unknown").all()
+
+
+def test_transfer_of_labels_on_two_levels(
+    folder: Path, ref: ad.AnnData, query: ad.AnnData, capsys
+) -> None:
+    ref.obs["broad"] = ref.obs["label"].astype(str).map({"a": "all", "b": "all"})
+    ref.write_h5ad(folder / "ref é.h5ad")
+    assert transfer(folder, "--coarse-labels", "broad", "--level-confidence", "1") == SUCCESS
+    said = capsys.readouterr().out
+    assert "predicted broad of 60 rows:" in said
+    assert "rows named by broad" in said
+    written = ad.read_h5ad(folder / "out ñ.h5ad")
+    assert (written.obs["broad_pred"] == "all").all()
+    assert set(written.obs["label_pred"]) <= {"all", "a", "b"}
+    query.obs["broad_pred"] = "mine"
+    query.write_h5ad(folder / "query ü.h5ad")
+    assert transfer(folder, "--coarse-labels", "broad", "--force") == BAD_INPUT
+    assert "obs has 'broad_pred' already" in capsys.readouterr().err
 
 
 def test_transfer_keeps_the_cohorts_of_the_query(folder: Path, query: ad.AnnData, capsys) -> None:

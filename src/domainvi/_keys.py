@@ -14,6 +14,8 @@ COLUMNS = "columns"
 GENES_MATCHED = "genes_matched"
 GUARD = "guard"
 LABELS_KEY = "labels_key"
+LABEL_TREE = "label_tree"
+LEVELS = "levels"
 MODALITIES = "modalities"
 PARAMETERS = "params"
 ROWS_WITHOUT_VALUES = "rows_without_values"
@@ -47,6 +49,11 @@ def prediction(key: str) -> str:
 def confidence(key: str) -> str:
     """Name the ``obs`` column with the calibrated probability of the predicted class."""
     return f"{storable(key)}_conf"
+
+
+def level(key: str) -> str:
+    """Name the ``obs`` column that says at which level of a label tree a row is named."""
+    return f"{storable(key)}_level"
 
 
 def unknown(key: str) -> str:

@@ -25,6 +25,12 @@ def test_labelled_targets_get_their_share():
     np.testing.assert_allclose(weight, [0.1, 0.1, 0.2, 0.3, 0.3, 0])
 
 
+def test_labels_of_some_classes_in_a_target_leave_the_classes_balanced():
+    domain, label = codes(0, 0, 0, 1, 1, 1), codes(0, 0, 1, 0, 0, -1)
+    weight = labelled_weights(domain, label, SOURCE, 0.6)
+    np.testing.assert_allclose(weight, [0.1, 0.1, 0.5, 0.15, 0.15, 0])
+
+
 def test_a_class_that_some_domains_lack_still_counts_the_same():
     both = np.array([True, True])
     domain, label = codes(0, 0, 1, 1, 1, 1), codes(0, 1, 0, 0, 0, 0)

@@ -16,6 +16,8 @@ from domainvi.linear._cotraining import (
 )
 from domainvi.linear._members import View, balanced_weights, sharpen
 
+HALF = np.full(4, 0.5)
+
 
 def macro_f1(truth, predicted):
     return f1_score(truth, predicted, average="macro")
@@ -111,7 +113,7 @@ def views_right_and_wrong(rows):
     views = {"noise": View(noise, domain_statistics(noise), ones)}
     views["right"] = View(rows, domain_statistics(rows), ones)
     for view in views.values():
-        view.fit(rows.label, balanced_weights(rows, 0.5))
+        view.fit(rows.label, balanced_weights(rows, np.full(rows.n_classes, 0.5)))
     return views
 
 
@@ -149,7 +151,7 @@ def test_class_prior_correction_by_hand():
 def test_cross_fitting_favours_the_right_view(planted):
     rows, _ = planted(shown=6)
     views = views_right_and_wrong(rows)
-    sharpness = cross_fit(rows, views, 0.5)
+    sharpness = cross_fit(rows, views, HALF)
     assert views["right"].weight == 1.0
     assert views["noise"].weight < 1e-3
     assert sharpness > 1
@@ -163,14 +165,14 @@ def test_cross_fitting_scores_rows_without_their_own_label(planted):
     label = rows.label.copy()
     label[labelled_target] = rng.permutation(label[labelled_target])
     lied = replace(rows, label=label)
-    honest = cross_fit(rows, views_right_and_wrong(rows), 0.5)
-    assert cross_fit(lied, views_right_and_wrong(lied), 0.5) < honest
+    honest = cross_fit(rows, views_right_and_wrong(rows), HALF)
+    assert cross_fit(lied, views_right_and_wrong(lied), HALF) < honest
 
 
 def test_cross_fitting_needs_two_labels_a_class(planted):
     rows, _ = planted(shown=1)
     views = views_right_and_wrong(rows)
-    cross_fit(rows, views, 0.5)
+    cross_fit(rows, views, HALF)
     assert [v.weight for v in views.values()] == [1.0, 1.0]
 
 
@@ -219,3 +221,12 @@ def test_only_free_rows_join():
     label, weight = confident_rows(soft, rows, np.zeros(4, dtype=bool), 1.0)
     np.testing.assert_array_equal(label, rows.label)
     assert not weight.any()
+
+
+def test_labels_of_one_class_in_a_target_do_not_cost_the_others(planted):
+    rows, truth = planted(domain_effect=1.0)
+    label = rows.label.copy()
+    label[(rows.domain > 0) & (truth == 0)] = 0
+    fit = fit_linear_ensemble(replace(rows, label=label))
+    hidden = label < 0
+    assert np.mean(fit.probs[hidden].argmax(axis=1) == truth[hidden]) > 0.95

@@ -92,7 +92,7 @@ def test_a_member_gives_the_probabilities_of_its_view(planted):
     view = View(
         rows, source_statistics(rows), np.random.default_rng(0).uniform(0.1, 2, 120), weight=0.3
     )
-    view.fit(rows.label, balanced_weights(rows, 0.5))
+    view.fit(rows.label, balanced_weights(rows, np.full(rows.n_classes, 0.5)))
     member = view.member()
     s = standardise(rows.x, rows.domain, member.statistics)
     np.testing.assert_allclose(
@@ -105,7 +105,7 @@ def test_genes_of_weight_zero_have_no_effect(planted):
     rows, _ = planted()
     gene_weight = np.r_[np.zeros(60), np.ones(60)]
     view = View(rows, domain_statistics(rows), gene_weight)
-    view.fit(rows.label, balanced_weights(rows, 0.5))
+    view.fit(rows.label, balanced_weights(rows, np.full(rows.n_classes, 0.5)))
     member = view.member()
     assert not member.coef[:60].any()
     assert member.coef[60:].any()
@@ -113,15 +113,21 @@ def test_genes_of_weight_zero_have_no_effect(planted):
 
 def test_balanced_weights_by_hand():
     rows = rows_of([0, 0, 0, 1, 0, 1, 1, -1], [0, 0, 0, 0, 1, 1, 1, 1])
-    weight = balanced_weights(rows, 0.25)
+    weight = balanced_weights(rows, np.full(2, 0.25))
     # Seven labelled rows: source 3/4 of them and target 1/4, either half to each class.
     expected = 7 * np.array([1 / 8, 1 / 8, 1 / 8, 3 / 8, 1 / 8, 1 / 16, 1 / 16, 0])
     np.testing.assert_allclose(weight, expected)
 
 
+def test_labels_of_some_classes_in_a_target_leave_the_classes_balanced():
+    rows = rows_of([0, 0, 1, 1, 0, 0, -1], [0, 0, 0, 0, 1, 1, 1])
+    weight = balanced_weights(rows, np.array([0.5, 0.0]))
+    np.testing.assert_allclose(weight, 6 * np.array([1 / 8, 1 / 8, 1 / 4, 1 / 4, 1 / 8, 1 / 8, 0]))
+
+
 def test_balanced_weights_without_the_target():
     rows = rows_of([0, 1, 1, 0], [0, 0, 0, 1])
-    weight = balanced_weights(rows, 0.9, use_target=False)
+    weight = balanced_weights(rows, np.full(2, 0.9), use_target=False)
     np.testing.assert_allclose(weight, [2, 1, 1, 0])
-    nothing = balanced_weights(rows_of([0, 1, -1], [0, 0, 1]), 0.9)
+    nothing = balanced_weights(rows_of([0, 1, -1], [0, 0, 1]), np.full(2, 0.9))
     np.testing.assert_allclose(nothing, [1, 1, 0])

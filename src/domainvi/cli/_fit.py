@@ -68,7 +68,7 @@ def columns_of(options: Training) -> dict[str, list[str]]:
     """Columns that the options name, by the argument of the setup."""
     return {
         "batch_key": [options.batch],
-        "labels_key": [options.labels],
+        "labels_key": options.levels,
         "target_keys": options.targets or [],
     }
 
@@ -80,7 +80,7 @@ def fit(adata: AnnData, options: Training) -> DomainVI:
     DomainVI.setup_anndata(
         adata,
         batch_key=options.batch,
-        labels_key=options.labels,
+        labels_key=options.levels,
         target_keys=options.targets,
         unlabeled_category=options.unlabeled,
         layer=options.layer,

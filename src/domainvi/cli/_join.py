@@ -40,9 +40,11 @@ def check_results(query: AnnData, reference: AnnData, options: Training) -> None
     from domainvi.data import is_number_column
     from domainvi.model import check_free
 
-    inputs = (options.batch, options.labels, *(options.targets or ()))
+    inputs = (options.batch, *options.levels, *(options.targets or ()))
     for key in inputs[1:]:
         names = keys.of_classes(key)
+        if key in (options.coarse_labels or ()):
+            names = {"obs": names["obs"][:2], "obsm": names["obsm"]}
         if is_number_column(reference.obs[key]):
             names = {"obs": (keys.prediction(key), keys.confidence(key))}
         check_free(query, names, inputs)
@@ -106,7 +108,7 @@ def join(
         for part, own in ((ref, shared), (query, query.var_names[genes.source[genes.mask]]))
     ]
     joined = ad.concat(parts, keys=["ref", "query"], index_unique="-")
-    for key in (options.labels, *(options.targets or ())):
+    for key in (*options.levels, *(options.targets or ())):
         # Categories as they are, and nothing for the query: its own values are not used.
         obs[key] = ref.obs[key].set_axis(obs.index[: ref.n_obs])
         if keys.colors(key) in ref.uns:

@@ -57,6 +57,13 @@ UnknownAlpha = Annotated[
         "is at most this; if not given, every row gets its best class.",
     ),
 ]
+LevelConfidence = Annotated[
+    float,
+    Parameter(
+        validator=Number(gte=0, lte=1),
+        help="Of labels on several levels, the least probability of a name that a row is given.",
+    ),
+]
 
 
 @Parameter(name="*")
@@ -66,6 +73,9 @@ class Training:
 
     Parameters
     ----------
+    coarse_labels
+        Columns with coarser names of the same phenotype, from the coarsest on. Rows may stop at
+        any of them, and are named as finely as they are sure of.
     targets
         More columns of obs to predict, names or numbers; values may be missing.
     min_genes
@@ -79,6 +89,7 @@ class Training:
 
     labels: Labels
     batch: Batch
+    coarse_labels: Annotated[list[str] | None, Parameter(**SEVERAL)] = None
     targets: Annotated[list[str] | None, Parameter(**SEVERAL)] = None
     layer: Layer = None
     modality: Modality = None
@@ -89,3 +100,8 @@ class Training:
     max_epochs: MaxEpochs = None
     checkpoints: Path | None = None
     resume: Annotated[bool, Parameter(**SWITCH)] = False
+
+    @property
+    def levels(self) -> list[str]:
+        """Columns of the labels, from coarse to fine."""
+        return [*(self.coarse_labels or ()), self.labels]

@@ -16,6 +16,7 @@ from ._options import (
     File,
     Force,
     Json,
+    LevelConfidence,
     Modality,
     Model,
     Output,
@@ -34,6 +35,7 @@ def annotate(
     output: Output,
     targets: Annotated[list[str] | None, Parameter(**SEVERAL)] = None,
     unknown_alpha: UnknownAlpha = None,
+    level_confidence: LevelConfidence = 0.8,
     modality: Modality = None,
     device: Device = "auto",
     overwrite_columns: OverwriteColumns = False,
@@ -68,6 +70,7 @@ def annotate(
                 adata,
                 unknown_alpha=unknown_alpha,
                 targets=targets,
+                level_confidence=level_confidence,
                 overwrite=overwrite_columns,
             )
         written = [p.key for p in trained.phenotypes] if targets is None else targets

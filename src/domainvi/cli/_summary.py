@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import domainvi._keys as keys
 
@@ -30,6 +30,8 @@ def say_predictions(say: Results, adata: AnnData, targets: Sequence[str]) -> Non
     from domainvi.trust import annotated_rows, cautions_of_rows
 
     summary = adata.uns[keys.RESULTS]
+    for level in summary.get(keys.LEVELS, [])[:-1]:
+        say(predictions={str(level): _say_names(say, adata, str(level))})
     _say_classes(say, adata, summary[keys.LABELS_KEY])
     cautions = summary[keys.CAUTIONS].tolist()
     for key in targets:
@@ -44,30 +46,40 @@ def say_predictions(say: Results, adata: AnnData, targets: Sequence[str]) -> Non
     say(cautions=cautions)
 
 
-def _say_classes(say: Results, adata: AnnData, key: str) -> None:
-    """Say how many rows each class got, how sure, and how many look like no known class."""
-    from domainvi.trust import Flagged
-
+def _say_names(say: Results, adata: AnnData, key: str) -> dict[str, Any]:
+    """Say how many rows each name got, and how sure; return the same as values."""
     predicted = adata.obs[keys.prediction(key)]
     confidence = adata.obs[keys.confidence(key)].groupby(predicted, observed=False).mean()
     counts = predicted.value_counts()
-    flagged = Flagged.count(adata.obs[keys.unknown(key)])
     width = max(len(str(name)) for name in counts.index)
     say(f"predicted {key} of {adata.n_obs} rows:")
     for name, count in counts.items():
         mean = f"  mean confidence {confidence[name]:.2f}" if count else ""
         say(f"  {name!s:<{width}} {count:>7}{mean}")
+    classes = {
+        name: {"rows": count, "mean_confidence": confidence[name]} for name, count in counts.items()
+    }
+    return {"rows": adata.n_obs, "classes": classes}
+
+
+def _say_classes(say: Results, adata: AnnData, key: str) -> None:
+    """Say what the classes are, and how many rows look like no known class."""
+    from domainvi.trust import Flagged
+
+    summary = _say_names(say, adata, key)
+    if keys.level(key) in adata.obs:
+        share = adata.obs[keys.level(key)].value_counts(normalize=True, sort=False)
+        named = ", ".join(f"{level} {part:.0%}" for level, part in share.items())
+        say(f"rows named by {named}")
+        summary["levels"] = share.to_dict()
+    flagged = Flagged.count(adata.obs[keys.unknown(key)])
     if flagged.tested:
         say(
             f"rows that fit no known class (p <= {flagged.ALPHA}): {flagged.found}, "
             f"{flagged.expected:.0f} by chance"
         )
-    classes = {
-        name: {"rows": count, "mean_confidence": confidence[name]} for name, count in counts.items()
-    }
     unknown = {"alpha": flagged.ALPHA, "rows": flagged.found, "by_chance": flagged.expected}
-    summary = {"rows": adata.n_obs, "classes": classes, "fit_no_known_class": unknown}
-    say(predictions={key: summary})
+    say(predictions={key: summary | {"fit_no_known_class": unknown}})
 
 
 def _say_numbers(say: Results, adata: AnnData, key: str) -> None:

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 from ._files import check_inputs, check_output, naming, read, write
 from ._fit import accelerator, check_training, columns_of, fit
 from ._join import check_columns, check_results, check_scales, cohort_of, join
-from ._options import Data, Force, Json, Output, OverwriteColumns, Training, UnknownAlpha
+from ._options import (
+    Data,
+    Force,
+    Json,
+    LevelConfidence,
+    Output,
+    OverwriteColumns,
+    Training,
+    UnknownAlpha,
+)
 from ._results import Results, note, reporting
 from ._summary import say_agreement, say_audit, say_predictions, say_written
 
@@ -30,6 +39,7 @@ def transfer(
     output: Output,
     report: Path | None = None,
     unknown_alpha: UnknownAlpha = None,
+    level_confidence: LevelConfidence = 0.8,
     overwrite_columns: OverwriteColumns = False,
     force: Force = False,
     as_json: Json = False,
@@ -72,7 +82,7 @@ def transfer(
         _describe(say, joined, genes, taken, cohort)
         del reference
         model = fit(joined, replace(options, layer=None))
-        _annotate(model, adata, joined, unknown_alpha)
+        _annotate(model, adata, joined, unknown_alpha, level_confidence)
         say_audit(say, model)
         say_predictions(say, adata, options.targets or ())
         say_agreement(say, adata, options.labels, options.unlabeled)
@@ -110,14 +120,23 @@ def _describe(
 
 
 def _annotate(
-    model: DomainVI, query: AnnData, joined: AnnData, unknown_alpha: float | None
+    model: DomainVI,
+    query: AnnData,
+    joined: AnnData,
+    unknown_alpha: float | None,
+    level_confidence: float,
 ) -> None:
     """Annotate the joined rows and hand the query's part over to the query."""
     import numpy as np
 
     before = {part: set(getattr(joined, part)) for part in ("obs", "obsm", "uns")}
     of_query = np.arange(joined.n_obs) >= joined.n_obs - query.n_obs
-    model.annotate(joined, unknown_alpha=unknown_alpha, caution_rows=of_query)
+    model.annotate(
+        joined,
+        unknown_alpha=unknown_alpha,
+        caution_rows=of_query,
+        level_confidence=level_confidence,
+    )
     for key in joined.obs.columns.difference([*before["obs"]], sort=False):
         query.obs[key] = joined.obs.loc[of_query, key].set_axis(query.obs_names)
     for key in joined.obsm.keys() - before["obsm"]:

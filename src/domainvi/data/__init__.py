@@ -19,6 +19,7 @@ from ._columns import (
 )
 from ._gene_names import gene_forms, match_genes
 from ._genes import GeneAlignment, align_genes
+from ._label_tree import LabelTree, find_tree, label_levels
 from ._loaders import (
     ROWS_KEY,
     SMALLEST_CAP,
@@ -66,4 +67,11 @@ from ._validate import check_setup
 from ._words import clean_names, is_missing_word
 
 # Public; the other names are for the subpackages of DomainVI.
-__all__ = ["GeneAlignment", "align_genes", "cohorts", "synthetic_cohorts", "synthetic_factors"]
+__all__ = [
+    "GeneAlignment",
+    "LabelTree",
+    "align_genes",
+    "cohorts",
+    "synthetic_cohorts",
+    "synthetic_factors",
+]

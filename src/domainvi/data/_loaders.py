@@ -38,24 +38,22 @@ def labelled_weights(
     is_source: NDArray[np.bool_],
     target_share: float,
 ) -> NDArray[np.float64]:
-    """Weigh rows for sampling: classes the same within a domain, none for unlabelled rows (-1).
+    """Weigh rows for sampling: classes the same, and domains that have one, none for -1.
 
-    Labelled rows of target domains, when there are any, get ``target_share`` of the total.
+    Of each class that both kinds of domains have, labelled rows of targets get ``target_share``.
     """
     weight = np.zeros(len(label))
     known = label >= 0
     strata, inverse, counts = np.unique(
         np.stack([domain[known], label[known]]), axis=1, return_inverse=True, return_counts=True
     )
-    weight[known] = 1.0 / counts[inverse.ravel()]
-    # Every class counts the same, also when some domains lack it.
-    per_class = np.bincount(strata[1], minlength=label.max(initial=0) + 1)
-    weight[known] /= per_class[label[known]]
-    target = known & ~is_source[domain]
-    source = known & is_source[domain]
-    if target.any() and source.any():
-        weight[target] *= target_share / weight[target].sum()
-        weight[source] *= (1 - target_share) / weight[source].sum()
+    group = is_source[strata[0]].astype(np.int64)
+    n_domains = np.zeros((2, label.max(initial=0) + 1))
+    np.add.at(n_domains, (group, strata[1]), 1)
+    share = np.array([[target_share], [1 - target_share]]) * (n_domains > 0)
+    share /= np.maximum(share.sum(axis=0), 1e-300)
+    of_stratum = share[group, strata[1]] / n_domains[group, strata[1]] / counts
+    weight[known] = of_stratum[inverse.ravel()]
     return weight / max(weight.sum(), 1e-300)
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from scvi.data import AnnDataManager
 
     from ._genes import GeneAlignment
+    from ._label_tree import LabelTree
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class Columns:
     categorical_covariate_keys: tuple[str, ...] = ()
     continuous_covariate_keys: tuple[str, ...] = ()
     target_keys: tuple[str, ...] = ()
+    tree: LabelTree | None = None
 
     @property
     def covariates(self) -> tuple[str, ...]:
@@ -111,6 +113,8 @@ class PreparedAnnData(AnnData):
     on_disk: DiskMatrix | None = None
     # How each cohort that was not in training is standardised, in words.
     scaling_notes: dict[str, str]
+    # Classes that coarse labels leave open, as `LabelTree.possible` returns them.
+    possible: tuple[NDArray[np.int64], NDArray[np.bool_]] | None = None
     # Of the values at the time; a matrix in memory is shared with the user's object.
     checksum: int
 
@@ -197,6 +201,9 @@ def prepare(
         prepared.on_disk = DiskMatrix(matrix, None if is_same else alignment)
     prepared.gene_mask = np.ones(len(genes), dtype=bool) if alignment is None else alignment.mask
     prepared.scaling_notes, prepared.checksum = {}, 0 if on_disk else checksum(matrix)
+    if columns.tree is not None:
+        learnt = prepared.obs[columns.labels_key].cat.categories[:-1].tolist()
+        prepared.possible = columns.tree.possible(adata.obs, learnt, unlabeled)
     if isinstance(adata, FlatAnnData):
         prepared.obsm[MODALITIES], prepared.gene_mask = adata.obsm[MODALITIES], adata.gene_mask
     return prepared
@@ -257,6 +264,8 @@ def _observations(
             clean_names(obs[key], missing=False).astype(str) if key in obs else [unseen] * len(obs)
         )
     labels = obs.get(columns.labels_key)
+    if columns.tree is not None:
+        labels = columns.tree.classes_of(obs, columns.unlabeled_category)
     out[columns.labels_key] = label_column(labels, len(obs), columns.unlabeled_category, classes)
     for key in columns.covariates:
         out[key] = obs[key].to_numpy()

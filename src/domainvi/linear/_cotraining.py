@@ -88,7 +88,7 @@ def fit_linear_ensemble(rows: TrainingRows) -> LinearEnsembleFit:
     differ between classes) and *shared* (all domains by the source, weighted by its agreement with
     the others beyond chance, Cohen's :math:`\kappa^2`); where a target has some labels, also
     *labelled* (targets centred at their labelled rows). Labelled target rows get the share
-    :math:`n / (n + 4)` of the weight, for :math:`n` labels a class.
+    :math:`n / (n + 4)` of the weight of their class, for :math:`n` labels that it has in a target.
 
     As long as a target has fewer than three labels a class, the members teach each other: in four
     rounds the most confident 30, 40, 50 and 60 % of each predicted class join the labelled rows,
@@ -163,7 +163,7 @@ def teachers(
             [p[inside] for p in own],
             views["shared"].probs[inside],
             probs[inside],
-            experts.probabilities(rows.x[inside]),
+            rows.restrict(experts.probabilities(rows.x[inside]), inside),
             SELF_TRAINED_SHARPNESS,
         )
     return probs, float(share[free].mean())
@@ -175,7 +175,7 @@ def learn(
     free: NDArray[np.bool_],
     probs: FloatArray,
     classes: ClassMoments,
-    target_share: float,
+    target_share: FloatArray,
 ) -> dict[str, View]:
     """Fit new views to labels and to what the teachers say of free rows."""
     statistics = composition_statistics(rows, probs, classes)
@@ -190,10 +190,11 @@ def learn(
     return views
 
 
-def target_share(rows: TrainingRows) -> float:
-    """Share of labelled target rows in the weight, by the labels a class that they have."""
+def target_share(rows: TrainingRows) -> FloatArray:
+    """Share of target rows in the weight of each class, by the labels that targets have of it."""
     partly = rows.partly_labelled
-    n = float(rows.labels_per_class[partly].mean()) if partly.any() else 0.0
+    known = rows.labelled & ~rows.in_source
+    n = np.bincount(rows.label[known], minlength=rows.n_classes) / max(int(partly.sum()), 1)
     return n / (n + HALF_SHARE)
 
 
@@ -241,7 +242,7 @@ def self_train(
     views: dict[str, View],
     free: NDArray[np.bool_],
     class_prior: FloatArray,
-    target_share: float,
+    target_share: FloatArray,
 ) -> float | None:
     """Fit the views, and again as their confident predictions of free rows join the labels.
 
@@ -305,7 +306,7 @@ def confident_rows(
     return label, weight
 
 
-def cross_fit(rows: TrainingRows, views: dict[str, View], target_share: float) -> float:
+def cross_fit(rows: TrainingRows, views: dict[str, View], target_share: FloatArray) -> float:
     r"""Set the weights of the views; return the sharpness of their average.
 
     Labelled target rows are dealt into three folds within classes. A view's weight is
@@ -329,7 +330,7 @@ def cross_fit(rows: TrainingRows, views: dict[str, View], target_share: float) -
 
 
 def held_out_probs(
-    rows: TrainingRows, views: dict[str, View], held: IntArray, target_share: float
+    rows: TrainingRows, views: dict[str, View], held: IntArray, target_share: FloatArray
 ) -> FloatArray:
     """Probabilities of each view, shape ``(n_views, n_held, n_classes)``."""
     out = np.zeros((len(views), len(held), rows.n_classes))

@@ -142,7 +142,8 @@ class View:
             label = np.concatenate([label, second[0][some]])
             weight = np.concatenate([weight, second[1][some]])
         self.coef, self.intercept = logistic(features, label, weight, self.rows.n_classes)
-        self.probs = softmax(self.features @ self.coef + self.intercept, axis=1)
+        probs = softmax(self.features @ self.coef + self.intercept, axis=1)
+        self.probs = self.rows.restrict(probs)
 
     def member(self) -> LinearMember:
         """Return the classifier as it stands, on standardised genes."""
@@ -156,18 +157,27 @@ class View:
 
 
 def balanced_weights(
-    rows: TrainingRows, target_share: float, *, use_target: bool = True
+    rows: TrainingRows, target_share: FloatArray, *, use_target: bool = True
 ) -> FloatArray:
-    """Weight of labelled rows: classes the same, target rows ``target_share`` of the total."""
-    source = rows.labelled & rows.in_source
-    target = rows.labelled & ~rows.in_source & use_target
-    share = target_share if target.any() else 0.0
+    """Weight of labelled rows: classes the same, target rows ``target_share`` of each that has any.
+
+    Parameters
+    ----------
+    rows
+        The rows.
+    target_share
+        Share of each class that its target rows get, shape ``(n_classes,)``.
+    use_target
+        Whether target rows get any.
+    """
+    groups = (rows.labelled & rows.in_source, rows.labelled & ~rows.in_source & use_target)
+    count = np.stack([np.bincount(rows.label[g], minlength=rows.n_classes) for g in groups])
+    share = np.stack([1 - target_share, target_share]) * (count > 0)
+    share /= np.maximum(share.sum(axis=0), 1e-12)
     weight = np.zeros(len(rows.label))
-    for group, total in ((source, 1 - share), (target, share)):
-        label = rows.label[group]
-        w = 1 / np.bincount(label)[label]
-        weight[group] = w / w.sum() * total
-    return weight * rows.labelled.sum()
+    for group, n, part in zip(groups, count, share, strict=True):
+        weight[group] = (part / np.maximum(n, 1))[rows.label[group]]
+    return weight * (rows.labelled.sum() / weight.sum())
 
 
 def sharpen(probs: FloatArray, power: float) -> FloatArray:

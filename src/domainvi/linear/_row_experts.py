@@ -10,15 +10,13 @@ from scipy.special import logsumexp, softmax
 from scipy.stats import rankdata
 
 from ._members import components, logistic
-from ._rows import blocks
+from ._rows import TrainingRows, blocks
 from ._statistics import ScalingStatistics, gene_weights, moments, safe_scale, standardise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from domainvi._checks import FloatArray, IntArray
-
-    from ._rows import TrainingRows
 
 # Correlations with class profiles become probabilities at this temperature.
 TEMPERATURE = 0.05
@@ -108,8 +106,12 @@ class RowExperts:
 def fit_row_experts(rows: TrainingRows) -> RowExperts:
     """Fit the experts to the labelled rows of the source domains."""
     used = rows.labelled & rows.in_source
-    part = replace(
-        rows, x=row_ranks(rows.x[used]), domain=rows.domain[used], label=rows.label[used]
+    part = TrainingRows(
+        row_ranks(rows.x[used]),
+        rows.domain[used],
+        rows.label[used],
+        rows.is_source,
+        rows.n_classes,
     )
     centre, scale = moments(part.x)
     statistics = ScalingStatistics(centre[None], safe_scale(scale)[None])

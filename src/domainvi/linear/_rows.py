@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from domainvi._checks import IntArray
+    from domainvi._checks import FloatArray, IntArray
 
 MAX_ROWS = 6000
 # A class of a domain keeps at least this many rows, as far as the limit allows.
@@ -21,6 +21,31 @@ KEPT_ROWS = 20
 UNLABELLED_SHARE = 0.05
 # Rows, or genes, that are worked on at once: they stay in the cache.
 BLOCK_LENGTH = 256
+
+
+@dataclass(frozen=True)
+class OpenClasses:
+    """Classes that each row can have, where labels on a coarser level say so.
+
+    Parameters
+    ----------
+    code
+        Number of the set of each row, shape ``(n_rows,)``.
+    masks
+        The sets, shape ``(n_sets, n_classes)``.
+    """
+
+    code: IntArray
+    masks: NDArray[np.bool_]
+
+    def take(self, rows: IntArray | NDArray[np.bool_]) -> OpenClasses:
+        """Return some of the rows."""
+        return OpenClasses(self.code[rows], self.masks)
+
+    def restrict(self, p: FloatArray) -> FloatArray:
+        """Give no probability to classes that a row cannot have, so that rows sum to 1 again."""
+        kept = np.where(self.masks[self.code], np.maximum(p, 1e-30), 0.0)
+        return kept / kept.sum(axis=1, keepdims=True)
 
 
 @dataclass(eq=False)
@@ -37,6 +62,8 @@ class TrainingRows:
         Whether a domain is a source, shape ``(n_domains,)``.
     n_classes
         Number of classes.
+    open_classes
+        Classes that unlabelled rows can have; ``None`` if all of them.
     labelled, in_source
         Whether a row has a label, and belongs to a source domain, shape ``(n_rows,)``.
     labels_per_class
@@ -50,6 +77,7 @@ class TrainingRows:
     label: IntArray
     is_source: NDArray[np.bool_]
     n_classes: int
+    open_classes: OpenClasses | None = None
 
     def __post_init__(self) -> None:
         self.n_domains = len(self.is_source)
@@ -58,6 +86,12 @@ class TrainingRows:
         n_labelled = np.bincount(self.domain[self.labelled], minlength=self.n_domains)
         self.labels_per_class = n_labelled / self.n_classes
         self.partly_labelled = ~self.is_source & (n_labelled > 0)
+
+    def restrict(self, p: FloatArray, rows: NDArray[np.bool_] | None = None) -> FloatArray:
+        """Restrict probabilities of all rows, or of some, to classes that these can have."""
+        if self.open_classes is None:
+            return p
+        return (self.open_classes if rows is None else self.open_classes.take(rows)).restrict(p)
 
     def with_genes(self, genes: IntArray) -> TrainingRows:
         """Return the same rows with some genes, given in order; these rows where it is all."""

@@ -15,6 +15,7 @@ from ._association import (
     normalised_mutual_information,
 )
 from ._predictions import (
+    LevelAccuracy,
     ReliabilityCurve,
     accuracy,
     area_under_risk_coverage,
@@ -23,6 +24,7 @@ from ._predictions import (
     brier,
     expected_calibration_error,
     fpr_at_95_tpr,
+    level_accuracy,
     macro_f1,
     negative_log_likelihood,
     negative_transfer_rate,
@@ -43,6 +45,7 @@ from ._probes import (
 __all__ = [
     "DomainProbe",
     "FactorProbe",
+    "LevelAccuracy",
     "ReliabilityCurve",
     "accuracy",
     "area_under_risk_coverage",
@@ -58,6 +61,7 @@ __all__ = [
     "fpr_at_95_tpr",
     "jensen_shannon_divergence",
     "joint_probe",
+    "level_accuracy",
     "macro_f1",
     "majority_macro_f1",
     "mixing_error_bound",

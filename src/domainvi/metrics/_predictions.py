@@ -106,6 +106,67 @@ def accuracy(truth: ArrayLike, predicted: ArrayLike) -> float:
     return float(accuracy_score(*check_pair(truth, predicted, _LABELS)))
 
 
+@dataclass(frozen=True)
+class LevelAccuracy:
+    """How right labels of several levels are, from coarse to fine.
+
+    Parameters
+    ----------
+    accuracy
+        Share of rows whose name at each level is right, shape (levels,).
+    share_named, accuracy_named
+        Share of rows that are named at each level, and of these the share of right ones, both of
+        shape (levels,); NaN where there is none.
+    """
+
+    accuracy: FloatArray
+    share_named: FloatArray
+    accuracy_named: FloatArray
+
+
+def level_accuracy(truth: ArrayLike, predicted: ArrayLike, named_at: ArrayLike) -> LevelAccuracy:
+    """Return how right labels of several levels are, and at which level rows are named.
+
+    Parameters
+    ----------
+    truth, predicted
+        Names from coarse to fine, shape (rows, levels). Where the truth is ``None`` or NaN the row
+        does not count.
+    named_at
+        Number of the level at which each row is named, 0 for the coarsest, shape (rows,).
+
+    Examples
+    --------
+    >>> found = dv.metrics.level_accuracy(
+    ...     truth=[["T", "CD4"], ["T", "CD8"]],
+    ...     predicted=[["T", "CD4"], ["T", "CD4"]],
+    ...     named_at=[1, 0],
+    ... )
+    >>> found.accuracy.tolist(), found.share_named.tolist(), found.accuracy_named.tolist()
+    ([1.0, 0.5], [0.5, 0.5], [1.0, 1.0])
+    """
+    known, guess = np.asarray(truth, dtype=object), np.asarray(predicted, dtype=object)
+    level = np.asarray(named_at)
+    if known.ndim != 2 or known.shape != guess.shape or level.shape != known.shape[:1]:
+        msg = (
+            f"truth has the shape {known.shape}, predicted {guess.shape} and named_at "
+            f"{level.shape}; expected (rows, levels) twice, and (rows,)."
+        )
+        raise InputError(msg)
+    if not known.size:
+        msg = f"truth has the shape {known.shape}: there is nothing to score. Pass labelled rows."
+        raise InputError(msg)
+    right, counts = known == guess, known == known
+    counts &= known != None  # noqa: E711 (by element)
+    named = level[:, None] == np.arange(known.shape[1])
+    with np.errstate(invalid="ignore"):
+        return LevelAccuracy(
+            accuracy=(right & counts).sum(axis=0) / counts.sum(axis=0),
+            share_named=named.mean(axis=0),
+            accuracy_named=(right & counts & named).sum(axis=0) / (counts & named).sum(axis=0),
+        )
+
+
 def negative_transfer_rate(
     scores: ArrayLike, reference: ArrayLike, tolerance: float = 0.01
 ) -> float:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mudata import MuData
     from numpy.typing import NDArray
 
-    from domainvi.data import PreparedAnnData
+    from domainvi.data import LabelTree, PreparedAnnData
 
     from ._domainvi import DomainVI
     from ._inference import RowOutputs
@@ -74,6 +74,36 @@ class Columns:
         self.obsm[_keys.probability(key)] = p.astype(np.float32)
         if order.colors:
             self.uns[_keys.colors(_keys.prediction(key))] = colors
+
+    def add_levels(
+        self,
+        tree: LabelTree,
+        order: Order,
+        p: NDArray[np.float64],
+        unlabelled: str,
+        level_confidence: float | None,
+    ) -> None:
+        """Add the columns of coarser levels, and name rows as finely as they are sure of."""
+        key, last = tree.levels[-1], len(tree.levels) - 1
+        is_unknown = np.asarray(self.obs[_keys.prediction(key)] == unlabelled)
+        names, sums = tree.path(p, order.classes)
+        found, confidence, at = tree.named(p, order.classes, level_confidence)
+        for number, level in enumerate(tree.levels):
+            known = tree.names(number, order.classes)
+            own, conf = names[:, number], sums[:, number]
+            if number == last:
+                own, conf = found, confidence
+                known += sorted(set(found) - set(known))
+            else:
+                total = p @ tree.membership(number, order.classes)
+                self.obsm[_keys.probability(level)] = total.astype(np.float32)
+            if is_unknown.any():
+                own, known = np.where(is_unknown, unlabelled, own), [*known, unlabelled]
+            self.obs[_keys.prediction(level)] = pd.Categorical(own, categories=known)
+            self.obs[_keys.confidence(level)] = conf.astype(np.float32)
+        levels = pd.Categorical.from_codes(at, categories=list(tree.levels), ordered=True)
+        self.obs[_keys.level(key)] = levels
+        self.uns.pop(_keys.colors(_keys.prediction(key)), None)
 
     def write(self, target: AnnData | MuData, prepared: PreparedAnnData) -> None:
         """Write everything; rows of ``target`` that were not prepared get missing values."""
@@ -125,10 +155,12 @@ def annotate(
     targets: Sequence[str] | None,
     caution_rows: NDArray[np.bool_] | None,
     overwrite: bool,
+    level_confidence: float | None,
 ) -> None:
     """Annotate; see :meth:`domainvi.DomainVI.annotate`."""
     model._check_trained()
-    check_alpha(unknown_alpha)
+    check_share("unknown_alpha", unknown_alpha)
+    check_share("level_confidence", level_confidence)
     chosen = [p.key for p in model.phenotypes] if targets is None else list(targets)
     numbers = [heads_of(model.module).index(key) for key in chosen]
     prepared = model._validate_anndata(adata)
@@ -143,6 +175,8 @@ def annotate(
     columns = Columns()
     columns.obsm[_keys.LATENT] = out.latent
     columns.add_classes(key, order, p, known, unlabelled, unknown_alpha)
+    if model.label_tree is not None:
+        columns.add_levels(model.label_tree, order, p, unlabelled, level_confidence)
     for i in numbers:
         add_phenotype(columns, model, i, prepared, out, unlabelled, unknown_alpha)
     columns.uns[_keys.RESULTS] = summary = summarise(model, prepared)
@@ -231,6 +265,8 @@ def summarise(model: DomainVI, prepared: PreparedAnnData) -> dict[str, Any]:
         _keys.AUDIT: {} if fitted.audit is None else fitted.audit.to_dict(),
         _keys.GUARD: fitted.guard.to_dict(),
     }
+    if model.label_tree is not None:
+        summary[_keys.LEVELS] = np.asarray(model.label_tree.levels, dtype=object)
     if set_aside := setup.get(_keys.SET_ASIDE):
         summary[_keys.SET_ASIDE] = {
             key.replace("/", "|"): np.asarray(names, dtype=object)
@@ -295,11 +331,11 @@ def order_of(adata: AnnData | MuData, key: str, classes: list[str]) -> Order:
     return Order(order)
 
 
-def check_alpha(unknown_alpha: float | None) -> None:
-    """Refuse what is no share of p-values."""
-    if unknown_alpha is None or (isinstance(unknown_alpha, Real) and 0 <= unknown_alpha <= 1):
+def check_share(name: str, value: float | None) -> None:
+    """Refuse what is no share."""
+    if value is None or (isinstance(value, Real) and 0 <= value <= 1):
         return
-    msg = f"unknown_alpha={unknown_alpha!r} must be a number from 0 to 1, or None."
+    msg = f"{name}={value!r} must be a number from 0 to 1, or None."
     raise InputError(msg)
 
 

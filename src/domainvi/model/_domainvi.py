@@ -18,8 +18,8 @@ from domainvi._checks import (
     refuse_dangerous_fork,
 )
 from domainvi._compat import SETUP_ARGS_KEY, SETUP_METHOD_KEY
-from domainvi._keys import SET_ASIDE
-from domainvi.data import MODALITIES, check_setup, prepare, to_tensors
+from domainvi._keys import LABEL_TREE, SET_ASIDE
+from domainvi.data import MODALITIES, LabelTree, check_setup, label_levels, prepare, to_tensors
 from domainvi.errors import InputError
 from domainvi.inherited import differential_expression
 from domainvi.module import EXTRA_DOMAINS_KEY, DomainVAE, heads_of
@@ -37,7 +37,17 @@ from ._decode import (
 from ._diagnosis import diagnose
 from ._fitted import Fitted
 from ._heads import head_of, training_arguments
-from ._inference import forward, labels_of, outputs, patterns, probabilities, restricted
+from ._inference import (
+    at_level,
+    best_names,
+    forward,
+    labels_of,
+    level_number,
+    outputs,
+    patterns,
+    probabilities,
+    restricted,
+)
 from ._phenotypes import predict_phenotype
 from ._query import all_row_ids, freeze, genes_of, map_query, with_genes
 from ._setup import (
@@ -252,8 +262,9 @@ class DomainVI(ArchesMixin, CohortModel):
         cls,
         adata: AnnData,
         batch_key: str | Sequence[str] | None = None,
-        labels_key: str | None = None,
+        labels_key: str | Sequence[str] | None = None,
         *,
+        label_tree: Mapping[str, str] | pd.DataFrame | None = None,
         target_keys: Sequence[str] | None = None,
         unlabeled_category: str = "Unknown",
         layer: str | None = None,
@@ -274,7 +285,12 @@ class DomainVI(ArchesMixin, CohortModel):
             of one cohort, some of them labelled: nothing is aligned, and rows that are predicted
             later are taken to be of the same cohort.
         labels_key
-            Column with the main phenotype, which has to be given.
+            Column with the main phenotype, which has to be given. Columns from coarse to fine, such
+            as ``["lineage", "type"]``, for labels of several depths: rows may stop at any of them,
+            and the last names the phenotype.
+        label_tree
+            Parent of each name, where a single column has names of several depths: a dict, or a
+            frame with the columns child and parent.
         target_keys
             Columns with auxiliary phenotypes, names or numbers, whose values may be missing. Each
             gets a head on the latents and a linear member, trained with everything else
@@ -307,6 +323,7 @@ class DomainVI(ArchesMixin, CohortModel):
                 "column; for latents without any use scvi.model.SCVI."
             )
             raise InputError(msg)
+        key, tree = label_levels(adata.obs, labels_key, label_tree, unlabeled_category)
         batch_keys: list[Any] = (
             list(batch_key) if isinstance(batch_key, list | tuple) else [batch_key]
         )
@@ -314,7 +331,7 @@ class DomainVI(ArchesMixin, CohortModel):
         check_setup(
             adata,
             batch_keys=batch_keys,
-            labels_key=labels_key,
+            labels_key=key,
             unlabeled_category=unlabeled_category,
             layer=layer,
             target_keys=target_keys,
@@ -327,7 +344,7 @@ class DomainVI(ArchesMixin, CohortModel):
             cls=cls,
             adata=adata,
             batch_key=batch_keys if len(batch_keys) > 1 else batch_key and batch_keys[0],
-            labels_key=labels_key,
+            labels_key=key,
             target_keys=target_keys,
             unlabeled_category=unlabeled_category,
             layer=layer,
@@ -335,6 +352,7 @@ class DomainVI(ArchesMixin, CohortModel):
             categorical_covariate_keys=list(categorical_covariate_keys or []),
             continuous_covariate_keys=list(continuous_covariate_keys or []),
         )
+        arguments[SETUP_ARGS_KEY][LABEL_TREE] = tree and tree.to_dict()
         columns = columns_of(arguments[SETUP_ARGS_KEY])
         arguments[SETUP_ARGS_KEY][SET_ASIDE] = classes_set_aside(adata, columns)
         prepared = prepare(adata, columns)
@@ -346,7 +364,7 @@ class DomainVI(ArchesMixin, CohortModel):
         cls,
         mdata: MuData,
         batch_key: str | Sequence[str] | None = None,
-        labels_key: str | None = None,
+        labels_key: str | Sequence[str] | None = None,
         *,
         modalities: str | Sequence[str] | Mapping[str, str | None] | None = None,
         **columns: Any,
@@ -411,6 +429,11 @@ class DomainVI(ArchesMixin, CohortModel):
     def classes(self) -> list[str]:
         """Classes of the main phenotype, in the order of the codes."""
         return [str(c) for c in self._state(REGISTRY_KEYS.LABELS_KEY)["categorical_mapping"][:-1]]
+
+    @cached_property
+    def label_tree(self) -> LabelTree | None:
+        """Tree of the classes of the main phenotype; ``None`` where its labels have one level."""
+        return LabelTree.of_setup(self.registry_[SETUP_ARGS_KEY])
 
     @cached_property
     def domains(self) -> list[str]:
@@ -718,7 +741,8 @@ class DomainVI(ArchesMixin, CohortModel):
         calibrated
             Whether probabilities are calibrated.
         target
-            One of the ``target_keys`` of the setup; the main phenotype if ``None``.
+            One of the ``target_keys`` of the setup, or a column of its ``labels_key``: the main
+            phenotype at that level. The main phenotype, at its finest level, if ``None``.
         classes
             Classes of the main phenotype that can be there, such as those of a tissue. The others
             get the probability 0, and those of a row sum to 1 again. All of them if ``None``.
@@ -749,20 +773,21 @@ class DomainVI(ArchesMixin, CohortModel):
         """
         prepared = self._validate_anndata(adata)
         rows = self._row_numbers(prepared, indices)
-        is_main = target in (None, self.registry_[SETUP_ARGS_KEY]["labels_key"])
-        if not is_main:
+        level = level_number(self, target)
+        if level is None:
             heads_of(self.module).index(str(target))
         out = outputs(self, prepared, rows, batch_size, centre=False)
         index = prepared.obs_names[rows]
-        if not is_main:
+        if level is None:
             domain = prepared.domain[rows]
             return predict_phenotype(
                 self, str(target), out, domain, index, soft=soft, calibrated=calibrated
             )
         p = restricted(self, probabilities(self, out, calibrated=calibrated), classes)
         if not soft:
-            return np.asarray(self.classes)[p.argmax(axis=1)]
-        return pd.DataFrame(p, index=index, columns=self.classes)[self.fitted.order.classes]
+            return best_names(self, p, level)
+        by_class = pd.DataFrame(p, index=index, columns=self.classes)[self.fitted.order.classes]
+        return at_level(self, by_class, level)
 
     def annotate(
         self,
@@ -771,6 +796,7 @@ class DomainVI(ArchesMixin, CohortModel):
         targets: Sequence[str] | None = None,
         caution_rows: NDArray[np.bool_] | None = None,
         overwrite: bool = False,
+        level_confidence: float | None = 0.8,
     ) -> None:
         """Write latents, predictions and the verdict on them into ``adata``.
 
@@ -790,6 +816,10 @@ class DomainVI(ArchesMixin, CohortModel):
             in the model's own data, those without a label.
         overwrite
             Also replace columns of the same names that are no earlier results of DomainVI.
+        level_confidence
+            Of labels on several levels, the least probability of a name that a row is given: it is
+            named at the finest level that reaches it, at the coarsest if none does. ``None`` names
+            every row at the finest level.
 
         Returns
         -------
@@ -799,6 +829,11 @@ class DomainVI(ArchesMixin, CohortModel):
         ``uns["<labels_key>_pred_colors"]`` when the reference has colours. The same columns for
         each of the ``target_keys``; of a numeric one, ``_pred`` has the value and ``_conf`` its
         standard error, both in its unit.
+
+        With labels on several levels, ``obs["<labels_key>_pred"]`` and ``_conf`` are the name and
+        the probability at the finest level that a row is sure enough of, which
+        ``obs["<labels_key>_level"]`` says, and each coarser level has a ``_pred``, a ``_conf`` and
+        a ``_prob`` of its own. The probability of a name is the sum of those of its classes.
 
         ``uns["domainvi"]["cautions"]`` says in sentences what speaks against believing the labels
         of ``caution_rows``. It is empty where nothing was found, which is no proof.
@@ -824,7 +859,7 @@ class DomainVI(ArchesMixin, CohortModel):
         >>> {"label_pred", "label_conf", "label_unknown"} <= set(adata.obs)
         True
         """
-        annotate(self, adata, unknown_alpha, targets, caution_rows, overwrite)
+        annotate(self, adata, unknown_alpha, targets, caution_rows, overwrite, level_confidence)
 
     def diagnose(self, seed: int = 0) -> pd.DataFrame:
         """Report how well domains can still be told apart within each class.

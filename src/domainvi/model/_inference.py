@@ -8,10 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.special import softmax
 from scvi import REGISTRY_KEYS
 
+from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import MODALITIES, row_blocks, row_loader
 from domainvi.errors import InputError
 from domainvi.module import OPTIONAL_PARTS, RowReader
@@ -272,6 +274,35 @@ def restricted(
     # No probability is 0, so that a row of which the others are sure is divided by something.
     kept = np.where(np.isin(model.classes, chosen), np.maximum(p, 1e-300), 0.0)
     return kept / kept.sum(axis=1, keepdims=True)
+
+
+def level_number(model: DomainVI, target: str | None) -> int | None:
+    """Find the number of the level that ``target`` names; ``None`` if it is of another phenotype.
+
+    Without a tree the main phenotype has one level.
+    """
+    levels = [model.registry_[SETUP_ARGS_KEY]["labels_key"]]
+    if model.label_tree is not None:
+        levels = list(model.label_tree.levels)
+    if target is None:
+        return len(levels) - 1
+    return levels.index(target) if target in levels else None
+
+
+def best_names(model: DomainVI, p: NDArray[np.float64], level: int) -> NDArray[np.str_]:
+    """Likeliest name of each row at a level; columns of ``p`` are the classes by code."""
+    if model.label_tree is None:
+        return np.asarray(model.classes)[p.argmax(axis=1)]
+    return model.label_tree.path(p, model.classes)[0][:, level].astype(str)
+
+
+def at_level(model: DomainVI, by_class: pd.DataFrame, level: int) -> pd.DataFrame:
+    """Sum probabilities of classes to those of the names at a level."""
+    tree, classes = model.label_tree, list(by_class)
+    if tree is None or level == len(tree.levels) - 1:
+        return by_class
+    total = by_class.to_numpy() @ tree.membership(level, classes)
+    return pd.DataFrame(total, index=by_class.index, columns=tree.names(level, classes))
 
 
 def unknown_spaces(

@@ -25,6 +25,7 @@ from domainvi.data import (
     MODALITIES,
     ONE_DOMAIN,
     Columns,
+    LabelTree,
     Phenotype,
     PreparedManager,
     check_likelihood,
@@ -64,15 +65,20 @@ def columns_of(setup_args: dict[str, Any]) -> Columns:
         categorical_covariate_keys=tuple(setup_args["categorical_covariate_keys"] or ()),
         continuous_covariate_keys=tuple(setup_args["continuous_covariate_keys"] or ()),
         target_keys=tuple(setup_args["target_keys"] or ()),
+        tree=LabelTree.of_setup(setup_args),
     )
 
 
 def classes_set_aside(adata: AnnData, columns: Columns) -> dict[str, list[str]]:
     """Classes with one labelled row, by column: they are not learnt and cannot be predicted."""
+    obs = adata.obs
+    if columns.tree is not None:
+        classes = columns.tree.classes_of(obs, columns.unlabeled_category)
+        obs = obs.assign(**{columns.labels_key: classes.to_numpy()})
     found = {
-        key: single_classes(adata.obs[key], columns.unlabeled_category)
+        key: single_classes(obs[key], columns.unlabeled_category)
         for key in (columns.labels_key, *columns.target_keys)
-        if not is_number_column(adata.obs[key])
+        if not is_number_column(obs[key])
     }
     return {key: names for key, names in found.items() if names}
 

@@ -12,7 +12,7 @@ import torch
 
 from domainvi.data import SMALLEST_CAP, TransferDataModule, labelled_weights, stratified_split
 from domainvi.errors import InputError
-from domainvi.linear import TrainingRows, class_support, source_domains, subsample
+from domainvi.linear import OpenClasses, TrainingRows, class_support, source_domains, subsample
 from domainvi.module import EXTRA_DOMAINS_KEY
 from domainvi.pretraining import start_classifier
 from domainvi.train import (
@@ -209,7 +209,8 @@ def starting_rows(
         )
         raise InputError(msg)
     domain, label = part.domain[drawn], labels_of(model, part)[drawn]
-    return TrainingRows(x, domain, label, is_source, len(model.classes))
+    known = None if part.possible is None else OpenClasses(*part.possible).take(drawn)
+    return TrainingRows(x, domain, label, is_source, len(model.classes), known)
 
 
 def set_support(model: DomainVI, prepared: PreparedAnnData, label: NDArray[np.int64]) -> None:
@@ -228,7 +229,10 @@ def linear_probabilities(model: DomainVI, prepared: PreparedAnnData) -> NDArray[
     out = np.empty((prepared.n_obs, len(model.classes)), dtype=np.float32)
     model.module.eval()
     for places, _, e, _ in embedded(model, prepared, prepared.order, None, wanted=()):
-        out[prepared.order[places]] = np.exp(e.linear.cpu().numpy())
+        rows, p = prepared.order[places], np.exp(e.linear.cpu().numpy())
+        if prepared.possible is not None:
+            p = OpenClasses(*prepared.possible).take(rows).restrict(p)
+        out[rows] = p
     return out
 
 
