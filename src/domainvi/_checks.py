@@ -83,9 +83,9 @@ def check_keywords(
 
 
 def check_seed(seed: int) -> None:
-    """Refuse a seed that is not a whole number of at least 0."""
-    if not isinstance(seed, Integral) or seed < 0:
-        msg = f"seed={seed!r} must be a whole number of at least 0."
+    """Refuse a seed that is not a whole number of 32 bits, as numpy takes them."""
+    if not isinstance(seed, Integral) or not 0 <= seed < 2**32:
+        msg = f"seed={seed!r} must be a whole number of at least 0 and below 2**32."
         raise InputError(msg)
 
 

@@ -186,7 +186,7 @@ BAD: dict[str, tuple[Change, dict[str, Any], list[str]]] = {
     "domain of mixed types": (
         put("cohort", ["a", 1] * 6),
         {},
-        ["values of type int, str", "one type a column", ".map(str"],
+        ["values of type int, str", "expected text", ".map(str"],
     ),
     "domain of objects": (
         put("cohort", [("a",), ("b",)] * 6),

@@ -46,6 +46,7 @@ def check_results(query: AnnData, reference: AnnData, options: Training) -> None
         if is_number_column(reference.obs[key]):
             names = {"obs": (keys.prediction(key), keys.confidence(key))}
         check_free(query, names, inputs)
+    check_free(query, {"obsm": [keys.LATENT]})
 
 
 def check_scales(ref: AnnData, query: AnnData, layer: str | None) -> None:

@@ -190,10 +190,16 @@ def describe_matrix(matrix: Any) -> MatrixSummary:
     'real'
     """
     if np.dtype(matrix.dtype).kind not in "biuf":
-        msg = f"The matrix holds values of type {matrix.dtype}; expected real numbers."
+        msg = (
+            f"The matrix holds values of type {matrix.dtype}; expected real numbers. "
+            "Convert them, such as adata.X = adata.X.astype('float32')."
+        )
         raise InputError(msg)
     if np.ma.is_masked(matrix):
-        msg = "The matrix is a masked array with masked entries; fill or remove them first."
+        msg = (
+            "The matrix is a masked array with masked entries; fill or remove them first, such as "
+            "adata.X = adata.X.filled(0)."
+        )
         raise InputError(msg)
     return sum((_describe_values(values) for values in _value_chunks(matrix)), MatrixSummary())
 

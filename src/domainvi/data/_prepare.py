@@ -25,7 +25,7 @@ from ._columns import is_number_column
 from ._disk import DiskMatrix, stays_on_disk
 from ._gene_names import match_genes
 from ._matrix import in_memory, select_matrix
-from ._words import clean_names
+from ._words import bare_name, clean_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -161,6 +161,7 @@ def prepare(
     columns: Columns,
     *,
     reference_genes: Sequence[str] | None = None,
+    min_genes: int | None = None,
     classes: Sequence[str] | None = None,
     domains: Sequence[str] = (),
     phenotypes: Sequence[Phenotype] | None = None,
@@ -179,8 +180,9 @@ def prepare(
     genes = pd.Index(adata.var_names.astype(str))
     on_disk = stays_on_disk(matrix)
     matrix = matrix if on_disk else in_memory(matrix)
-    alignment = None if reference_genes is None else match_genes(adata.var, reference_genes)
-    if alignment is not None:
+    alignment = None
+    if reference_genes is not None:
+        alignment = match_genes(adata.var, reference_genes, min_genes=min_genes)
         warn_of_missing(alignment, "of the model")
         matrix = matrix if on_disk else alignment.take(matrix)
         genes = pd.Index(reference_genes)
@@ -316,7 +318,7 @@ def reference_order(obs: pd.DataFrame, labels_key: str, classes: Sequence[str]) 
     column = obs.get(labels_key)
     if column is None or not isinstance(column.dtype, pd.CategoricalDtype):
         return list(classes)
-    names = (str(c).strip() for c in column.cat.categories)
+    names = (bare_name(str(c)) for c in column.cat.categories)
     listed = [c for c in dict.fromkeys(names) if c in set(classes)]
     return listed if len(listed) == len(classes) else list(classes)
 

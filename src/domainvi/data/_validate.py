@@ -111,7 +111,10 @@ def check_setup(
 def _check_object(adata: AnnData, needs_genes: bool) -> None:
     """Refuse what is no AnnData, is empty, or has doubled names, which could not be looked up."""
     if not isinstance(adata, AnnData):
-        msg = f"adata is a {type(adata).__name__}; expected an anndata.AnnData."
+        msg = (
+            f"adata is a {type(adata).__name__}; expected an anndata.AnnData, "
+            "such as anndata.AnnData(frame) makes."
+        )
         raise InputError(msg)
     if not adata.n_obs or (needs_genes and not adata.n_vars):
         msg = (
@@ -126,7 +129,8 @@ def _check_object(adata: AnnData, needs_genes: bool) -> None:
             "each: adata.obs = adata.obs.loc[:, ~adata.obs.columns.duplicated()].copy()."
         )
         raise InputError(msg)
-    for axis, names in (("var", adata.var_names), ("obs", adata.obs_names)):
+    for axis, given in (("var", adata.var_names), ("obs", adata.obs_names)):
+        names = given.astype(str)  # 1 and "1" are one name in a file
         if not names.is_unique:
             doubled = names[names.duplicated()].unique()
             msg = (
@@ -153,6 +157,12 @@ def _check_keys(
                 raise InputError(msg)
             if key not in adata.obs:
                 raise InputError(unknown_column(argument, key, adata.obs.columns))
+            if not key or key.startswith("_scvi_"):
+                msg = (
+                    f"{argument}={key!r} is a name that scvi-tools keeps for itself. Copy the "
+                    f"column: adata.obs['copy'] = adata.obs[{key!r}].astype(str)."
+                )
+                raise InputError(msg)
     count = Counter(key for keys in columns.values() for key in keys)
     for key, n_uses in count.items():
         if n_uses > 1:

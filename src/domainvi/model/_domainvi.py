@@ -771,6 +771,7 @@ class DomainVI(ArchesMixin, CohortModel):
         targets: Sequence[str] | None = None,
         caution_rows: NDArray[np.bool_] | None = None,
         overwrite: bool = False,
+        min_genes: int | None = None,
     ) -> None:
         """Write latents, predictions and the verdict on them into ``adata``.
 
@@ -790,6 +791,9 @@ class DomainVI(ArchesMixin, CohortModel):
             in the model's own data, those without a label.
         overwrite
             Also replace columns of the same names that are no earlier results of DomainVI.
+        min_genes
+            Least number of the model's genes that ``adata`` must have; half of them, or 100 and
+            half of its own, if ``None``.
 
         Returns
         -------
@@ -824,7 +828,7 @@ class DomainVI(ArchesMixin, CohortModel):
         >>> {"label_pred", "label_conf", "label_unknown"} <= set(adata.obs)
         True
         """
-        annotate(self, adata, unknown_alpha, targets, caution_rows, overwrite)
+        annotate(self, adata, unknown_alpha, targets, caution_rows, overwrite, min_genes)
 
     def diagnose(self, seed: int = 0) -> pd.DataFrame:
         """Report how well domains can still be told apart within each class.

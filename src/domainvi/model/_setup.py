@@ -169,6 +169,12 @@ def flat_mudata(
 
 def as_rows(data: AnnData | MuData, registry: dict[str, Any]) -> AnnData:
     """Bring data to one table: an AnnData as it is, a MuData by the modalities of the setup."""
+    if not isinstance(data, AnnData | MuData):
+        msg = (
+            f"adata is a {type(data).__name__}; expected an AnnData or a MuData. Make one of values "
+            "and names: anndata.AnnData(frame), or read a file with domainvi.files.read(path)."
+        )
+        raise InputError(msg)
     modalities = registry[SETUP_ARGS_KEY].get(MODALITIES)
     if isinstance(data, AnnData) and (modalities is None or len(modalities) == 1):
         return data
@@ -218,7 +224,9 @@ def check_scale(summary: MatrixSummary, likelihood: str, modality: Modality) -> 
     check_likelihood(summary, likelihood)
 
 
-def prepare_query(model: DomainVI, adata: AnnData | MuData) -> PreparedAnnData:
+def prepare_query(
+    model: DomainVI, adata: AnnData | MuData, min_genes: int | None = None
+) -> PreparedAnnData:
     """Prepare rows that the model was not set up with: genes by name, new domains allowed.
 
     Columns for labels and domains may be missing.
@@ -247,6 +255,7 @@ def prepare_query(model: DomainVI, adata: AnnData | MuData) -> PreparedAnnData:
         adata,
         columns,
         reference_genes=model.genes,
+        min_genes=min_genes,
         classes=model.classes,
         domains=model.domains,
         phenotypes=model.phenotypes,
