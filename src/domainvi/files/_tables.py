@@ -157,8 +157,8 @@ def _n_comments(lines: Sequence[str]) -> int:
     if n and lines[0].startswith("#1.") and re.fullmatch(r"\d+(\s+\d+)+\s*", lines[n]):
         return n + 1
     above = lines[n - 1] if n else ""
-    names_in_it = any(above.count(s) and above.count(s) >= lines[n].count(s) for s in "\t,;")
-    return n - 1 if names_in_it else n
+    separator = max("\t,;", key=lines[n].count) if lines else ","
+    return n - 1 if above.count(separator) >= max(1, lines[n].count(separator)) else n
 
 
 def _cells(line: str, separator: str) -> list[str]:
