@@ -58,6 +58,7 @@ def table(path: Path, columns: Iterable[str] = ()) -> AnnData:
     frame = _frame(path)
     named = np.isin(frame.columns, list(columns)) | frame.columns.str.casefold().isin(_ANNOTATION)
     is_number = np.array([pd.api.types.is_any_real_numeric_dtype(t) for t in frame.dtypes])
+    named |= frame.isna().all().to_numpy()
     is_value = is_number & ~named
     _refuse_words(frame.loc[:, ~is_value & ~named])
     if not is_value.any() or frame.empty:

@@ -167,14 +167,18 @@ def flat_mudata(
     return flatten(mdata, chosen), chosen
 
 
-def as_rows(data: AnnData | MuData, registry: dict[str, Any]) -> AnnData:
-    """Bring data to one table: an AnnData as it is, a MuData by the modalities of the setup."""
+def check_data(data: object) -> None:
+    """Refuse what is neither AnnData nor MuData."""
     if not isinstance(data, AnnData | MuData):
         msg = (
-            f"adata is a {type(data).__name__}; expected an AnnData or a MuData. Make one of values "
-            "and names: anndata.AnnData(frame), or read a file with domainvi.files.read(path)."
+            f"adata is a {type(data).__name__}; expected an AnnData or a MuData. Make one, such as "
+            "anndata.AnnData(frame), or read a file with domainvi.files.read(path)."
         )
         raise InputError(msg)
+
+
+def as_rows(data: AnnData | MuData, registry: dict[str, Any]) -> AnnData:
+    """Bring data to one table: an AnnData as it is, a MuData by the modalities of the setup."""
     modalities = registry[SETUP_ARGS_KEY].get(MODALITIES)
     if isinstance(data, AnnData) and (modalities is None or len(modalities) == 1):
         return data
@@ -232,6 +236,7 @@ def prepare_query(
     Columns for labels and domains may be missing.
     """
     columns = columns_of(model.registry_[SETUP_ARGS_KEY])
+    check_data(adata)
     adata = as_rows(adata, model.registry_)
     check_setup(
         adata,
@@ -267,6 +272,7 @@ def prepare_query(
 
 def prepare_own(model: DomainVI, data: AnnData | MuData) -> PreparedAnnData:
     """Prepare data that become a loaded model's own: only domains that it knows."""
+    check_data(data)
     columns = columns_of(model.registry_[SETUP_ARGS_KEY])
     if lacking := [key for key in columns.batch_keys if key not in (*data.obs, ONE_DOMAIN)]:
         msg = f"adata.obs lacks {', '.join(lacking)}, the domain of the model's setup."
