@@ -55,7 +55,8 @@ def check_scales(ref: AnnData, query: AnnData, layer: str | None) -> None:
 
     summaries = [describe_matrix(select_matrix(part, layer)) for part in (ref, query)]
     kinds = [summary.kind for summary in summaries]
-    if (kinds[0] == "counts") != (kinds[1] == "counts"):
+    is_empty = not all(summary.n_nonzero for summary in summaries)
+    if not is_empty and (kinds[0] == "counts") != (kinds[1] == "counts"):
         words = ["counts" if kind == "counts" else "values that are no counts" for kind in kinds]
         msg = (
             f"The reference holds {words[0]} and the query {words[1]}."

@@ -204,6 +204,23 @@ def describe_matrix(matrix: Any) -> MatrixSummary:
     return sum((_describe_values(values) for values in _value_chunks(matrix)), MatrixSummary())
 
 
+def rows_are_alike(matrix: Any) -> bool:
+    """Whether all rows hold the same values, so that nothing can be told from them.
+
+    Examples
+    --------
+    >>> rows_are_alike(np.array([[1, 2], [1, 2]])), rows_are_alike(np.eye(2))
+    (True, False)
+    """
+    first = None
+    for _, block in iter_row_chunks(matrix):
+        rows = block.toarray() if sparse.issparse(block) else block
+        first = rows[:1] if first is None else first
+        if (rows != first).any():
+            return False
+    return True
+
+
 def count_empty_rows(matrix: Any) -> int:
     """Count rows in which every value is 0."""
     found = (np.asarray((block != 0).sum(axis=1)) for _, block in iter_row_chunks(matrix))

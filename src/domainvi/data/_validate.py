@@ -22,7 +22,7 @@ from ._columns import (
     is_number_column,
     shorten,
 )
-from ._matrix import describe_matrix, locate_nonfinite, select_matrix
+from ._matrix import describe_matrix, locate_nonfinite, rows_are_alike, select_matrix
 from ._words import name_remarks
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def check_setup(
     levels = _check_names(adata.obs, columns, unlabeled_category, require_labels, require_domains)
     _check_quantities(adata.obs, columns, require_labels)
     if check_values:
-        _check_values(adata, layer)
+        _check_values(adata, layer, require_labels)
     messages = _remarks(adata.obs, levels, columns, unlabeled_category)
     if require_labels:
         messages += _set_aside(levels, columns, unlabeled_category)
@@ -174,8 +174,8 @@ def _check_keys(
             raise InputError(msg)
 
 
-def _check_values(adata: AnnData, layer: str | None) -> None:
-    """Refuse a missing layer, values that are not finite, and negative whole numbers."""
+def _check_values(adata: AnnData, layer: str | None, needs_differences: bool) -> None:
+    """Refuse a missing layer, values that are not finite, negative counts, and rows all alike."""
     matrix = select_matrix(adata, layer)
     where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
     try:
@@ -198,6 +198,12 @@ def _check_values(adata: AnnData, layer: str | None) -> None:
         msg = (
             f"{where} holds whole numbers, {summary.n_negative} of them negative: counts cannot "
             "be. Replace codes such as -1 for missing values; scale other values first."
+        )
+        raise InputError(msg)
+    if needs_differences and adata.n_obs > 1 and rows_are_alike(matrix):
+        msg = (
+            f"No gene differs between rows: all {adata.n_obs} hold the same {adata.n_vars} values "
+            f"in {where}. Check which layer holds the expression values."
         )
         raise InputError(msg)
 
