@@ -33,7 +33,7 @@ _VERSION = re.compile(r"\.\d+$")
 _ENSEMBL = re.compile(r"^ENS[A-Z]*\d{6,}")
 # What is put around names of genes, and what removes it.
 _WRAPPINGS = {
-    "blanks and quotes around the names": r"""^(b?['"]|\s)+|['"\s]+$""",
+    "blanks and quotes around the names": r'^(b?[\x27"]|\s)+|[\x27"\s]+$',
     "the name of the genome in front": r"^(GRCh3\d|GRCm3\d|hg\d+|mm\d+|T2T)_+",
     "what stands behind the first '|' or '_'": r"[|_].*$",
     "what stands before the last '|' or '_'": r"^.*[|_]",
@@ -278,17 +278,17 @@ def _hint(names: pd.Index, reference: pd.Index, n_matched: int) -> str:
             f"Without version suffixes such as '.12', {unversioned} genes match: strip them, for "
             r"instance with adata.var_names.str.replace(r'\.\d+$', '', regex=True)."
         )
-    ensembl = [_ensembl_share(index) > 0.5 for index in (names, reference)]
-    if ensembl[0] != ensembl[1]:
-        got, wanted = ("Ensembl ids", "symbols") if ensembl[0] else ("symbols", "Ensembl ids")
-        return f"The data seem to use {got}, the reference {wanted}: convert adata.var_names."
     for what, pattern in _WRAPPINGS.items():
         bare = len({re.sub(pattern, "", name) for name in names}.intersection(reference))
         if bare > n_matched:
             return (
                 f"Without {what}, {bare} genes match: adata.var_names = "
-                f"adata.var_names.str.replace(r{pattern!r}, '', regex=True)."
+                f"adata.var_names.str.replace(r'{pattern}', '', regex=True)."
             )
+    ensembl = [_ensembl_share(index) > 0.5 for index in (names, reference)]
+    if ensembl[0] != ensembl[1]:
+        got, wanted = ("Ensembl ids", "symbols") if ensembl[0] else ("symbols", "Ensembl ids")
+        return f"The data seem to use {got}, the reference {wanted}: convert adata.var_names."
     caseless = _n_shared(names, reference, str.upper)
     if caseless > n_matched:
         return (
