@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import os
-from numbers import Integral
+from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,6 +94,14 @@ def check_dropout_rate(dropout_rate: float) -> None:
     if not isinstance(dropout_rate, (int, float)) or not 0 <= dropout_rate < 1:
         msg = f"dropout_rate={dropout_rate!r} must be at least 0 and below 1."
         raise InputError(msg)
+
+
+def check_alpha(unknown_alpha: float | None) -> None:
+    """Refuse what is no share of p-values."""
+    if unknown_alpha is None or (isinstance(unknown_alpha, Real) and 0 <= unknown_alpha <= 1):
+        return
+    msg = f"unknown_alpha={unknown_alpha!r} must be a number from 0 to 1, or None."
+    raise InputError(msg)
 
 
 def check_pair(

@@ -325,7 +325,7 @@ CASES: list[tuple[str, Step, Step]] = [
     ("Use setup_mudata(..., modalities=<one of them>)",
      lambda w: dv.DomainVI(several(w), **SMALL).pretrain(**RUN),
      lambda w: dv.DomainVI(several(w, modalities="rna"), **SMALL).pretrain(**RUN)),
-    ("read a file with domainvi.files.read(path)", lambda w: w.model.predict(query(w).to_df()),
+    ("Make one, such as anndata.AnnData(frame)", lambda w: w.model.predict(query(w).to_df()),
      lambda w: w.model.predict(ad.AnnData(query(w).to_df()))
      if w.model.predict(read(file(w))) is not None else None),
     ("a factor belongs to one group. Leave it in one",

@@ -236,6 +236,28 @@ def test_numbered_columns_are_positions_in_whatever_form(name: str) -> None:
         align_genes([f"GEN{i}A" for i in range(30)], numbered)
 
 
+@pytest.mark.parametrize("case", ["lower", "upper", "capitalize"])
+def test_letters_of_another_size_are_spelt_as_advised(case: str) -> None:
+    genes = pd.Index([f"gen{i}a" for i in range(20)])
+    reference = getattr(genes.str, case)()
+    data = genes.str.upper() if case != "upper" else genes
+    with pytest.raises(GeneMatchError, match=rf"adata.var_names.str.{case}\(\)"):
+        align_genes(data, reference)
+    assert align_genes(getattr(data.str, case)(), reference).n_matched == 20
+
+
+def test_names_that_match_none_are_described(make_adata, caplog: pytest.LogCaptureFixture) -> None:
+    adata = make_adata(40, 20, hidden=())
+    dv.DomainVI.setup_anndata(adata, batch_key="cohort", labels_key="label")
+    model = dv.DomainVI(adata, n_latent=4, n_hidden=8, n_components=8)
+    model.train(max_epochs=1, accelerator="cpu", enable_progress_bar=False)
+    query = adata.copy()
+    query.var_names = [*adata.var_names[:12], *(f"ENSG{i:011d}" for i in range(8))]
+    model.predict(query)
+    assert "8 of 20 genes of the model are missing" in caplog.text
+    assert "Of the data match none: 8 Ensembl ids, such as ENSG00000000000." in caplog.text
+
+
 def test_numbers_for_names_are_matched_and_said(caplog: pytest.LogCaptureFixture) -> None:
     assert align_genes(["gene_2", "gene_1"], ["gene_1", "gene_2"]).n_matched == 2
     assert "make sure that a number stands for the same gene in both" in caplog.text

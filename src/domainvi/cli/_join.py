@@ -94,9 +94,10 @@ def join(
     import numpy as np
     import pandas as pd
 
-    from domainvi.data import clean_names, match_genes, select_matrix
+    from domainvi.data import clean_names, match_genes, select_matrix, warn_of_missing
 
     genes = match_genes(query.var, ref.var_names, ref.var, min_genes=options.min_genes)
+    warn_of_missing(genes, "of the reference", query.var_names, "left out")
     shared = ref.var_names[genes.mask]
     names = clean_names(ref.obs[options.batch], missing=False)
     obs = pd.DataFrame(

@@ -59,6 +59,7 @@ from ._prepare import (
     genes_by_modality,
     prepare,
     reference_order,
+    warn_of_missing,
 )
 from ._rows import PreparedManager, PreparedRows, row_blocks, row_ids, validate_row_ids
 from ._synthetic_factors import synthetic_factors

@@ -291,10 +291,12 @@ def _hint(names: pd.Index, reference: pd.Index, n_matched: int) -> str:
         return f"The data seem to use {got}, the reference {wanted}: convert adata.var_names."
     caseless = _n_shared(names, reference, str.upper)
     if caseless > n_matched:
+        cases = ("upper", "lower", "capitalize")
+        case = max(cases, key=lambda c: len(getattr(names.str, c)().intersection(reference)))
         return (
             f"Ignoring upper and lower case, {caseless} genes match: is it another species? "
             "Then translate its genes to orthologues; if not, spell them alike: adata.var_names = "
-            "adata.var_names.str.upper()."
+            f"adata.var_names.str.{case}()."
         )
     if 2 * n_matched >= len(names):
         return (

@@ -23,7 +23,7 @@ from domainvi.errors import InputError
 
 from ._columns import is_number_column
 from ._disk import DiskMatrix, stays_on_disk
-from ._gene_names import match_genes
+from ._gene_names import gene_forms, match_genes
 from ._matrix import in_memory, select_matrix
 from ._words import bare_name, clean_names
 
@@ -183,7 +183,7 @@ def prepare(
     alignment = None
     if reference_genes is not None:
         alignment = match_genes(adata.var, reference_genes, min_genes=min_genes)
-        warn_of_missing(alignment, "of the model")
+        warn_of_missing(alignment, "of the model", adata.var_names)
         matrix = matrix if on_disk else alignment.take(matrix)
         genes = pd.Index(reference_genes)
     unlabeled = columns.unlabeled_category
@@ -204,16 +204,23 @@ def prepare(
     return prepared
 
 
-def warn_of_missing(alignment: GeneAlignment, whose: str) -> None:
-    """Log how many genes are missing and masked."""
-    if alignment.n_missing:
-        logger.warning(
-            "%d of %d genes %s are missing, for instance %s; they are masked.",
-            alignment.n_missing,
-            len(alignment.source),
-            whose,
-            ", ".join(alignment.missing_examples),
-        )
+def warn_of_missing(
+    alignment: GeneAlignment, whose: str, names: pd.Index, fate: str = "masked"
+) -> None:
+    """Log how many genes are missing, and of which form the names are that match none."""
+    if not alignment.n_missing:
+        return
+    others = names[~np.isin(np.arange(len(names)), alignment.source)].astype(str)
+    forms = ", ".join(f"{n} {form}" for form, n in gene_forms(others).items())
+    logger.warning(
+        "%d of %d genes %s are missing, for instance %s; they are %s.%s",
+        alignment.n_missing,
+        len(alignment.source),
+        whose,
+        ", ".join(alignment.missing_examples),
+        fate,
+        f" Of the data match none: {forms}, such as {others[0]}." if len(others) else "",
+    )
 
 
 def check_unchanged(adata: AnnData | MuData, prepared: PreparedAnnData) -> None:

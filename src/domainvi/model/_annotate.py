@@ -6,14 +6,13 @@ import logging
 import warnings
 from collections.abc import Mapping
 from importlib.metadata import version
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from domainvi import _keys
-from domainvi._checks import check_positive
+from domainvi._checks import check_alpha, check_positive
 from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import MODALITIES, bare_name, color_list, count_empty_rows, reference_order
 from domainvi.errors import InputError
@@ -108,8 +107,7 @@ def check_free(
     inputs
         Columns that the model reads, which are never results to be replaced.
     """
-    found = target.uns.get(_keys.RESULTS)
-    if found is not None and not (isinstance(found, Mapping) and _keys.VERSION in found):
+    if _keys.RESULTS in target.uns and not _earlier(target):
         names = {**names, "uns": [_keys.RESULTS]}
     earlier = _earlier(target) - set(inputs)
     for where, wanted in names.items():
@@ -300,14 +298,6 @@ def order_of(adata: AnnData | MuData, key: str, classes: list[str]) -> Order:
         if all(c in named for c in order):
             return Order(order, [named[c] for c in order])
     return Order(order)
-
-
-def check_alpha(unknown_alpha: float | None) -> None:
-    """Refuse what is no share of p-values."""
-    if unknown_alpha is None or (isinstance(unknown_alpha, Real) and 0 <= unknown_alpha <= 1):
-        return
-    msg = f"unknown_alpha={unknown_alpha!r} must be a number from 0 to 1, or None."
-    raise InputError(msg)
 
 
 def at_rows(inside: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -170,10 +170,9 @@ def flat_mudata(
 def check_data(data: object) -> None:
     """Refuse what is neither AnnData nor MuData."""
     if not isinstance(data, AnnData | MuData):
-        msg = (
-            f"adata is a {type(data).__name__}; expected an AnnData or a MuData. Make one, such as "
-            "anndata.AnnData(frame), or read a file with domainvi.files.read(path)."
-        )
+        kind = type(data).__name__
+        remedy = "Make one, such as anndata.AnnData(frame), or use domainvi.files.read(path)."
+        msg = f"adata is a {kind}; expected an AnnData or a MuData. {remedy}"
         raise InputError(msg)
 
 
@@ -222,7 +221,8 @@ def check_scale(summary: MatrixSummary, likelihood: str, modality: Modality) -> 
     if likelihood == "normal" and typical <= LARGEST_LOG_VALUE < summary.maximum:
         msg = (
             f"The model was trained on log values, typically up to {typical:.3g}, and the "
-            f"largest value of adata is {summary.maximum:g}. Bring it to one scale: log-transform as in training."
+            f"largest value of adata is {summary.maximum:g}. Bring it to one scale: log-transform "
+            "as in training."
         )
         raise InputError(msg)
     check_likelihood(summary, likelihood)
@@ -272,8 +272,8 @@ def prepare_query(
 
 def prepare_own(model: DomainVI, data: AnnData | MuData) -> PreparedAnnData:
     """Prepare data that become a loaded model's own: only domains that it knows."""
-    check_data(data)
     columns = columns_of(model.registry_[SETUP_ARGS_KEY])
+    check_data(data)
     if lacking := [key for key in columns.batch_keys if key not in (*data.obs, ONE_DOMAIN)]:
         msg = f"adata.obs lacks {', '.join(lacking)}, the domain of the model's setup."
         raise InputError(msg)
