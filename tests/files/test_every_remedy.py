@@ -624,6 +624,8 @@ def template(node: ast.expr | None, names: dict[str, str]) -> str:
         return str(node.value)
     if isinstance(node, ast.JoinedStr):
         return "".join(template(part, names) for part in node.values)
+    if isinstance(node, ast.FormattedValue):
+        return template(node.value, names) if isinstance(node.value, ast.Name) else "{}"
     if isinstance(node, ast.BinOp):
         return template(node.left, names) + template(node.right, names)
     if isinstance(node, ast.IfExp):
