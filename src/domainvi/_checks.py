@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import os
-from numbers import Integral
+from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,9 +83,9 @@ def check_keywords(
 
 
 def check_seed(seed: int) -> None:
-    """Refuse a seed that is not a whole number of at least 0."""
-    if not isinstance(seed, Integral) or seed < 0:
-        msg = f"seed={seed!r} must be a whole number of at least 0."
+    """Refuse a seed that is not a whole number of 32 bits, as numpy takes them."""
+    if not isinstance(seed, Integral) or not 0 <= seed < 2**32:
+        msg = f"seed={seed!r} must be a whole number of at least 0 and below 2**32."
         raise InputError(msg)
 
 
@@ -94,6 +94,14 @@ def check_dropout_rate(dropout_rate: float) -> None:
     if not isinstance(dropout_rate, (int, float)) or not 0 <= dropout_rate < 1:
         msg = f"dropout_rate={dropout_rate!r} must be at least 0 and below 1."
         raise InputError(msg)
+
+
+def check_share(name: str, value: float | None) -> None:
+    """Refuse what is neither ``None`` nor from 0 to 1."""
+    if value is None or (isinstance(value, Real) and 0 <= value <= 1):
+        return
+    msg = f"{name}={value!r} must be a number from 0 to 1, or None."
+    raise InputError(msg)
 
 
 def check_pair(

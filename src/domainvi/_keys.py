@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+
 LATENT = "X_domainvi"
 RESULTS = "domainvi"
 
@@ -29,15 +32,30 @@ VERSION = "version"
 ROW_WISE_SHARE = "row_wise_share"
 
 
+# Names of files have 255 bytes at most, and zarr makes one of each key and what is put behind it.
+_MOST_BYTES = 200
+_UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")
+
+
 def storable(key: str) -> str:
     """Turn a name into a key that h5ad, h5mu and zarr can hold: none of a path, and not empty.
 
+    Long ones are cut, and end in eight letters that tell them apart.
+
     Examples
     --------
-    >>> storable("cell type/broad"), storable("."), storable("")
-    ('cell type|broad', '_', '_')
+    >>> storable("cell type/broad"), storable("."), storable(""), storable("_index")
+    ('cell type|broad', '_', '_', '_index_')
+    >>> len(storable("a" * 300)), storable("a" * 300) == storable("a" * 301)
+    (209, False)
     """
-    key = key.replace("/", "|")
+    key = _UNSTORABLE.sub("_", key.replace("/", "|"))
+    if key == "_index":  # which anndata keeps for the names of the rows
+        return "_index_"
+    whole = key.encode()
+    if len(whole) > _MOST_BYTES:
+        digest = hashlib.blake2b(whole, digest_size=4).hexdigest()
+        return f"{whole[:_MOST_BYTES].decode(errors='ignore')}~{digest}"
     return key if key.strip(".") else "_" * max(len(key), 1)
 
 

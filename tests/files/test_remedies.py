@@ -191,6 +191,25 @@ FAULTS: list[tuple[str, Step, str, Step]] = [
 ]
 
 
+# Of the messages whose advice the other tests of this file take.
+TAKEN = (
+    "Use pandas.to_numeric",
+    "Leave the target out",
+    "Name the genes of both",
+    "pass layer=. Layers: ",
+    "Use likelihood='normal'",
+    "such as model.predict(adata.copy())",
+    "names more than once, for instance",
+    "replace it with overwrite=True",
+    ".setup_anndata(adata, ...) first",
+    "Call model.train() first",
+    "Add them, or use predict, annotate",
+    "Use load_query_data(adata, model) and train",
+    "expected a list of column names",
+    "each column can have one role",
+)
+
+
 @pytest.mark.parametrize(("what", "spoil", "said", "mend"), FAULTS, ids=[f[0] for f in FAULTS])
 def test_what_is_advised_is_accepted(
     make_adata: Callable[..., ad.AnnData], what: str, spoil: Step, said: str, mend: Step

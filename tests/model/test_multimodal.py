@@ -318,7 +318,7 @@ def test_what_does_not_go_together(model: dv.DomainVI, mdata: MuData, whole: Ann
         model.pretrain()
     with pytest.raises(InputError, match="pretrain_from works on models of one modality"):
         dv.DomainVI(mdata, pretrain_from="elsewhere")
-    with pytest.raises(InputError, match="got a list"):
+    with pytest.raises(InputError, match="adata is a list"):
         model.predict([1])
     dv.DomainVI.setup_anndata(whole, **KEYS)
     plain = dv.DomainVI(whole)

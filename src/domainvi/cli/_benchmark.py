@@ -109,7 +109,7 @@ def benchmark(
             "enable_model_summary": False,
             **accelerator(device),
         }
-        adata = read(data)
+        adata = read(data, columns=[key for key in (batch, labels, target, groups) if key])
         # scvi-tools prints what stopped a training, which nobody has to know here.
         with naming(data), redirect_stdout(io.StringIO()):
             table = measure(

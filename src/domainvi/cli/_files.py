@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 # Endings that say what a file is.
 OTHER_FORMATS = {
     ".h5ad", ".h5mu", ".h5", ".hdf5", ".zarr", ".loom", ".csv", ".tsv", ".txt", ".xlsx", ".html",
-    ".json", ".parquet", ".rds", ".gz",
+    ".json", ".parquet", ".rds", ".gz", ".pdf", ".png", ".svg", ".zip", ".pkl", ".pt", ".mtx",
 }  # fmt: skip
 
 
-def read(path: Path, modality: str | None = None) -> AnnData:
-    """Read a file of any known format into memory; refuse what is not there or is none of them."""
+def read(path: Path, modality: str | None = None, columns: Sequence[str] = ()) -> AnnData:
+    """Read a file of any known format into memory; ``columns`` of a table are no values of it."""
     from domainvi import files
 
-    return files.read(path, modality)
+    return files.read(path, modality, columns)
 
 
 def check_inputs(*paths: Path, columns: Mapping[str, Sequence[str]] = MappingProxyType({})) -> None:
@@ -81,6 +81,10 @@ def check_output(
     ``others`` is what the command reads, or writes besides: the output must be none of them and
     hold none of them. With ``force`` it may be there already.
     """
+    if kind and (path.is_dir() or path.exists() > path.is_file()):
+        what = "a folder" if path.is_dir() else "no ordinary file"
+        msg = f"{path} is {what}; expected the name of a file to write, such as out{kind}."
+        raise InputError(msg)
     if not path.absolute().parent.is_dir():
         msg = f"{path}: the folder {path.parent} does not exist. Create it first."
         raise InputError(msg)
@@ -103,8 +107,12 @@ def check_output(
 
 def _is_in(other: Path, path: Path) -> bool:
     """Whether two names stand for one file, or one for something in the folder of the other."""
-    if other.resolve().is_relative_to(path.resolve()):
-        return True
+    try:
+        if other.resolve().is_relative_to(path.resolve()):
+            return True
+    except (OSError, RuntimeError) as error:
+        msg = f"{path} or {other} is a link that leads to itself. Write to another place."
+        raise InputError(msg) from error
     return other.exists() and path.exists() and other.samefile(path)
 
 
@@ -112,9 +120,6 @@ def write(adata: AnnData, path: Path) -> None:
     """Write an h5ad file in one step; ``/`` in a column's name becomes ``|``, and it is said."""
     from domainvi.io import whole_file
 
-    if path.is_dir():
-        msg = f"{path} is a folder; expected the name of a file to write."
-        raise InputError(msg)
     _rename_columns(adata)
     try:
         with whole_file(path) as beside:

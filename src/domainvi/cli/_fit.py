@@ -73,6 +73,11 @@ def columns_of(options: Training) -> dict[str, list[str]]:
     }
 
 
+def named(options: Training) -> list[str]:
+    """List the columns that the options name."""
+    return [options.batch, options.labels, *(options.targets or ())]
+
+
 def fit(adata: AnnData, options: Training) -> DomainVI:
     """Set up and train a model."""
     from domainvi import DomainVI

@@ -48,6 +48,7 @@ def check_results(query: AnnData, reference: AnnData, options: Training) -> None
         if is_number_column(reference.obs[key]):
             names = {"obs": (keys.prediction(key), keys.confidence(key))}
         check_free(query, names, inputs)
+    check_free(query, {"obsm": [keys.LATENT]})
 
 
 def check_scales(ref: AnnData, query: AnnData, layer: str | None) -> None:
@@ -56,7 +57,8 @@ def check_scales(ref: AnnData, query: AnnData, layer: str | None) -> None:
 
     summaries = [describe_matrix(select_matrix(part, layer)) for part in (ref, query)]
     kinds = [summary.kind for summary in summaries]
-    if (kinds[0] == "counts") != (kinds[1] == "counts"):
+    is_empty = not all(summary.n_nonzero for summary in summaries)
+    if not is_empty and (kinds[0] == "counts") != (kinds[1] == "counts"):
         words = ["counts" if kind == "counts" else "values that are no counts" for kind in kinds]
         msg = (
             f"The reference holds {words[0]} and the query {words[1]}."
@@ -94,9 +96,10 @@ def join(
     import numpy as np
     import pandas as pd
 
-    from domainvi.data import clean_names, match_genes, select_matrix
+    from domainvi.data import clean_names, match_genes, select_matrix, warn_of_missing
 
     genes = match_genes(query.var, ref.var_names, ref.var, min_genes=options.min_genes)
+    warn_of_missing(genes, "of the reference", query.var_names, "left out")
     shared = ref.var_names[genes.mask]
     names = clean_names(ref.obs[options.batch], missing=False)
     obs = pd.DataFrame(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -26,6 +26,16 @@ from ._options import (
 from ._results import reporting
 from ._summary import say_predictions, say_written
 
+if TYPE_CHECKING:
+    from domainvi import DomainVI
+
+
+def inputs_of(model: DomainVI) -> list[str]:
+    """List the columns of obs that a model was set up with."""
+    setup = model.registry_["setup_args"]
+    given = (setup[name] or () for name in ("batch_key", "labels_key", "target_keys"))
+    return [key for keys in given for key in ((keys,) if isinstance(keys, str) else keys)]
+
 
 def annotate(
     model: Model,
@@ -37,6 +47,7 @@ def annotate(
     unknown_alpha: UnknownAlpha = None,
     level_confidence: LevelConfidence = 0.8,
     modality: Modality = None,
+    min_genes: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     device: Device = "auto",
     overwrite_columns: OverwriteColumns = False,
     force: Force = False,
@@ -54,6 +65,9 @@ def annotate(
     ----------
     targets
         Which of the model's auxiliary phenotypes to write; all of them if not given.
+    min_genes
+        Least number of the model's genes that the data must have; half of them, or 100 and half
+        of the data's, if not given.
     """
     check_device(device)
     check_model(model)
@@ -64,7 +78,7 @@ def annotate(
 
         where = accelerator(device)
         trained = DomainVI.load(model, accelerator=where["accelerator"], device=where["devices"])
-        adata = read(data, modality)
+        adata = read(data, modality, inputs_of(trained))
         with naming(data):
             trained.annotate(
                 adata,
@@ -72,6 +86,7 @@ def annotate(
                 targets=targets,
                 level_confidence=level_confidence,
                 overwrite=overwrite_columns,
+                min_genes=min_genes,
             )
         written = [p.key for p in trained.phenotypes] if targets is None else targets
         say_predictions(say, adata, written)
@@ -121,7 +136,7 @@ def explain(
         from domainvi.io import whole_file
 
         trained = DomainVI.load(model)
-        adata = read(data)
+        adata = read(data, columns=inputs_of(trained))
         with naming(data):
             genes = trained.explain(
                 adata, method=method, target=target, groupby=groupby, baseline=baseline
@@ -170,7 +185,7 @@ def report(
         from domainvi import DomainVI, tl
 
         trained = DomainVI.load(model)
-        adata = read(data)
+        adata = read(data, columns=inputs_of(trained))
         with naming(data):
             tl.report(trained, adata, output, truth=truth, n_genes=genes, overwrite=force)
         say_written(say, output)

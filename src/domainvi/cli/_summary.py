@@ -103,6 +103,11 @@ def say_agreement(say: Results, adata: AnnData, labels: str, unlabeled: str) -> 
         return
     known = adata.obs.assign(**{labels: clean_names(adata.obs[labels])})
     known = known[is_labelled(adata.obs[labels], unlabeled)]
+    classes = set(adata.uns[keys.RESULTS][keys.CLASSES])
+    if len(known) and not classes.intersection(known[labels].astype(str)):
+        others = ", ".join(sorted(known[labels].astype(str).unique())[:5])
+        say(f"its own {len(known)} labels name none of the classes ({others}): not compared")
+        return
     truth, predicted = (known[c].astype(str).to_numpy() for c in (labels, keys.prediction(labels)))
     if len(known):
         f1, share = macro_f1(truth, predicted), accuracy(truth, predicted)

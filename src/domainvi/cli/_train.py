@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._files import check_inputs, check_output, naming, read
-from ._fit import accelerator, check_training, columns_of, fit
+from ._fit import accelerator, check_training, columns_of, fit, named
 from ._options import Batch, Data, File, Force, Json, Labels, Layer, Modality, Training, Unlabeled
 from ._results import reporting
 from ._summary import say_audit, say_written
@@ -31,7 +31,7 @@ def audit(
     with reporting(as_json) as say:
         from domainvi.tl import audit_confounding
 
-        adata = read(data, modality)
+        adata = read(data, modality, [batch, labels])
         with naming(data):
             found = audit_confounding(
                 adata, batch_key=batch, labels_key=labels, unlabeled_category=unlabeled, layer=layer
@@ -66,7 +66,7 @@ def train(
     check_output(output, force, others=(ref, options.checkpoints))
     with reporting(as_json) as say:
         accelerator(options.device)  # refused, if it is, before the data are read
-        adata = read(ref, options.modality)
+        adata = read(ref, options.modality, named(options))
         with naming(ref):
             model = fit(adata, options)
         model.save(output, overwrite=force)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ._files import check_inputs, check_output, naming, read, write
-from ._fit import accelerator, check_training, columns_of, fit
+from ._fit import accelerator, check_training, columns_of, fit, named
 from ._join import check_columns, check_results, check_scales, cohort_of, join
 from ._options import (
     Data,
@@ -68,7 +68,7 @@ def transfer(
         from domainvi.data import clean_names
 
         accelerator(options.device)  # refused, if it is, before the data are read
-        reference, adata = (read(path, options.modality) for path in (ref, query))
+        reference, adata = (read(path, options.modality, named(options)) for path in (ref, query))
         with naming(ref):
             check_columns(reference, options, is_reference=True)
         with naming(query):

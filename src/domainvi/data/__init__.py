@@ -60,11 +60,12 @@ from ._prepare import (
     genes_by_modality,
     prepare,
     reference_order,
+    warn_of_missing,
 )
 from ._rows import PreparedManager, PreparedRows, row_blocks, row_ids, validate_row_ids
 from ._synthetic_factors import synthetic_factors
 from ._validate import check_setup
-from ._words import clean_names, is_missing_word
+from ._words import bare_name, clean_names, is_missing_word
 
 # Public; the other names are for the subpackages of DomainVI.
 __all__ = [

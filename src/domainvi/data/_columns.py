@@ -62,7 +62,10 @@ def column_levels(column: pd.Series, argument: str) -> Levels:
     try:
         values = column.astype("category").cat
     except TypeError as error:
-        msg = f"{argument}: the column holds values that are not names ({error})."
+        msg = (
+            f"{argument}: the column holds values that are not names ({error}). Convert it with "
+            ".map(str, na_action='ignore').astype('category')."
+        )
         raise InputError(msg) from error
     except UnicodeEncodeError as error:  # where strings are arrow's
         _check_storable(column.unique(), argument)
@@ -91,7 +94,7 @@ def check_names(levels: Levels, argument: str) -> None:
     if len(kinds) > 1 or not kinds <= {"str", "int", "bool"}:
         msg = (
             f"{argument} holds values of type {', '.join(sorted(kinds))}, for instance "
-            f"{shorten(levels.counts)}. h5ad stores one type a column: convert it with "
+            f"{shorten(levels.counts)}; expected text. Convert it with "
             ".map(str, na_action='ignore').astype('category')."
         )
         raise InputError(msg)
@@ -145,7 +148,8 @@ def check_labels(column: pd.Series, argument: str, key: str) -> Levels:
     kinds = {_kind(level) for level in levels.counts}
     if kinds and kinds <= {"int", "bool", "float"}:
         dtype = _value_dtype(column)
-        plain = "astype(str)" if dtype.kind in "iu" else "map(str, na_action='ignore')"
+        is_whole = dtype.kind in "iu" and not levels.n_missing
+        plain = "astype(str)" if is_whole else "map(str, na_action='ignore')"
         msg = (
             f"{argument} holds numbers ({dtype}, {len(levels.counts)} different values), expected "
             f"names. Numbers are no classes; if the numbers code classes, "

@@ -24,9 +24,20 @@ logger = logging.getLogger(__name__)
 _N_EXAMPLES = 5
 # Genes from which a panel teaches enough, whatever share of the reference they are.
 _PANEL = 100
-_POSITION = re.compile(r"^(V|X|)(\d+)$")
+_POSITION = re.compile(
+    r"^(V|X|Unnamed: |[Cc]ol(?:umn)?[ _]?|[Vv]ar[ _]?|[Ff]eature[ _]?|)(\d+)(?:\.0)?$"
+)
+# Numbered names that say as little, unless both files come from one list.
+_NUMBERED = re.compile(r"^[Gg](ene)?[ _]?(\d+)$")
 _VERSION = re.compile(r"\.\d+$")
 _ENSEMBL = re.compile(r"^ENS[A-Z]*\d{6,}")
+# What is put around names of genes, and what removes it.
+_WRAPPINGS = {
+    "blanks and quotes around the names": r'^(b?[\x27"]|\s)+|[\x27"\s]+$',
+    "the name of the genome in front": r"^(GRCh3\d|GRCm3\d|hg\d+|mm\d+|T2T)_+",
+    "what stands behind the first '|' or '_'": r"[|_].*$",
+    "what stands before the last '|' or '_'": r"^.*[|_]",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +170,12 @@ def align_genes(
             "adata.var_names = adata.var['gene_symbol']."
         )
         raise GeneMatchError(msg)
+    if all(_NUMBERED.match(name) for name in (*names, *reference)) and len(names):
+        logger.warning(
+            "The genes have numbers for names, such as %s, and are matched by them: make sure that "
+            "a number stands for the same gene in both.",
+            names[0],
+        )
     source = _places(names, reference)
     missing = tuple(reference[source < 0][:_N_EXAMPLES])
     alignment = GeneAlignment(source, len(names), missing)
@@ -247,23 +264,44 @@ def _mismatch(alignment: GeneAlignment, names: pd.Index, reference: pd.Index, ne
 
 def _hint(names: pd.Index, reference: pd.Index, n_matched: int) -> str:
     """Name the usual cause that would explain the mismatch."""
+    for which, index in (("data", names), ("reference", reference)):
+        if is_positional(index):
+            return (
+                f"The names of the {which} are positions, not genes: name them, such as "
+                "adata.var_names = adata.var['gene_symbol']."
+            )
+    if n_matched == len(reference):
+        return f"The reference has no more than {n_matched}: ask for fewer with min_genes."
     unversioned = _n_shared(names, reference, lambda name: _VERSION.sub("", name))
     if unversioned > n_matched:
         return (
             f"Without version suffixes such as '.12', {unversioned} genes match: strip them, for "
             r"instance with adata.var_names.str.replace(r'\.\d+$', '', regex=True)."
         )
+    for what, pattern in _WRAPPINGS.items():
+        bare = len({re.sub(pattern, "", name) for name in names}.intersection(reference))
+        if bare > n_matched:
+            return (
+                f"Without {what}, {bare} genes match: adata.var_names = "
+                f"adata.var_names.str.replace(r'{pattern}', '', regex=True)."
+            )
     ensembl = [_ensembl_share(index) > 0.5 for index in (names, reference)]
     if ensembl[0] != ensembl[1]:
         got, wanted = ("Ensembl ids", "symbols") if ensembl[0] else ("symbols", "Ensembl ids")
         return f"The data seem to use {got}, the reference {wanted}: convert adata.var_names."
     caseless = _n_shared(names, reference, str.upper)
     if caseless > n_matched:
-        return f"Ignoring upper and lower case, {caseless} genes match: is it another species?"
+        cases = ("upper", "lower", "capitalize")
+        case = max(cases, key=lambda c: len(getattr(names.str, c)().intersection(reference)))
+        return (
+            f"Ignoring upper and lower case, {caseless} genes match: is it another species? "
+            "Then translate its genes to orthologues; if not, spell them alike: adata.var_names = "
+            f"adata.var_names.str.{case}()."
+        )
     if 2 * n_matched >= len(names):
         return (
             "Most genes of the data are in the reference, so this is a small panel: subset the "
-            "reference to its genes, or allow it with min_genes= (--min-genes)."
+            "reference to its genes, or allow it with min_genes= of annotate (--min-genes)."
         )
     return "Check that both come from the same species and gene annotation."
 

@@ -190,12 +190,35 @@ def describe_matrix(matrix: Any) -> MatrixSummary:
     'real'
     """
     if np.dtype(matrix.dtype).kind not in "biuf":
-        msg = f"The matrix holds values of type {matrix.dtype}; expected real numbers."
+        msg = (
+            f"The matrix holds values of type {matrix.dtype}; expected real numbers. "
+            "Convert them, such as adata.X = adata.X.astype('float32')."
+        )
         raise InputError(msg)
     if np.ma.is_masked(matrix):
-        msg = "The matrix is a masked array with masked entries; fill or remove them first."
+        msg = (
+            "The matrix is a masked array with masked entries; fill or remove them first, such as "
+            "adata.X = adata.X.filled(0)."
+        )
         raise InputError(msg)
     return sum((_describe_values(values) for values in _value_chunks(matrix)), MatrixSummary())
+
+
+def rows_are_alike(matrix: Any) -> bool:
+    """Whether all rows hold the same values, so that nothing can be told from them.
+
+    Examples
+    --------
+    >>> rows_are_alike(np.array([[1, 2], [1, 2]])), rows_are_alike(np.eye(2))
+    (True, False)
+    """
+    first = None
+    for _, block in iter_row_chunks(matrix):
+        rows = block.toarray() if sparse.issparse(block) else block
+        first = rows[:1] if first is None else first
+        if (rows != first).any():
+            return False
+    return True
 
 
 def count_empty_rows(matrix: Any) -> int:

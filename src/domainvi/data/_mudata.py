@@ -166,5 +166,5 @@ def _block(
     except GeneMatchError as error:
         msg = f"Modality {name!r}: {error}"
         raise GeneMatchError(msg) from error
-    warn_of_missing(alignment, f"of modality {name!r}")
+    warn_of_missing(alignment, f"of modality {name!r}", part.var_names)
     return alignment.take(matrix), genes[name], alignment.mask

@@ -23,9 +23,9 @@ from domainvi.errors import InputError
 
 from ._columns import is_number_column
 from ._disk import DiskMatrix, stays_on_disk
-from ._gene_names import match_genes
+from ._gene_names import gene_forms, match_genes
 from ._matrix import in_memory, select_matrix
-from ._words import clean_names
+from ._words import bare_name, clean_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,6 +165,7 @@ def prepare(
     columns: Columns,
     *,
     reference_genes: Sequence[str] | None = None,
+    min_genes: int | None = None,
     classes: Sequence[str] | None = None,
     domains: Sequence[str] = (),
     phenotypes: Sequence[Phenotype] | None = None,
@@ -183,9 +184,10 @@ def prepare(
     genes = pd.Index(adata.var_names.astype(str))
     on_disk = stays_on_disk(matrix)
     matrix = matrix if on_disk else in_memory(matrix)
-    alignment = None if reference_genes is None else match_genes(adata.var, reference_genes)
-    if alignment is not None:
-        warn_of_missing(alignment, "of the model")
+    alignment = None
+    if reference_genes is not None:
+        alignment = match_genes(adata.var, reference_genes, min_genes=min_genes)
+        warn_of_missing(alignment, "of the model", adata.var_names)
         matrix = matrix if on_disk else alignment.take(matrix)
         genes = pd.Index(reference_genes)
     unlabeled = columns.unlabeled_category
@@ -209,16 +211,23 @@ def prepare(
     return prepared
 
 
-def warn_of_missing(alignment: GeneAlignment, whose: str) -> None:
-    """Log how many genes are missing and masked."""
-    if alignment.n_missing:
-        logger.warning(
-            "%d of %d genes %s are missing, for instance %s; they are masked.",
-            alignment.n_missing,
-            len(alignment.source),
-            whose,
-            ", ".join(alignment.missing_examples),
-        )
+def warn_of_missing(
+    alignment: GeneAlignment, whose: str, names: pd.Index, fate: str = "masked"
+) -> None:
+    """Log how many genes are missing, and of which form the names are that match none."""
+    if not alignment.n_missing:
+        return
+    others = names[~np.isin(np.arange(len(names)), alignment.source)].astype(str)
+    forms = ", ".join(f"{n} {form}" for form, n in gene_forms(others).items())
+    logger.warning(
+        "%d of %d genes %s are missing, for instance %s; they are %s.%s",
+        alignment.n_missing,
+        len(alignment.source),
+        whose,
+        ", ".join(alignment.missing_examples),
+        fate,
+        f" Of the data match none: {forms}, such as {others[0]}." if len(others) else "",
+    )
 
 
 def check_unchanged(adata: AnnData | MuData, prepared: PreparedAnnData) -> None:
@@ -325,7 +334,7 @@ def reference_order(obs: pd.DataFrame, labels_key: str, classes: Sequence[str]) 
     column = obs.get(labels_key)
     if column is None or not isinstance(column.dtype, pd.CategoricalDtype):
         return list(classes)
-    names = (str(c).strip() for c in column.cat.categories)
+    names = (bare_name(str(c)) for c in column.cat.categories)
     listed = [c for c in dict.fromkeys(names) if c in set(classes)]
     return listed if len(listed) == len(classes) else list(classes)
 

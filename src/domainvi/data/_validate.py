@@ -22,7 +22,7 @@ from ._columns import (
     is_number_column,
     shorten,
 )
-from ._matrix import describe_matrix, locate_nonfinite, select_matrix
+from ._matrix import describe_matrix, locate_nonfinite, rows_are_alike, select_matrix
 from ._words import name_remarks
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def check_setup(
     levels = _check_names(adata.obs, columns, unlabeled_category, require_labels, require_domains)
     _check_quantities(adata.obs, columns, require_labels)
     if check_values:
-        _check_values(adata, layer)
+        _check_values(adata, layer, require_labels)
     messages = _remarks(adata.obs, levels, columns, unlabeled_category)
     if require_labels:
         messages += _set_aside(levels, columns, unlabeled_category)
@@ -111,7 +111,10 @@ def check_setup(
 def _check_object(adata: AnnData, needs_genes: bool) -> None:
     """Refuse what is no AnnData, is empty, or has doubled names, which could not be looked up."""
     if not isinstance(adata, AnnData):
-        msg = f"adata is a {type(adata).__name__}; expected an anndata.AnnData."
+        msg = (
+            f"adata is a {type(adata).__name__}; expected an anndata.AnnData, "
+            "such as anndata.AnnData(frame) makes."
+        )
         raise InputError(msg)
     if not adata.n_obs or (needs_genes and not adata.n_vars):
         msg = (
@@ -126,7 +129,8 @@ def _check_object(adata: AnnData, needs_genes: bool) -> None:
             "each: adata.obs = adata.obs.loc[:, ~adata.obs.columns.duplicated()].copy()."
         )
         raise InputError(msg)
-    for axis, names in (("var", adata.var_names), ("obs", adata.obs_names)):
+    for axis, given in (("var", adata.var_names), ("obs", adata.obs_names)):
+        names = given.astype(str)  # 1 and "1" are one name in a file
         if not names.is_unique:
             doubled = names[names.duplicated()].unique()
             msg = (
@@ -153,6 +157,12 @@ def _check_keys(
                 raise InputError(msg)
             if key not in adata.obs:
                 raise InputError(unknown_column(argument, key, adata.obs.columns))
+            if not key or key.startswith("_scvi_"):
+                msg = (
+                    f"{argument}={key!r} is a name that scvi-tools keeps for itself. Copy the "
+                    f"column: adata.obs['copy'] = adata.obs[{key!r}].astype(str)."
+                )
+                raise InputError(msg)
     count = Counter(key for keys in columns.values() for key in keys)
     for key, n_uses in count.items():
         if n_uses > 1:
@@ -164,8 +174,8 @@ def _check_keys(
             raise InputError(msg)
 
 
-def _check_values(adata: AnnData, layer: str | None) -> None:
-    """Refuse a missing layer, values that are not finite, and negative whole numbers."""
+def _check_values(adata: AnnData, layer: str | None, needs_differences: bool) -> None:
+    """Refuse a missing layer, values that are not finite, negative counts, and rows all alike."""
     matrix = select_matrix(adata, layer)
     where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
     try:
@@ -188,6 +198,12 @@ def _check_values(adata: AnnData, layer: str | None) -> None:
         msg = (
             f"{where} holds whole numbers, {summary.n_negative} of them negative: counts cannot "
             "be. Replace codes such as -1 for missing values; scale other values first."
+        )
+        raise InputError(msg)
+    if needs_differences and adata.n_obs > 1 and rows_are_alike(matrix):
+        msg = (
+            f"No gene differs between rows: all {adata.n_obs} hold the same {adata.n_vars} values "
+            f"in {where}. Check which layer holds the expression values."
         )
         raise InputError(msg)
 

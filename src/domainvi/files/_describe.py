@@ -42,7 +42,7 @@ def describe(
     Plain values by name. ``refused`` is the first fault with its remedy, empty if there is none;
     ``remarks`` are what is read otherwise than it is written.
     """
-    adata = read(path, modality)
+    adata = read(path, modality, [key for key in (batch, labels) if key is not None])
     facts: dict[str, Any] = {
         "file": str(path),
         "format": format_of(path),

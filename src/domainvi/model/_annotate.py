@@ -6,15 +6,15 @@ import logging
 import warnings
 from collections.abc import Mapping
 from importlib.metadata import version
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from domainvi import _keys
+from domainvi._checks import check_positive, check_share
 from domainvi._compat import SETUP_ARGS_KEY
-from domainvi.data import MODALITIES, color_list, count_empty_rows, reference_order
+from domainvi.data import MODALITIES, bare_name, color_list, count_empty_rows, reference_order
 from domainvi.errors import InputError
 from domainvi.module import heads_of
 from domainvi.trust import SMALL_COHORT, find_cautions
@@ -22,7 +22,7 @@ from domainvi.trust import SMALL_COHORT, find_cautions
 from ._fitted import Fitted, Order
 from ._inference import labels_of, outputs, probabilities, unknown_p_values, unknown_spaces
 from ._phenotypes import phenotype_numbers, phenotype_probabilities
-from ._setup import columns_of
+from ._setup import columns_of, prepare_query
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -107,11 +107,12 @@ class Columns:
 
     def write(self, target: AnnData | MuData, prepared: PreparedAnnData) -> None:
         """Write everything; rows of ``target`` that were not prepared get missing values."""
-        names = target.obs_names
+        names = target.obs_names.astype(str)
         before = {*_earlier(target), *self.obs, *self.obsm}
         self.uns[_keys.RESULTS][_keys.COLUMNS] = np.array(sorted(before), dtype=object)
         for name, values in self.obs.items():
-            target.obs[name] = pd.Series(values, index=prepared.obs_names).reindex(names)
+            column = pd.Series(values, index=prepared.obs_names).reindex(names)
+            target.obs[name] = column.set_axis(target.obs_names)
         inside = names.isin(prepared.obs_names)
         for name, array in self.obsm.items():
             target.obsm[name] = at_rows(inside, array)
@@ -132,10 +133,12 @@ def check_free(
     Parameters
     ----------
     names
-        What is to be written to ``obs`` and ``obsm``.
+        What is to be written to ``obs`` and ``obsm``; ``uns["domainvi"]`` is looked at anyhow.
     inputs
         Columns that the model reads, which are never results to be replaced.
     """
+    if _keys.RESULTS in target.uns and not _earlier(target):
+        names = {**names, "uns": [_keys.RESULTS]}
     earlier = _earlier(target) - set(inputs)
     for where, wanted in names.items():
         there = [n for n in wanted if n in getattr(target, where) and n not in earlier]
@@ -156,6 +159,7 @@ def annotate(
     caution_rows: NDArray[np.bool_] | None,
     overwrite: bool,
     level_confidence: float | None,
+    min_genes: int | None = None,
 ) -> None:
     """Annotate; see :meth:`domainvi.DomainVI.annotate`."""
     model._check_trained()
@@ -163,7 +167,9 @@ def annotate(
     check_share("level_confidence", level_confidence)
     chosen = [p.key for p in model.phenotypes] if targets is None else list(targets)
     numbers = [heads_of(model.module).index(key) for key in chosen]
-    prepared = model._validate_anndata(adata)
+    check_positive(min_genes=min_genes)
+    is_own = adata is None or adata is model.adata or min_genes is None
+    prepared = model._validate_anndata(adata) if is_own else prepare_query(model, adata, min_genes)
     target = model._own_data() if adata is None else adata
     about = rows_of_cautions(model, prepared, target, caution_rows)
     out = outputs(model, prepared, None, wanted=("reference",))
@@ -213,7 +219,7 @@ def rows_of_cautions(
                 f"booleans of shape ({target.n_obs},), one for each row."
             )
             raise InputError(msg)
-        return mask[target.obs_names.isin(prepared.obs_names)]
+        return mask[target.obs_names.astype(str).isin(prepared.obs_names)]
     every = np.ones(prepared.n_obs, dtype=bool)
     own = None if model._adata is None else model._require_manager().adata
     if own is None or not own.obs_names.equals(prepared.obs_names):
@@ -269,8 +275,7 @@ def summarise(model: DomainVI, prepared: PreparedAnnData) -> dict[str, Any]:
         summary[_keys.LEVELS] = np.asarray(model.label_tree.levels, dtype=object)
     if set_aside := setup.get(_keys.SET_ASIDE):
         summary[_keys.SET_ASIDE] = {
-            key.replace("/", "|"): np.asarray(names, dtype=object)
-            for key, names in set_aside.items()
+            _keys.storable(key): np.asarray(names, dtype=object) for key, names in set_aside.items()
         }
     if model.phenotypes:
         summary[_keys.TARGETS] = {
@@ -325,18 +330,10 @@ def order_of(adata: AnnData | MuData, key: str, classes: list[str]) -> Order:
     if column is not None and isinstance(column.dtype, pd.CategoricalDtype):
         listed = column.cat.categories.astype(str).tolist()
         colors = color_list(adata.uns.get(_keys.colors(key)), listed)
-        named = dict(zip((name.strip() for name in listed), colors, strict=False))
+        named = dict(zip((bare_name(name) for name in listed), colors, strict=False))
         if all(c in named for c in order):
             return Order(order, [named[c] for c in order])
     return Order(order)
-
-
-def check_share(name: str, value: float | None) -> None:
-    """Refuse what is no share."""
-    if value is None or (isinstance(value, Real) and 0 <= value <= 1):
-        return
-    msg = f"{name}={value!r} must be a number from 0 to 1, or None."
-    raise InputError(msg)
 
 
 def at_rows(inside: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.float32]:

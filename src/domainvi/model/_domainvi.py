@@ -797,6 +797,7 @@ class DomainVI(ArchesMixin, CohortModel):
         caution_rows: NDArray[np.bool_] | None = None,
         overwrite: bool = False,
         level_confidence: float | None = 0.8,
+        min_genes: int | None = None,
     ) -> None:
         """Write latents, predictions and the verdict on them into ``adata``.
 
@@ -820,6 +821,9 @@ class DomainVI(ArchesMixin, CohortModel):
             Of labels on several levels, the least probability of a name that a row is given: it is
             named at the finest level that reaches it, at the coarsest if none does. ``None`` names
             every row at the finest level.
+        min_genes
+            Least number of the model's genes that ``adata`` must have; half of them, or 100 and
+            half of its own, if ``None``.
 
         Returns
         -------
@@ -859,7 +863,16 @@ class DomainVI(ArchesMixin, CohortModel):
         >>> {"label_pred", "label_conf", "label_unknown"} <= set(adata.obs)
         True
         """
-        annotate(self, adata, unknown_alpha, targets, caution_rows, overwrite, level_confidence)
+        annotate(
+            self,
+            adata,
+            unknown_alpha=unknown_alpha,
+            targets=targets,
+            caution_rows=caution_rows,
+            overwrite=overwrite,
+            level_confidence=level_confidence,
+            min_genes=min_genes,
+        )
 
     def diagnose(self, seed: int = 0) -> pd.DataFrame:
         """Report how well domains can still be told apart within each class.

@@ -14,6 +14,7 @@ from scipy.special import softmax
 from scvi import REGISTRY_KEYS
 
 from domainvi._compat import SETUP_ARGS_KEY
+from domainvi._checks import check_positive
 from domainvi.data import MODALITIES, row_blocks, row_loader
 from domainvi.errors import InputError
 from domainvi.module import OPTIONAL_PARTS, RowReader
@@ -125,6 +126,7 @@ def outputs(
 ) -> RowOutputs:
     """Run encoder and classifiers of a trained model; rows come back in the order asked for."""
     model._check_trained()
+    check_positive(batch_size=batch_size)
     prepared = model._validate_anndata(adata)
     rows = model._row_numbers(prepared, indices)
     run = partial(forward, model, prepared, batch_size=batch_size, wanted=wanted)

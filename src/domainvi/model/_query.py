@@ -21,7 +21,7 @@ from domainvi.train import extend_statistics
 
 from ._inference import labels_of
 from ._save import consistent
-from ._setup import check_other_columns, refuse_several
+from ._setup import check_data, check_other_columns, refuse_several
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -127,12 +127,13 @@ def genes_of(reference_model: Any) -> pd.Index:
 
 def with_genes(adata: AnnData, genes: pd.Index, min_overlap: float | None) -> AnnData:
     """Copy rows to other genes, matched by name; missing ones are filled with zeros."""
+    check_data(adata)
     alignment = match_genes(adata.var, genes, min_overlap=min_overlap)
     # -1, where a gene is missing, is no row number.
     var = adata.var.set_axis(range(adata.n_vars)).reindex(alignment.source).set_axis(genes)
     var["in_query"] = alignment.mask
     return AnnData(
-        X=alignment.take(adata.X),
+        X=None if adata.X is None else alignment.take(adata.X),
         obs=adata.obs.copy(),
         var=var,
         uns=copy.deepcopy(dict(adata.uns)),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +26,6 @@ from domainvi.train import (
 )
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable
 
     from domainvi.data import PreparedAnnData, TransferDataModule
@@ -112,6 +113,9 @@ def checkpoint_files(
     """Prepare the writing of checkpoints, and read the one to go on from."""
     if directory is None:
         return None
+    if not isinstance(directory, str | os.PathLike) or Path(directory).is_file():
+        msg = f"checkpoint_dir={directory!r} is no folder; expected the name of one."
+        raise InputError(msg)
     identity = {
         "arguments": repr(sorted(arguments.items())),
         "model parameters": repr(sorted(model._parameters().items())),

@@ -173,6 +173,15 @@ def flat_mudata(
     return flatten(mdata, chosen), chosen
 
 
+def check_data(data: object) -> None:
+    """Refuse what is neither AnnData nor MuData."""
+    if not isinstance(data, AnnData | MuData):
+        kind = type(data).__name__
+        remedy = "Make one, such as anndata.AnnData(frame), or use domainvi.files.read(path)."
+        msg = f"adata is a {kind}; expected an AnnData or a MuData. {remedy}"
+        raise InputError(msg)
+
+
 def as_rows(data: AnnData | MuData, registry: dict[str, Any]) -> AnnData:
     """Bring data to one table: an AnnData as it is, a MuData by the modalities of the setup."""
     modalities = registry[SETUP_ARGS_KEY].get(MODALITIES)
@@ -218,18 +227,22 @@ def check_scale(summary: MatrixSummary, likelihood: str, modality: Modality) -> 
     if likelihood == "normal" and typical <= LARGEST_LOG_VALUE < summary.maximum:
         msg = (
             f"The model was trained on log values, typically up to {typical:.3g}, and the "
-            f"largest value of adata is {summary.maximum:g}. Log-transform as in training."
+            f"largest value of adata is {summary.maximum:g}. Bring it to one scale: log-transform "
+            "as in training."
         )
         raise InputError(msg)
     check_likelihood(summary, likelihood)
 
 
-def prepare_query(model: DomainVI, adata: AnnData | MuData) -> PreparedAnnData:
+def prepare_query(
+    model: DomainVI, adata: AnnData | MuData, min_genes: int | None = None
+) -> PreparedAnnData:
     """Prepare rows that the model was not set up with: genes by name, new domains allowed.
 
     Columns for labels and domains may be missing.
     """
     columns = columns_of(model.registry_[SETUP_ARGS_KEY])
+    check_data(adata)
     adata = as_rows(adata, model.registry_)
     check_setup(
         adata,
@@ -253,6 +266,7 @@ def prepare_query(model: DomainVI, adata: AnnData | MuData) -> PreparedAnnData:
         adata,
         columns,
         reference_genes=model.genes,
+        min_genes=min_genes,
         classes=model.classes,
         domains=model.domains,
         phenotypes=model.phenotypes,
@@ -265,6 +279,7 @@ def prepare_query(model: DomainVI, adata: AnnData | MuData) -> PreparedAnnData:
 def prepare_own(model: DomainVI, data: AnnData | MuData) -> PreparedAnnData:
     """Prepare data that become a loaded model's own: only domains that it knows."""
     columns = columns_of(model.registry_[SETUP_ARGS_KEY])
+    check_data(data)
     if lacking := [key for key in columns.batch_keys if key not in (*data.obs, ONE_DOMAIN)]:
         msg = f"adata.obs lacks {', '.join(lacking)}, the domain of the model's setup."
         raise InputError(msg)

@@ -1,0 +1,688 @@
+"""Every advice in an error message is taken and leads on; none is forgotten."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import anndata as ad
+import mudata
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from scvi.train import SaveCheckpoint
+
+import domainvi as dv
+from domainvi import metrics
+from domainvi.cli import main
+from domainvi.cli._files import check_output, write
+from domainvi.data import check_setup, describe_matrix, flatten
+from domainvi.errors import DomainVIError, InputError
+from domainvi.files import read
+from domainvi.io import write_model
+
+from . import test_remedies
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    World = SimpleNamespace
+    Step = Callable[[World], object]
+
+KEYS = {"batch_key": "cohort", "labels_key": "label"}
+SMALL = {"n_latent": 4, "n_hidden": 8, "n_components": 8}
+RUN = {"max_epochs": 1, "accelerator": "cpu", "enable_progress_bar": False}
+X = np.random.default_rng(0).normal(size=(24, 3))
+TWO = np.arange(24) % 2
+GROUPS = {"biological": ["label"], "technical": ["cohort"]}
+
+
+def fresh(w: World, cls: Any = dv.DomainVI, adata: Any = None, **setup: Any) -> Any:
+    """A model that is set up and not trained."""
+    adata = w.make(60, hidden=()) if adata is None else adata
+    cls.setup_anndata(adata, **({**KEYS} | setup))
+    return cls(adata, **SMALL)
+
+
+def grouped(w: World, groups: Any, **columns: Any) -> None:
+    adata = w.make(60, hidden=())
+    for name, values in columns.items():
+        adata.obs[name] = values
+    dv.DisentangledVI.setup_anndata(adata, factor_groups=groups, labels_key="label")
+
+
+def several(w: World, rename: str = "mirna", change: Any = None, **setup: Any) -> Any:
+    """A MuData of two modalities, set up."""
+    parts = {}
+    for name in ("rna", rename):
+        parts[name] = w.make(60, hidden=())
+        parts[name].var_names = [f"{name}{i}" for i in range(20)]
+    mdata = mudata.MuData(parts)
+    mdata.obs = parts["rna"].obs.assign(age=np.arange(60.0) + 1)
+    for part in parts.values():
+        part.layers["counts"] = part.X
+    if change is not None:
+        change(mdata)
+    dv.DomainVI.setup_mudata(mdata, **(KEYS | setup))
+    return mdata
+
+
+def subset(mdata: mudata.MuData) -> None:
+    mdata.mod["rna"].obs_names = [f"{name}!" for name in mdata.mod["rna"].obs_names]
+
+
+def command(*line: object) -> int:
+    """Run a command; an error of input is raised again, to be looked at."""
+    from contextlib import redirect_stderr, redirect_stdout
+    from io import StringIO
+
+    said = StringIO()
+    with redirect_stderr(said), redirect_stdout(StringIO()):
+        status = main([str(part) for part in line])
+    if status:
+        raise InputError(said.getvalue())
+    return status
+
+
+def transfer(w: World, *, scale: float = 1.0, rename: dict | None = None) -> int:
+    """Move labels between files: counts, or fractions of them; cohorts x and z, or renamed."""
+    ref, query = (w.make(40, counts=True, cohorts=(c,), hidden=()) for c in "xz")
+    query.X = query.X * np.float32(scale)
+    if scale == 1.5:
+        query.X = query.X + np.float32(0.25)
+    if rename is not None:
+        query.obs["cohort"] = query.obs["cohort"].cat.rename_categories(rename)
+    if scale == 0:
+        ref.X, query.X = np.log2(ref.X + 1), np.log2(w.make(40, counts=True).X + 1)
+    ref.write_h5ad(w.tmp / "ref.h5ad")
+    query.write_h5ad(w.tmp / "query.h5ad")
+    files = [w.tmp / "ref.h5ad", w.tmp / "query.h5ad", "-o", w.tmp / "out.h5ad", "--force"]
+    return command(
+        "transfer", *files, "--labels", "label", "--batch", "cohort", "--max-epochs", 1,
+        "--device", "cpu",
+    )  # fmt: skip
+
+
+def file(w: World, name: str = "a.h5ad") -> Path:
+    path = w.tmp / name
+    if not path.exists():
+        w.make(30).write_h5ad(path)
+    return path
+
+
+def output(w: World, name: str, *, force: bool = False, kind: str = ".h5ad") -> Path:
+    path = w.tmp / name
+    check_output(path, force, kind=kind, others=(file(w),))
+    return path
+
+
+def linked(w: World) -> None:
+    (w.tmp / "loop.h5ad").symlink_to(w.tmp / "loop.h5ad")
+    output(w, "loop.h5ad", force=True)
+
+
+def saved(w: World, name: str = "model", *, data: bool = False) -> Path:
+    path = w.tmp / name
+    if not path.exists():
+        w.model.save(path, save_anndata=data)
+    return path
+
+
+def damaged(w: World, name: str) -> Path:
+    path = saved(w, "damaged", data=True)
+    for found in path.glob(name):
+        found.write_bytes(found.read_bytes()[:60])
+    return path
+
+
+def query(w: World, **columns: Any) -> ad.AnnData:
+    adata = w.make(30, hidden=())
+    for name, value in columns.items():
+        adata.obs[name] = value
+    return adata
+
+
+def checkpoints(w: World) -> None:
+    with pytest.raises(DomainVIError, match="there"):
+        interrupted(w, batch_size=8)
+    fresh(w).train(**RUN | {"max_epochs": 3}, checkpoint_dir=w.tmp / "points")
+
+
+def interrupted(w: World, **arguments: Any) -> None:
+    """Train to the middle, and go on with other arguments."""
+
+    class Stop(Callback):
+        def on_train_epoch_start(self, trainer: Any, *_: Any) -> None:
+            if trainer.current_epoch == 2:
+                raise RuntimeError
+
+    path = w.tmp / "points"
+    shutil.rmtree(path, ignore_errors=True)
+    with pytest.raises(RuntimeError):
+        fresh(w).train(**RUN | {"max_epochs": 3}, checkpoint_dir=path, callbacks=[Stop()])
+    name = arguments.pop("name", "points")
+    fresh(w).train(
+        **RUN | {"max_epochs": 3} | arguments, checkpoint_dir=w.tmp / name, resume=name == "points"
+    )
+
+
+def encoder(w: World) -> Path:
+    path = w.tmp / "pretrained"
+    pretrained(w).save(path, overwrite=True)
+    return path
+
+
+def pretrained(w: World, **arguments: Any) -> Any:
+    model = fresh(w)
+    model.pretrain(**RUN | arguments)
+    return model
+
+
+def with_target(w: World, **arguments: Any) -> None:
+    adata = w.make(60, hidden=())
+    adata.obs["age"] = np.arange(60.0)
+    fresh(w, adata=adata, target_keys=["age"]).train(**RUN | arguments)
+
+
+def frame(w: World, **columns: Any) -> ad.AnnData:
+    adata = w.make(60)
+    for name, values in columns.items():
+        adata.obs[name] = values
+    return adata
+
+
+def annotated(w: World) -> ad.AnnData:
+    adata = query(w)
+    w.model.annotate(adata)
+    return adata
+
+
+def sound_path(w: World) -> Path:
+    return w.tmp / "report.html"
+
+
+def report(w: World, data: Any, path: Path, **arguments: Any) -> None:
+    dv.tl.report(w.model, data, path, n_genes=0, **arguments)
+
+
+def benchmark(w: World, n_splits: int) -> None:
+    dv.tl.benchmark(
+        w.make(24, hidden=()), **KEYS, protocol="cross_validation", methods=("majority",),
+        n_splits=n_splits,
+    )  # fmt: skip
+
+
+def table(w: World, last: str) -> ad.AnnData:
+    numbers = "".join(f"G{i}A,{i}.5\n" for i in range(9))
+    (w.tmp / "a.csv").write_text(f"gene,s1\n{numbers}TP53,{last}\n")
+    return read(w.tmp / "a.csv")
+
+
+def unwritable(w: World, *, elsewhere: bool = False) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        if not elsewhere:
+            patch.setattr("os.access", lambda *_: False)
+        output(w, "b.h5ad")
+
+
+def full(w: World, save: Callable[[], object], *, space: bool = False) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patch:
+        if not space:
+            patch.setattr(ad.AnnData, "write_h5ad", fail)
+        save()
+
+
+def disentangled(w: World, n_latent: int) -> None:
+    adata = w.make(60, classes=("a", "b", "c"), hidden=())
+    dv.DisentangledVI.setup_anndata(adata, factor_groups=GROUPS, labels_key="label")
+    dv.DisentangledVI(adata, n_latent=n_latent, n_residual=2, direct_factors=["label"])
+
+
+def backed(w: World) -> None:
+    dv.DomainVI.setup_anndata(ad.read_h5ad(file(w), backed="r"), **KEYS)
+
+
+FACTORED = {"biological": ["label"], "technical": ["cohort"]}
+PROBS = np.array([[0.9, 0.1], [0.2, 0.8]])
+
+# What the message says, what is refused, and the advice, taken. Fragments are of the source.
+CASES: list[tuple[str, Step, Step]] = [
+    ("is not known. Use one of ", lambda w: dv.DomainVI(w.adata, scaling="x"),
+     lambda w: dv.DomainVI(w.adata, scaling="mix")),
+    ("Pass one value for each row", lambda w: metrics.accuracy([1], [1, 2]),
+     lambda w: metrics.accuracy([1, 1], [1, 2])),
+    ("expected none. Drop those rows first",
+     lambda w: metrics.domain_probe(np.where(X > 1.5, np.nan, X), TWO),
+     lambda w: metrics.domain_probe(X[(X <= 1.5).all(axis=1)], TWO[(X <= 1.5).all(axis=1)])),
+    ("Apply a softmax to logits first", lambda w: metrics.brier([0, 1], PROBS * 5),
+     lambda w: metrics.brier([0, 1], np.exp(PROBS) / np.exp(PROBS).sum(axis=1, keepdims=True))),
+    ("Leave out unlabelled rows and classes", lambda w: metrics.brier([0, -1], PROBS),
+     lambda w: metrics.brier([0], PROBS[:1])),
+    ("Leave out the units that did not finish",
+     lambda w: metrics.negative_transfer_rate([0.5, np.nan], [0.4, 0.4]),
+     lambda w: metrics.negative_transfer_rate([0.5], [0.4])),
+    ("must mark some rows and leave others", lambda w: metrics.auroc([0.1, 0.2], [True, True]),
+     lambda w: metrics.auroc([0.1, 0.2], [True, False])),
+    ("Leave out the small ones", lambda w: metrics.domain_probe(X, np.r_[TWO[:-1], 2]),
+     lambda w: metrics.domain_probe(X[:-1], TWO[:-1])),
+    ("check needs at least one file", lambda w: command("check"),
+     lambda w: command("check", file(w))),
+    ("does not exist. Create it first", lambda w: output(w, "no/a2.h5ad"),
+     lambda w: (w.tmp / "no").mkdir() or output(w, "no/a2.h5ad")),
+    ("written twice. Write to another place", lambda w: output(w, file(w).name, force=True),
+     lambda w: output(w, "b.h5ad")),
+    ("and this command writes ", lambda w: output(w, "b.csv"), lambda w: output(w, "b.h5ad")),
+    ("exists already. Pass --force to replace it",
+     lambda w: (w.tmp / "old.h5ad").write_text("") or output(w, "old.h5ad"),
+     lambda w: output(w, "old.h5ad", force=True)),
+    ("is a link that leads to itself", linked, lambda w: output(w, "b.h5ad")),
+    ("expected the name of a file to write", lambda w: output(w, "."),
+     lambda w: output(w, "out.h5ad")),
+    ("Bring both to one scale", lambda w: transfer(w, scale=1.5), lambda w: transfer(w, scale=0)),
+    ("Give the query's another name", lambda w: transfer(w, rename={"z": "x"}), transfer),
+    ("the column holds values that are not names",
+     lambda w: check_setup(frame(w, label=[["a"], ["b"]] * 30), batch_keys=["cohort"],
+                           labels_key="label"),
+     lambda w: check_setup(
+         frame(w, label=pd.Series([["a"], ["b"]] * 30, w.make(60).obs_names)
+               .map(str, na_action="ignore").astype("category")),
+         batch_keys=["cohort"], labels_key="label")),
+    ("is a name that scvi-tools keeps for itself",
+     lambda w: check_setup(frame(w, _scvi_batch=TWO.repeat(3)[:60]), batch_keys=["_scvi_batch"],
+                           labels_key="truth"),
+     lambda w: check_setup(frame(w, copy=pd.Series(TWO.repeat(3)[:60]).astype(str).to_numpy()),
+                           batch_keys=["copy"], labels_key="truth")),
+    ("Convert them, such as adata.X = adata.X.astype('float32')",
+     lambda w: check_setup(with_x(w, lambda x: x.astype(object)), batch_keys=["cohort"],
+                           labels_key="label"),
+     lambda w: check_setup(with_x(w, lambda x: x.astype(object).astype("float32")),
+                           batch_keys=["cohort"], labels_key="label")),
+    ("Check which layer holds the expression values",
+     lambda w: check_setup(with_x(w, lambda x: x * 0 + 2), batch_keys=["cohort"],
+                           labels_key="label"),
+     lambda w: check_setup(with_layer(w), batch_keys=["cohort"], labels_key="label",
+                           layer="log")),
+    ("names must not be empty or hold ", lambda w: several(w, "mi:rna"), several),
+    ("Call mdata.update() after changing", lambda w: several(w, change=subset),
+     lambda w: several(w, change=lambda m: subset(m) or m.update() or restore(m))),
+    ("Leave it out: row sums are taken", lambda w: several(w, size_factor_key="age"), several),
+    ("Use modalities=<one of them>", lambda w: several(w, target_keys=["age"]),
+     lambda w: several(w, target_keys=["age"], modalities="rna")),
+    (": name layers as modalities={'rna': 'counts'}", lambda w: several(w, layer="counts"),
+     lambda w: several(w, modalities={"rna": "counts"})),
+    ("pass one modality, such as mdata['rna']", lambda w: w.model.predict(several(w)),
+     lambda w: w.model.predict(mudata.MuData({"rna": query(w)})["rna"])),
+    ("Use setup_mudata(..., modalities=<one of them>)",
+     lambda w: dv.DomainVI(several(w), **SMALL).pretrain(**RUN),
+     lambda w: dv.DomainVI(several(w, modalities="rna"), **SMALL).pretrain(**RUN)),
+    ("Make one, such as anndata.AnnData(frame)", lambda w: w.model.predict(query(w).to_df()),
+     lambda w: w.model.predict(ad.AnnData(query(w).to_df()))
+     if w.model.predict(read(file(w))) is not None else None),
+    ("a factor belongs to one group. Leave it in one",
+     lambda w: grouped(w, {"a": ["label"], "b": ["label", "cohort"]}),
+     lambda w: grouped(w, {"a": ["label"], "b": ["cohort"]})),
+    ("; use text.", lambda w: grouped(w, {1: ["label"], "b": ["cohort"]}),
+     lambda w: grouped(w, {"1": ["label"], "b": ["cohort"]})),
+    ("Rename the group", lambda w: grouped(w, {"type": ["label"], "b": ["cohort"]}),
+     lambda w: grouped(w, {"kind": ["label"], "b": ["cohort"]})),
+    ("Leave it out, or merge levels",
+     lambda w: grouped(w, FACTORED | {"row": ["row"]}, row=[f"r{i}" for i in range(60)]),
+     lambda w: grouped(w, FACTORED | {"row": ["row"]}, row=[f"r{i % 7}" for i in range(60)])),
+    ("add it to one, so", lambda w: grouped(w, {"a": ["truth"], "b": ["cohort"]}),
+     lambda w: grouped(w, {"a": ["truth", "label"], "b": ["cohort"]})),
+    ("no modalities. Leave --modality out",
+     lambda w: command("check", file(w), "--modality", "rna"),
+     lambda w: command("check", file(w))),
+    ("; empty them, or fill in numbers", lambda w: table(w, "x"), lambda w: table(w, "")),
+    ("fill it first with filled()",
+     lambda w: write_model(w.tmp / "m", {}, {"a": np.ma.masked_array([1, 2], [True, False])}),
+     lambda w: write_model(w.tmp / "m", {}, {"a": np.ma.masked_array([1], [True]).filled(0)})),
+    ("Convert it to numbers or bool",
+     lambda w: write_model(w.tmp / "m", {}, {"a": np.array([[1, "a"]], dtype=object)}),
+     lambda w: write_model(w.tmp / "m", {}, {"a": np.array([1.0, 2.0])})),
+    ("cannot be used; rename this tensor",
+     lambda w: write_model(w.tmp / "m", {"__metadata__": np.ones(2)}, {}),
+     lambda w: write_model(w.tmp / "m", {"weights": np.ones(2)}, {})),
+    ("put text and objects into metadata",
+     lambda w: write_model(w.tmp / "m", {"a": np.array(["x"])}, {}),
+     lambda w: write_model(w.tmp / "m", {}, {"a": np.array(["x"])})),
+    ("has a directory of its own. Use ", lambda w: w.model.save(w.tmp / "p", prefix="a"),
+     lambda w: w.model.save(w.tmp / "p" / "a")),
+    ("is no data. Assign an object", lambda w: setattr(fresh(w), "adata", None),
+     lambda w: setattr(dv.DomainVI.load(saved(w), adata=False), "adata", w.make(30))),
+    ("without pickle. Use load(dir_path)",
+     lambda w: dv.DomainVI.convert_legacy_save(saved(w), w.tmp / "converted"),
+     lambda w: dv.DomainVI.load(saved(w))),
+    ("Call setup_anndata with the other arguments",
+     lambda w: fresh(w).update_setup_method_args({"labels_key": "truth"}),
+     lambda w: fresh(w, labels_key="truth")),
+    ("is not registered. Use one of ", lambda w: w.model.get_from_registry(w.adata, "x"),
+     lambda w: w.model.get_from_registry(w.adata, "batch")),
+    ("was loaded without data. Pass adata=", lambda w: dv.DomainVI.load(saved(w)).predict(),
+     lambda w: dv.DomainVI.load(saved(w)).predict(query(w))),
+    ("are not in the model, such as ",
+     lambda w: w.model.get_normalized_expression(gene_list=["nothing"]),
+     lambda w: w.model.get_normalized_expression(gene_list=w.model.genes[:2])),
+    ("the model has one. Set it up with a batch_key",
+     lambda w: trained(w, batch_key=None).diagnose(), lambda w: w.model.diagnose()),
+    ("Pass the query to predict or annotate, or set reference",
+     lambda w: dv.DomainVI.load_query_data(query(w), trained(w, batch_key=None)),
+     lambda w: trained(w, batch_key=None).predict(query(w))),
+    ("labels_key=None: DomainVI learns labels", lambda w: fresh(w, labels_key=None), fresh),
+    ("needs no preparation for ",
+     lambda w: dv.DomainVI.prepare_query_mudata(several(w), w.model),
+     lambda w: w.model.predict(query(w))),
+    ("is not known. Use None or one of ", lambda w: w.model.explain(query(w), target="x"),
+     lambda w: w.model.explain(query(w), target=None)),
+    ("Name some.", lambda w: w.model.predict(query(w), classes=[]),
+     lambda w: w.model.predict(query(w), classes=["a"])),
+    ("not known. Use some of ", lambda w: w.model.explain(query(w), classes=["x"]),
+     lambda w: w.model.explain(query(w), classes=["a"])),
+    ("or an array with one log value a gene", lambda w: w.model.explain(query(w), baseline="x"),
+     lambda w: w.model.explain(query(w), baseline=np.zeros(20))),
+    ("holds a checkpoint already. Pass resume=True",
+     checkpoints, interrupted),
+    ("is no folder; expected the name of one",
+     lambda w: fresh(w).train(**RUN, checkpoint_dir=file(w)),
+     lambda w: fresh(w).train(**RUN, checkpoint_dir=w.tmp / "folder")),
+    ("holds a model, not a checkpoint. Load it",
+     lambda w: fresh(w).train(**RUN, checkpoint_dir=saved(w), resume=True),
+     lambda w: dv.DomainVI.load(saved(w))),
+    ("Continue with the same data and arguments", lambda w: interrupted(w, batch_size=8),
+     lambda w: interrupted(w, batch_size=8, name="elsewhere")),
+    ("cannot be read ({error!s", lambda w: dv.DomainVI.load(damaged(w, "adata.h5ad")),
+     lambda w: dv.DomainVI.load(damaged(w, "adata.h5ad"), adata=False)),
+    ("Load without adata and pass it to predict",
+     lambda w: dv.DomainVI.load(saved(w), adata=query(w, cohort="new")),
+     lambda w: dv.DomainVI.load(saved(w)).predict(query(w, cohort="new"))),
+    ("only the first batch_key may have new ones",
+     lambda w: w.covariate.get_latent_representation(query(w, site="c"))
+     if dv.DomainVI.load_query_data(query(w, site="c"), w.covariate) else None,
+     lambda w: dv.DomainVI.load_query_data(query(w, site="s"), w.covariate)),
+    ("The model was trained on log values",
+     lambda w: w.model.predict(with_x(w, lambda x: np.exp2(np.abs(x) + 5))),
+     lambda w: w.model.predict(with_x(w, lambda x: np.log2(np.exp2(np.abs(x)))))),
+    ("Models with target_keys are trained in one process",
+     lambda w: with_target(w, devices=2, strategy="ddp"), lambda w: with_target(w, devices=1)),
+    ("which is no callback of lightning. Leave it out",
+     lambda w: fresh(w).train(**RUN, callbacks=[3]), lambda w: fresh(w).train(**RUN)),
+    ("Change or leave them out", lambda w: fresh(w).train(**RUN | {"accelerator": "none"}),
+     lambda w: fresh(w).train(**RUN)),
+    ("write checkpoints. Leave one of them out",
+     lambda w: fresh(w).train(**RUN, checkpoint_dir=w.tmp / "c", callbacks=[ModelCheckpoint()]),
+     lambda w: fresh(w).train(**RUN, checkpoint_dir=w.tmp / "c")),
+    ("has no targets. Name them as target_keys", lambda w: w.model.predict(target="age"),
+     with_target),
+    ("not in attributions. Use some of ",
+     lambda w: dv.pl.attribution(pd.DataFrame({"a": [1.0]}, ["TP53"]), classes=["x"]),
+     lambda w: dv.pl.attribution(pd.DataFrame({"a": [1.0]}, ["TP53"]), classes=["a"])),
+    ("Call model.annotate(adata) first", lambda w: dv.pl.calibration(query(w), truth="truth"),
+     lambda w: dv.pl.calibration(annotated(w), truth="truth")),
+    ("Pass what get_leakage() returned", lambda w: dv.pl.leakage(pd.DataFrame({"a": [1]})),
+     lambda w: dv.pl.leakage(pd.DataFrame([{
+         "subspace": "s", "factor": "f", "own": True, "score": 0.9, "chance": 0.2, "low": 0.8,
+         "high": 0.95}]))),
+    ("Pass the labelled cohorts as reference=",
+     lambda w: dv.pl.label_flow(annotated(w)),
+     lambda w: dv.pl.label_flow(annotated(w), reference=w.adata)),
+    ("The model has no history. Call train() first",
+     lambda w: dv.pl.training_curves(fresh(w)), lambda w: dv.pl.training_curves(w.model)),
+    ("Call pretrain before train, on a new model", lambda w: w.model.pretrain(**RUN), pretrained),
+    ("is not pretrained. Call pretrain first",
+     lambda w: fresh(w).get_pretrained_representation(),
+     lambda w: pretrained(w).get_pretrained_representation()),
+    ("Use within_domain=True",
+     lambda w: pretrained(w, method="scarf", adata=query(w)[:, :15].copy(),
+                          plan_kwargs={"within_domain": False}),
+     lambda w: pretrained(w, method="scarf", adata=query(w)[:, :15].copy(),
+                          plan_kwargs={"within_domain": True})),
+    ("is not known. Use None or 'paper'", lambda w: pretrained(w, preset="x"), pretrained),
+    ("at most the number of genes",
+     lambda w: dv.DomainVI(w.adata, **SMALL | {"n_hidden": 16}, pretrain_from=encoder(w)),
+     lambda w: dv.DomainVI(w.adata, **SMALL, pretrain_from=encoder(w))),
+    ("Pretrain and train models with other seeds",
+     lambda w: both(w).explain(query(w), stability=2), lambda w: both(w).explain(query(w))),
+    ("rows of a class. Pass a smaller number", lambda w: benchmark(w, 60),
+     lambda w: benchmark(w, 2)),
+    ("Reports are of an AnnData; pass one modality",
+     lambda w: report(w, mudata.MuData({"rna": query(w)}), sound_path(w)),
+     lambda w: report(w, mudata.MuData({"rna": query(w)})["rna"], sound_path(w))),
+    ("{path}: the folder {path.parent} does not exist",
+     lambda w: report(w, query(w), w.tmp / "none" / "r.html"),
+     lambda w: (w.tmp / "none").mkdir() or report(w, query(w), w.tmp / "none" / "r.html")),
+    ("Pass overwrite=True to replace it",
+     lambda w: sound_path(w).write_text("") or report(w, query(w), sound_path(w)),
+     lambda w: report(w, query(w), sound_path(w), overwrite=True)),
+    ("cannot be written to. Write elsewhere", unwritable, lambda w: unwritable(w, elsewhere=True)),
+    ("Free some space or write elsewhere",
+     lambda w: full(w, lambda: write(w.make(30), w.tmp / "o.h5ad")),
+     lambda w: full(w, lambda: write(w.make(30), w.tmp / "o.h5ad"), space=True)),
+    ("Free some space, or save the data elsewhere",
+     lambda w: full(w, lambda: w.model.save(w.tmp / "s", save_anndata=True, overwrite=True)),
+     lambda w: full(w, lambda: w.model.save(w.tmp / "s", save_anndata=True, overwrite=True),
+                    space=True)),
+    ("is a masked array with masked entries; fill or remove",
+     lambda w: describe_matrix(np.ma.masked_array([[1.0, 2.0]], [[True, False]])),
+     lambda w: describe_matrix(np.ma.masked_array([[1.0, 2.0]], [[True, False]]).filled(0))),
+    ("Pass a MuData, or one modality under the same gene names",
+     lambda w: flatten(query(w), {"rna": None, "mirna": None}, {"rna": ["A"], "mirna": ["B"]}),
+     lambda w: flatten(query(w), {"rna": None, "mirna": None},
+                       {"rna": [*query(w).var_names], "mirna": ["B"]})),
+    ("such as anndata.AnnData(frame) makes",
+     lambda w: dv.DomainVI.setup_anndata(w.make(40).to_df(), **KEYS),
+     lambda w: dv.DomainVI.setup_anndata(
+         ad.AnnData(w.make(40).to_df(), obs=w.make(40).obs), **KEYS)),
+    ("Check the filter that", lambda w: fresh(w, adata=w.make(40)[[], :].copy()),
+     lambda w: fresh(w, adata=w.make(40))),
+    ("Raise n_latent, or let factors", lambda w: disentangled(w, 5), lambda w: disentangled(w, 12)),
+    ("values are to be explained. Name one in classes",
+     lambda w: w.model.explain(query(w), target="latent", groupby="truth"),
+     lambda w: w.model.explain(
+         query(w), target="latent", groupby="truth",
+         classes=[w.model.explain(query(w), target="latent").columns[0]])),
+    (": use numbers, text, lists, dicts or numpy arrays",
+     lambda w: write_model(w.tmp / "m", {}, {"a": pd.Series([1, 2])}),
+     lambda w: write_model(w.tmp / "m", {}, {"a": pd.Series([1, 2]).to_numpy()})),
+    (": call to_dense() or materialise it first",
+     lambda w: write_model(w.tmp / "m", {"a": torch.eye(2).to_sparse()}, {}),
+     lambda w: write_model(w.tmp / "m", {"a": torch.eye(2).to_sparse().to_dense()}, {})),
+    ("without annbatch: pass an AnnData that is backed", lambda w: dv.DomainVI.setup_annbatch(),
+     backed),
+    ("Use a smaller learning rate",
+     lambda w: pretrained(w, plan_kwargs={"lr": 1e30}, max_epochs=3), pretrained),
+    ("is not known. Use 'empirical' or 'uniform'",
+     lambda w: pretrained(w, method="scarf", plan_kwargs={"marginal": "x"}),
+     lambda w: pretrained(w, method="scarf", plan_kwargs={"marginal": "uniform"})),
+    ("reads the pickles of scvi-tools",
+     lambda w: fresh(w).train(**RUN, callbacks=[SaveCheckpoint(
+         dirpath=w.tmp / "k", monitor="train_loss", load_best_on_end=True)]),
+     lambda w: fresh(w).train(**RUN, callbacks=[SaveCheckpoint(
+         dirpath=w.tmp / "k", monitor="train_loss")])),
+    ("expected a list of column names", lambda w: fresh(w, categorical_covariate_keys="truth"),
+     lambda w: fresh(w, categorical_covariate_keys=["truth"])),
+]  # fmt: skip
+
+
+def with_x(w: World, change: Callable[[Any], Any]) -> ad.AnnData:
+    adata = w.make(60)
+    return ad.AnnData(change(adata.X), obs=adata.obs, var=adata.var)
+
+
+def with_layer(w: World) -> ad.AnnData:
+    adata = with_x(w, lambda x: x * 0 + 2)
+    adata.layers["log"] = w.make(60).X
+    return adata
+
+
+def restore(mdata: mudata.MuData) -> None:
+    """The columns of rows that are new to a MuData, which update() leaves empty."""
+    for key in KEYS.values():
+        mdata.obs[key] = mdata.obs[key].astype(object).fillna("a" if key == "label" else "x")
+
+
+def trained(w: World, **setup: Any) -> Any:
+    model = fresh(w, **setup)
+    model.train(**RUN)
+    return model
+
+
+def both(w: World) -> Any:
+    model = pretrained(w)
+    model.train(**RUN)
+    return model
+
+
+@pytest.fixture(scope="module")
+def shared() -> dict[str, Any]:
+    return {}
+
+
+@pytest.fixture
+def world(shared: dict[str, Any], make_adata: Callable[..., Any], tmp_path: Path) -> World:
+    w = SimpleNamespace(make=make_adata, tmp=tmp_path)
+    if not shared:
+        shared["adata"] = make_adata(60, hidden=())
+        shared["model"] = fresh(w, adata=shared["adata"])
+        shared["model"].train(**RUN)
+        covariate = make_adata(60, hidden=())
+        covariate.obs["site"] = np.where(np.arange(60) % 3, "s", "t")
+        shared["covariate"] = fresh(w, adata=covariate, categorical_covariate_keys=["site"])
+        shared["covariate"].train(**RUN)
+    w.__dict__.update(shared)
+    return w
+
+
+@pytest.fixture(autouse=True)
+def _quickly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr("domainvi.data._loaders.MIN_STEPS_PER_EPOCH", 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def spoken(fragment: str) -> str:
+    """The part of a fragment of source code that does not depend on what was given."""
+    return max(re.split(r"\{[^}]*\}?|\}", fragment), key=len)
+
+
+@pytest.mark.parametrize(("said", "wrong", "right"), CASES, ids=[c[0][:40] for c in CASES])
+def test_the_advice_is_taken_and_leads_on(
+    said: str, wrong: Step, right: Step, world: World
+) -> None:
+    with pytest.raises(DomainVIError, match=re.escape(spoken(said))):
+        wrong(world)
+    right(world)
+
+
+# --- nothing is forgotten -------------------------------------------------------------------------
+
+SOURCE = Path(dv.__file__).parent
+# Words by which a sentence that advises something begins, also behind a semicolon or colon.
+ADVICE = re.compile(
+    r"(?:^|[.;:?] |\bor |, )(?:adata\.\S+ = |\.map\()|"
+    r"(?:^|[.;:?] )(?:or |for instance )?"
+    r"(add|allow|apply|ask|assign|bring|call|change|choose|close|concatenate|continue|convert"
+    r"|copy|create|decode|drop|empty|fill|free|give|group|keep|label|leave|load|"
+    r"log-transform|lower|make|map|merge|name|pass|pretrain|put|raise|rename|replace|run|save|set|"
+    r"spell|start|subset|take|train|translate|unpack|use|write)\b(?!=)",
+    re.I,
+)
+RAISED = {
+    "ForkedProcessError", "GeneMatchError", "InputError", "ModelFileError", "NotTrainedError",
+    "TrainingError",
+}  # fmt: skip
+
+# Advice that is taken by another test, file and name.
+ELSEWHERE: dict[str, str] = {
+    "Start workers by multiprocessing": "model/test_threads.py",
+    "Copy the model again from its source": "io/test_hostile.py",
+    "; give each a folder of its own": "files/test_tables.py",
+}
+# Advice that no test can take, and why.
+NOT_TAKEN: dict[str, str] = {
+    "lower it, or use more classes": "no arguments are known that lead there",
+    "Rename what has '/' in its name": "names are mended before: only a fault of anndata is left",
+    "Run: pip install 'domainvi[interpret]'": "a test installs nothing",
+    "Save fewer or smaller tensors": "it takes more bytes than a test has",
+    "Pass long lists as arrays of numbers": "it takes more bytes than a test has",
+}
+
+
+def template(node: ast.expr | None, names: dict[str, str]) -> str:
+    """The text of a message, with ``{}`` for what is filled in when it is raised."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(template(part, names) for part in node.values)
+    if isinstance(node, ast.FormattedValue):
+        return template(node.value, names) if isinstance(node.value, ast.Name) else "{}"
+    if isinstance(node, ast.BinOp):
+        return template(node.left, names) + template(node.right, names)
+    if isinstance(node, ast.IfExp):
+        return f"{template(node.body, names)} / {template(node.orelse, names)}"
+    return names.get(node.id, "{}") if isinstance(node, ast.Name) else "{}"
+
+
+def is_ours(path: Path, error: ast.expr) -> bool:
+    """Whether an error is one that users see; those of files are wrapped where they are read."""
+    name = ast.unparse(error)
+    return name in RAISED or (name == "ValueError" and path.parent.name == "files")
+
+
+def messages() -> list[tuple[str, str]]:
+    """Where each error is raised, and what it says."""
+    found = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        for function in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            names: dict[str, str] = {}
+            steps = (n for n in ast.walk(function) if isinstance(n, ast.Assign | ast.Raise))
+            for node in sorted(steps, key=lambda n: n.lineno):
+                if isinstance(node, ast.Assign):
+                    if isinstance(node.targets[0], ast.Name):
+                        names[node.targets[0].id] = template(node.value, names)
+                elif isinstance(node.exc, ast.Call) and is_ours(path, node.exc.func):
+                    where = f"{path.relative_to(SOURCE).as_posix()}:{node.lineno}"
+                    found[where] = template(next(iter(node.exc.args), None), names)
+    return list(found.items())
+
+
+def fragments() -> set[str]:
+    """What the tables of advice that is taken say of the messages."""
+    taken = {spoken(said) for said, *_ in CASES}
+    taken |= {said for _, _, said, _ in test_remedies.FAULTS} | {*test_remedies.TAKEN}
+    return taken | {*ELSEWHERE} | {*NOT_TAKEN}
+
+
+def test_no_advice_is_forgotten() -> None:
+    known = fragments()
+    forgotten = [
+        f"{where}: {text}"
+        for where, text in messages()
+        if ADVICE.search(text) and not any(said in text for said in known)
+    ]
+    assert forgotten == [], "Take their advice in CASES, or say in NOT_TAKEN why none can."
+
+
+def test_tables_of_advice_hold_what_is_said() -> None:
+    said = "\n".join(text for _, text in messages())
+    tables = [spoken(case[0]) for case in CASES] + [*ELSEWHERE] + [*NOT_TAKEN]
+    assert [fragment for fragment in tables if fragment not in said] == []
+    assert all((Path(__file__).parents[1] / file).is_file() for file in ELSEWHERE.values())
+
+
+def test_messages_are_read_from_the_source() -> None:
+    found = dict(messages())
+    assert len(found) > 250
+    assert any("{} labels none of the {} rows" in text for text in found.values())
