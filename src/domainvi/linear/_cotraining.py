@@ -10,7 +10,8 @@ import numpy as np
 from domainvi.trust import agreement
 
 from ._composition import ClassMoments, class_moments, composition_statistics, consensus
-from ._members import LinearMember, View, balanced_weights, sharpen
+from ._held_out import Lesson, held_out
+from ._members import LinearMember, View, average, balanced_weights, sharpen
 from ._row_experts import RowExperts, fit_row_experts
 from ._statistics import (
     class_prior_statistics,
@@ -67,6 +68,9 @@ class LinearEnsembleFit:
         Exponent of the averaged probabilities.
     probs
         Class probabilities of the rows, shape ``(n_rows, n_classes)``.
+    held_out
+        Those of labelled rows by members fitted without their labels, before ``log_prior``; NaN
+        elsewhere (:func:`held_out`).
     """
 
     statistics: ScalingStatistics
@@ -79,6 +83,7 @@ class LinearEnsembleFit:
     log_prior: FloatArray
     sharpness: float
     probs: FloatArray
+    held_out: FloatArray
 
 
 def fit_linear_ensemble(rows: TrainingRows) -> LinearEnsembleFit:
@@ -126,10 +131,10 @@ def fit_linear_ensemble(rows: TrainingRows) -> LinearEnsembleFit:
     else:
         kappa = self_train(rows, views, free, class_prior, target_weight)
     row_experts, classes = fit_row_experts(rows), class_moments(rows, class_prior)
-    row_wise_share = 0.0
+    row_wise_share, lesson = 0.0, Lesson.of_labels(rows)
     if free.any():
         probs, row_wise_share = teachers(rows, views, free, row_experts)
-        views = learn(rows, views, free, probs, classes, target_weight)
+        views, lesson = learn(rows, views, free, probs, classes, target_weight)
     probs = sharpen(average(views), sharpness)
     log_prior = class_prior_correction(rows, probs)
     probs = probs * np.exp(log_prior[rows.domain])
@@ -144,6 +149,7 @@ def fit_linear_ensemble(rows: TrainingRows) -> LinearEnsembleFit:
         log_prior=log_prior,
         sharpness=sharpness,
         probs=probs / probs.sum(axis=1, keepdims=True),
+        held_out=sharpen(held_out(rows, views, target_weight, lesson), sharpness),
     )
 
 
@@ -176,18 +182,18 @@ def learn(
     probs: FloatArray,
     classes: ClassMoments,
     target_share: float,
-) -> dict[str, View]:
-    """Fit new views to labels and to what the teachers say of free rows."""
+) -> tuple[dict[str, View], Lesson]:
+    """Fit new views to labels and to what the teachers say of free rows; return both."""
     statistics = composition_statistics(rows, probs, classes)
     label, extra = confident_rows(probs, rows, free, 1.0, balance=0.5)
     best, second = np.sort(probs, axis=1)[:, :-3:-1].T
     doubt = second / (best + second)
-    weight = balanced_weights(rows, target_share) + extra * (1 - doubt)
     runner_up = np.argsort(-probs, axis=1, kind="stable")[:, 1]
+    lesson = Lesson(label, extra * (1 - doubt), runner_up, extra * doubt)
     views = {name: replace(views[name], statistics=statistics) for name in ("plain", "focused")}
     for view in views.values():
-        view.fit(label, weight, (runner_up, extra * doubt))
-    return views
+        lesson.fit(view, balanced_weights(rows, target_share))
+    return views, lesson
 
 
 def target_share(rows: TrainingRows) -> float:
@@ -228,12 +234,6 @@ def make_views(rows: TrainingRows, by_domain: ScalingStatistics) -> dict[str, Vi
         statistics = labelled_statistics(rows, by_domain)
         views["labelled"] = View(rows, statistics, genes, depends_on_labels=True)
     return views
-
-
-def average(views: dict[str, View]) -> FloatArray:
-    """Average what the views say by their weights, ``(n_rows, n_classes)``, not sharpened."""
-    weights = np.array([v.weight for v in views.values()])
-    return np.tensordot(weights / weights.sum(), np.stack([v.probs for v in views.values()]), 1)
 
 
 def self_train(

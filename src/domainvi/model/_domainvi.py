@@ -26,7 +26,7 @@ from domainvi.module import EXTRA_DOMAINS_KEY, DomainVAE, heads_of
 from domainvi.pretraining import full_history, pretrain, pretrained_representation, start_from
 from domainvi.train import chosen_seed, seeded
 
-from ._annotate import annotate, fitted_for
+from ._annotate import annotate
 from ._base import CohortModel
 from ._decode import (
     draw_expression,
@@ -34,10 +34,17 @@ from ._decode import (
     predictive_draws,
     refuse_undecodable,
 )
-from ._diagnosis import diagnose
-from ._fitted import Fitted
+from ._diagnosis import diagnose, prediction_sets
+from ._fitted import Fitted, fitted_for
 from ._heads import head_of, training_arguments
-from ._inference import forward, labels_of, outputs, patterns, probabilities, restricted
+from ._inference import (
+    forward,
+    labels_of,
+    outputs,
+    patterns,
+    probabilities,
+    restricted,
+)
 from ._phenotypes import predict_phenotype
 from ._query import all_row_ids, freeze, genes_of, map_query, with_genes
 from ._setup import (
@@ -208,7 +215,8 @@ class DomainVI(ArchesMixin, CohortModel):
     def _from_file(self, tensors: dict[str, Any], metadata: dict[str, Any]) -> None:
         self.fitted = Fitted.from_file(tensors, metadata, self.classes, self.phenotypes)
         known = set(range(len(patterns(len(self.module.modalities.parts)))))
-        if wrong := (self.fitted.calibration.keys() | self.fitted.unknown.keys()) - known:
+        by_pattern = (self.fitted.calibration, self.fitted.unknown, self.fitted.sets)
+        if wrong := set().union(*by_pattern) - known:
             msg = f"sets of modalities are numbered {sorted(wrong)}"
             raise ValueError(msg)
         if (n_old := self.fitted.n_reference_domains) is not None:
@@ -764,6 +772,65 @@ class DomainVI(ArchesMixin, CohortModel):
             return np.asarray(self.classes)[p.argmax(axis=1)]
         return pd.DataFrame(p, index=index, columns=self.classes)[self.fitted.order.classes]
 
+    def prediction_sets(
+        self,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | Sequence[bool] | None = None,
+        alpha: float = 0.1,
+        classes: Sequence[str] | None = None,
+        batch_size: int | None = None,
+    ) -> pd.DataFrame:
+        """Give each row the set of classes that it may have: conformal prediction sets.
+
+        A set holds the right class in a stated share of rows. It has each class whose probability
+        is above a level, and always the predicted class. The level comes from labelled rows whose
+        labels were held out: those of the row's own cohort where these are enough, at least
+        ``1 / alpha - 1``, and otherwise those of all cohorts
+        (:class:`~domainvi.trust.PredictionSets`).
+
+        Parameters
+        ----------
+        adata
+            Rows to predict; the model's own data if ``None``.
+        indices
+            Row numbers or a mask; all rows if ``None``.
+        alpha
+            Share of rows whose set may lack the right class: 0.1 states a coverage of 90 %.
+        classes
+            Classes that can be there, as in :meth:`predict`.
+        batch_size
+            Rows at a time.
+
+        Returns
+        -------
+        Frame of booleans, rows by ``obs_names`` and columns by class in the order of the reference.
+
+        Raises
+        ------
+        InputError
+            If ``alpha`` is not between 0 and 1, or too small for the labelled rows that there are.
+        NotTrainedError
+            Before :meth:`train`.
+
+        Notes
+        -----
+        The stated coverage is that of rows like those that the level comes from. For a cohort
+        without labels of its own it is not promised, and a shift between cohorts can take more
+        from it than ``alpha`` itself. Rows of unknown classes have no right class to hold.
+
+        Examples
+        --------
+        >>> sets = model.prediction_sets(alpha=0.2)
+        >>> sets.shape, bool(sets.any(axis=1).all())
+        ((200, 4), True)
+        """
+        prepared = self._validate_anndata(adata)
+        rows = self._row_numbers(prepared, indices)
+        out = outputs(self, prepared, rows, batch_size, centre=False)
+        found = prediction_sets(self, out, prepared.domain[rows], alpha, classes)
+        frame = pd.DataFrame(found, index=prepared.obs_names[rows], columns=self.classes)
+        return frame[self.fitted.order.classes]
+
     def annotate(
         self,
         adata: AnnData | MuData | None = None,
@@ -771,6 +838,8 @@ class DomainVI(ArchesMixin, CohortModel):
         targets: Sequence[str] | None = None,
         caution_rows: NDArray[np.bool_] | None = None,
         overwrite: bool = False,
+        set_alpha: float | None = None,
+        classes: Sequence[str] | None = None,
     ) -> None:
         """Write latents, predictions and the verdict on them into ``adata``.
 
@@ -790,6 +859,12 @@ class DomainVI(ArchesMixin, CohortModel):
             in the model's own data, those without a label.
         overwrite
             Also replace columns of the same names that are no earlier results of DomainVI.
+        set_alpha
+            Write prediction sets of the main phenotype as well, which may lack the right class in
+            this share of rows (:meth:`prediction_sets`). Rows that ``unknown_alpha`` calls unknown
+            have none, since they are taken to have no class that a set could hold.
+        classes
+            Classes of the main phenotype that can be there, as in :meth:`predict`.
 
         Returns
         -------
@@ -798,8 +873,13 @@ class DomainVI(ArchesMixin, CohortModel):
         ``obsm["<labels_key>_prob"]``, ``uns["domainvi"]``, and
         ``uns["<labels_key>_pred_colors"]`` when the reference has colours. The same columns for
         each of the ``target_keys``; of a numeric one, ``_pred`` has the value and ``_conf`` its
-        standard error, both in its unit.
+        standard error, both in its unit. With ``set_alpha`` also ``obs["<labels_key>_set"]``, the
+        classes of each row joined by ``uns["domainvi"]["prediction_sets"]["separator"]``; ``|``
+        unless a class has it in its name.
 
+        ``uns["domainvi"]["unknown_rows"]`` counts the rows of no known class: those with a small
+        p-value beside what chance gives, those at a false discovery rate of 10 %, and the estimated
+        share of such rows.
         ``uns["domainvi"]["cautions"]`` says in sentences what speaks against believing the labels
         of ``caution_rows``. It is empty where nothing was found, which is no proof.
 
@@ -809,7 +889,8 @@ class DomainVI(ArchesMixin, CohortModel):
             Before :meth:`train`.
         InputError
             If ``targets`` names one that the model does not have, ``unknown_alpha`` is no share,
-            ``caution_rows`` is no mask of the rows, or a column of the user would be replaced.
+            ``caution_rows`` is no mask of the rows, or a column of the user would be replaced; if
+            ``set_alpha`` or ``classes`` cannot be used.
 
         Warns
         -----
@@ -824,7 +905,7 @@ class DomainVI(ArchesMixin, CohortModel):
         >>> {"label_pred", "label_conf", "label_unknown"} <= set(adata.obs)
         True
         """
-        annotate(self, adata, unknown_alpha, targets, caution_rows, overwrite)
+        annotate(self, adata, unknown_alpha, targets, caution_rows, overwrite, set_alpha, classes)
 
     def diagnose(self, seed: int = 0) -> pd.DataFrame:
         """Report how well domains can still be told apart within each class.

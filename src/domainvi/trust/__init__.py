@@ -14,6 +14,7 @@ from ._cautions import (
     find_cautions,
 )
 from ._guard import GuardRecord, agreement, alignment_allowed
+from ._sets import PredictionSets, check_set_alpha
 from ._unknown import UnknownScorer
 
 __all__ = [
@@ -22,12 +23,14 @@ __all__ = [
     "Calibrator",
     "Flagged",
     "GuardRecord",
+    "PredictionSets",
     "UnknownScorer",
     "agreement",
     "alignment_allowed",
     "annotated_rows",
     "audit_arrays",
     "cautions_of_rows",
+    "check_set_alpha",
     "find_cautions",
     "fit_calibrator",
     "probe_components",
