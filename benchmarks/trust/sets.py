@@ -8,12 +8,14 @@ go, to a subsample where there are many rows.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks.transfer.resampling import training_rows, values
+from benchmarks.transfer.resampling import training_rows
+from benchmarks.transfer.resampling import values as log_values
 from benchmarks.transfer.tasks import select_tasks
 from benchmarks.transfer.units import build_unit
 from domainvi.linear import fit_linear_ensemble, subsample
@@ -36,22 +38,19 @@ MAX_ROWS = 1000
 
 def rows(data: Path) -> Iterator[dict[str, Any]]:
     """Yield one row a task, budget, seed and kind of row."""
-    for task in select_tasks(data, ["all"]):
-        for budget in BUDGETS:
-            for seed in SEEDS:
-                unit = build_unit(data, task, "plain", budget, seed)
-                with threadpool_limits(1):
-                    found = measure(unit, seed)
-                about = {"task": task.name, "family": task.family, "batch": task.batch}
-                for kind, figures in found.items():
-                    yield {**about, "budget": budget, "seed": seed, "rows": kind, **figures}
+    for seed, task, budget in product(SEEDS, select_tasks(data, ["all"]), BUDGETS):
+        with threadpool_limits(1):
+            found = measure(build_unit(data, task, "plain", budget, seed), seed)
+        about = {"task": task.name, "family": task.family, "batch": task.batch}
+        for kind, values in found.items():
+            yield {**about, "budget": budget, "seed": seed, "rows": kind, **values}
 
 
 def measure(unit: Unit, seed: int) -> dict[str, dict[str, float]]:
     """Coverage and size of the sets of hidden source rows and of scored target rows."""
     kept = np.zeros(len(unit.label), dtype=bool)
     kept[subsample(unit.domain, unit.label, seed, MAX_ROWS)] = True
-    whole = training_rows(unit, values(unit), kept)
+    whole = training_rows(unit, log_values(unit), kept)
     truth, in_source = unit.truth[kept], unit.is_source[kept]
     hidden = in_source & (np.random.default_rng(seed).random(len(truth)) < HIDDEN)
     part = replace(whole, label=np.where(hidden, -1, whole.label))

@@ -11,6 +11,7 @@ from ._files import check_inputs, check_model, check_output, naming, read, write
 from ._fit import accelerator, check_device
 from ._options import (
     SEVERAL,
+    Classes,
     Data,
     Device,
     File,
@@ -20,6 +21,7 @@ from ._options import (
     Model,
     Output,
     OverwriteColumns,
+    SetAlpha,
     UnknownAlpha,
 )
 from ._results import reporting
@@ -34,6 +36,8 @@ def annotate(
     output: Output,
     targets: Annotated[list[str] | None, Parameter(**SEVERAL)] = None,
     unknown_alpha: UnknownAlpha = None,
+    set_alpha: SetAlpha = None,
+    classes: Classes = None,
     modality: Modality = None,
     device: Device = "auto",
     overwrite_columns: OverwriteColumns = False,
@@ -69,6 +73,8 @@ def annotate(
                 unknown_alpha=unknown_alpha,
                 targets=targets,
                 overwrite=overwrite_columns,
+                set_alpha=set_alpha,
+                classes=classes,
             )
         written = [p.key for p in trained.phenotypes] if targets is None else targets
         say_predictions(say, adata, written)
@@ -140,6 +146,8 @@ def report(
     output: File,
     truth: str | None = None,
     genes: Annotated[int, Parameter(validator=Number(gte=0))] = 10,
+    set_alpha: SetAlpha = None,
+    classes: Classes = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -169,5 +177,14 @@ def report(
         trained = DomainVI.load(model)
         adata = read(data)
         with naming(data):
-            tl.report(trained, adata, output, truth=truth, n_genes=genes, overwrite=force)
+            tl.report(
+                trained,
+                adata,
+                output,
+                truth=truth,
+                n_genes=genes,
+                overwrite=force,
+                set_alpha=set_alpha,
+                classes=classes,
+            )
         say_written(say, output)

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._files import check_inputs, check_output, naming, read, write
 from ._fit import accelerator, check_training, columns_of, fit
-from ._join import check_columns, check_results, check_scales, cohort_of, join
-from ._options import Data, Force, Json, Output, OverwriteColumns, Training, UnknownAlpha
+from ._join import check_columns, check_results, check_scales, check_sets, cohort_of, join
+from ._options import (
+    Classes,
+    Data,
+    Force,
+    Json,
+    Output,
+    OverwriteColumns,
+    SetAlpha,
+    Training,
+    UnknownAlpha,
+)
 from ._results import Results, note, reporting
 from ._summary import say_agreement, say_audit, say_predictions, say_written
 
@@ -30,6 +40,8 @@ def transfer(
     output: Output,
     report: Path | None = None,
     unknown_alpha: UnknownAlpha = None,
+    set_alpha: SetAlpha = None,
+    classes: Classes = None,
     overwrite_columns: OverwriteColumns = False,
     force: Force = False,
     as_json: Json = False,
@@ -61,10 +73,11 @@ def transfer(
         reference, adata = (read(path, options.modality) for path in (ref, query))
         with naming(ref):
             check_columns(reference, options, is_reference=True)
+            check_sets(reference, options, set_alpha, classes)
         with naming(query):
             check_columns(adata, options, is_reference=False)
             if not overwrite_columns:
-                check_results(adata, reference, options)
+                check_results(adata, reference, options, sets=set_alpha is not None)
             taken = set(clean_names(reference.obs[options.batch], missing=False).astype(str))
             cohort = cohort_of(adata, options, query.stem, taken)
             joined, genes = join(reference, adata, cohort, options)
@@ -72,7 +85,12 @@ def transfer(
         _describe(say, joined, genes, taken, cohort)
         del reference
         model = fit(joined, replace(options, layer=None))
-        _annotate(model, adata, joined, unknown_alpha)
+        wishes: dict[str, Any] = {
+            "unknown_alpha": unknown_alpha,
+            "set_alpha": set_alpha,
+            "classes": classes,
+        }
+        _annotate(model, adata, joined, wishes)
         say_audit(say, model)
         say_predictions(say, adata, options.targets or ())
         say_agreement(say, adata, options.labels, options.unlabeled)
@@ -82,7 +100,7 @@ def transfer(
             from domainvi import tl
 
             # Reference and query together, as the model was trained.
-            tl.report(model, joined, report, unknown_alpha=unknown_alpha, overwrite=force)
+            tl.report(model, joined, report, overwrite=force, **wishes)
             say_written(say, report)
 
 
@@ -109,15 +127,13 @@ def _describe(
         note(f"warning: taken as one cohort, since both files name it: {', '.join(sorted(both))}")
 
 
-def _annotate(
-    model: DomainVI, query: AnnData, joined: AnnData, unknown_alpha: float | None
-) -> None:
+def _annotate(model: DomainVI, query: AnnData, joined: AnnData, wishes: dict[str, Any]) -> None:
     """Annotate the joined rows and hand the query's part over to the query."""
     import numpy as np
 
     before = {part: set(getattr(joined, part)) for part in ("obs", "obsm", "uns")}
     of_query = np.arange(joined.n_obs) >= joined.n_obs - query.n_obs
-    model.annotate(joined, unknown_alpha=unknown_alpha, caution_rows=of_query)
+    model.annotate(joined, caution_rows=of_query, **wishes)
     for key in joined.obs.columns.difference([*before["obs"]], sort=False):
         query.obs[key] = joined.obs.loc[of_query, key].set_axis(query.obs_names)
     for key in joined.obsm.keys() - before["obsm"]:

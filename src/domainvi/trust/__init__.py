@@ -14,7 +14,7 @@ from ._cautions import (
     find_cautions,
 )
 from ._guard import GuardRecord, agreement, alignment_allowed
-from ._sets import PredictionSets, check_set_alpha
+from ._sets import PredictionSets, check_set_alpha, rows_needed
 from ._unknown import UnknownScorer
 
 __all__ = [
@@ -34,4 +34,5 @@ __all__ = [
     "find_cautions",
     "fit_calibrator",
     "probe_components",
+    "rows_needed",
 ]

@@ -201,9 +201,9 @@ def cautions_of_rows(rows: pd.DataFrame, *, small: bool = False) -> list[str]:
     if flagged.is_many:
         found.append(
             f"{flagged.found} of {flagged.tested} rows fit no known class at p ≤ {flagged.ALPHA}, "
-            f"where chance gives {flagged.expected:.0f}; {flagged.discoveries} of them at a false "
-            f"discovery rate of {flagged.FDR:.0%}. About {flagged.share:.0%} of the rows may be of "
-            "unknown classes. "
+            f"where chance gives {flagged.expected:.0f}. About {flagged.share:.0%} of the rows may "
+            f"be of unknown classes; {flagged.discoveries} are called so at a false discovery rate "
+            f"of {flagged.FDR:.0%}. "
             + (
                 "The cohorts are too small to say why."
                 if small
