@@ -91,6 +91,7 @@ def train(folder: Path, *more: str) -> int:
             ["MODEL", "DATA", "-o", "--unknown-alpha", "--set-alpha", "--classes", "--force"],
         ),
         ("audit", ["DATA", "--batch", "--labels", "--layer"]),
+        ("suggest", ["DATA", "--batch", "--labels", "--output", "-n", "--seed", "--force"]),
         (
             "benchmark",
             [

@@ -107,6 +107,16 @@ def test_transfer(run: Callable[..., Any], folder: Path) -> None:
     assert said["written"] == ["out.h5ad", "report.html"]
 
 
+def test_suggest(run: Callable[..., Any], folder: Path) -> None:
+    said = run("suggest", "both.h5ad", *QUICK, "-n", "6", "-o", "next.csv")
+    table = pd.read_csv(folder / "next.csv")
+    pd.testing.assert_frame_equal(table, pd.DataFrame(said["suggested"]), check_exact=False)
+    assert list(table) == ["row", "rank", "cohort", "predicted", "confidence", "represents"]
+    assert (table["cohort"] == "y").all()
+    assert table["predicted"].value_counts().to_dict() == {"a": 3, "b": 3}
+    assert said["written"] == ["next.csv"]
+
+
 def test_cautions_are_in_the_document_and_among_the_lines(
     run: Callable[..., Any], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from domainvi.trust import agreement
 
 from ._composition import ClassMoments, class_moments, composition_statistics, consensus
-from ._held_out import Lesson, held_out
+from ._held_out import Lesson, confident_rows, held_out
 from ._members import LinearMember, View, average, balanced_weights, sharpen
 from ._row_experts import RowExperts, fit_row_experts
 from ._statistics import (
@@ -131,10 +131,10 @@ def fit_linear_ensemble(rows: TrainingRows) -> LinearEnsembleFit:
     else:
         kappa = self_train(rows, views, free, class_prior, target_weight)
     row_experts, classes = fit_row_experts(rows), class_moments(rows, class_prior)
-    row_wise_share, lesson = 0.0, Lesson.of_labels(rows)
+    row_wise_share = 0.0
     if free.any():
         probs, row_wise_share = teachers(rows, views, free, row_experts)
-        views, lesson = learn(rows, views, free, probs, classes, target_weight)
+        views = learn(rows, views, free, probs, classes, target_weight)
     probs = sharpen(average(views), sharpness)
     log_prior = class_prior_correction(rows, probs)
     probs = probs * np.exp(log_prior[rows.domain])
@@ -149,7 +149,7 @@ def fit_linear_ensemble(rows: TrainingRows) -> LinearEnsembleFit:
         log_prior=log_prior,
         sharpness=sharpness,
         probs=probs / probs.sum(axis=1, keepdims=True),
-        held_out=sharpen(held_out(rows, views, target_weight, lesson), sharpness),
+        held_out=sharpen(held_out(rows, views, target_weight, free), sharpness),
     )
 
 
@@ -182,18 +182,14 @@ def learn(
     probs: FloatArray,
     classes: ClassMoments,
     target_share: float,
-) -> tuple[dict[str, View], Lesson]:
-    """Fit new views to labels and to what the teachers say of free rows; return both."""
+) -> dict[str, View]:
+    """Fit new views to labels and to what the teachers say of free rows."""
     statistics = composition_statistics(rows, probs, classes)
-    label, extra = confident_rows(probs, rows, free, 1.0, balance=0.5)
-    best, second = np.sort(probs, axis=1)[:, :-3:-1].T
-    doubt = second / (best + second)
-    runner_up = np.argsort(-probs, axis=1, kind="stable")[:, 1]
-    lesson = Lesson(label, extra * (1 - doubt), runner_up, extra * doubt)
+    lesson = Lesson.of_probabilities(probs, rows, free)
     views = {name: replace(views[name], statistics=statistics) for name in ("plain", "focused")}
     for view in views.values():
         lesson.fit(view, balanced_weights(rows, target_share))
-    return views, lesson
+    return views
 
 
 def target_share(rows: TrainingRows) -> float:
@@ -276,33 +272,6 @@ def refit(
     kappa = agreement(views["shared"].probs[target], both)
     views["shared"].weight = kappa**2
     return kappa
-
-
-def confident_rows(
-    probs: FloatArray,
-    rows: TrainingRows,
-    free: NDArray[np.bool_],
-    share: float,
-    balance: float = 1.0,
-) -> tuple[IntArray, FloatArray]:
-    """Take the most confident ``share`` of each predicted class among free rows as labelled.
-
-    Returned are the labels with the new ones in, and the weights of the new ones: one a row on
-    average, and by class :math:`n^{1 - b}` for :math:`n` rows and the exponent ``balance``, so that
-    classes are the same at 1 and rows at 0.
-    """
-    label, index = rows.label.copy(), np.flatnonzero(free)
-    predicted = probs[index].argmax(axis=1)
-    for c in np.unique(predicted):
-        candidates = index[predicted == c]
-        n = int(np.ceil(share * len(candidates)))
-        label[candidates[np.argsort(-probs[candidates, c], kind="stable")[:n]]] = c
-    new = (label >= 0) & ~rows.labelled
-    weight = np.zeros(len(label))
-    if new.any():
-        weight[new] = np.bincount(label[new])[label[new]] ** -balance
-        weight *= new.sum() / weight.sum()
-    return label, weight
 
 
 def cross_fit(rows: TrainingRows, views: dict[str, View], target_share: float) -> float:

@@ -1,4 +1,4 @@
-"""What a model says beside its predictions: sets, whom cautions are about, what domains show."""
+"""What a model says beside its predictions: sets, rows to label next, what domains show."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pandas as pd
 from scipy.special import softmax
 from scvi import REGISTRY_KEYS
 
+from domainvi._checks import check_seed, check_sizes
 from domainvi.errors import InputError
 from domainvi.metrics import domain_probe
-from domainvi.trust import check_set_alpha
+from domainvi.trust import check_set_alpha, suggest_rows
 
 from ._inference import labels_of, outputs, probabilities, restricted
 
@@ -125,6 +126,34 @@ def describe_sets(
         "one_class": float((sets.sum(axis=1) == 1).mean()),
         "promise": calibrated.promise(alpha, names),
     }
+
+
+def suggest_labels(
+    model: DomainVI, n: int, adata: AnnData | MuData | None, seed: int
+) -> pd.DataFrame:
+    """Choose rows to label; see :meth:`domainvi.DomainVI.suggest_labels`."""
+    check_sizes(n=n)
+    check_seed(seed)
+    prepared = model._validate_anndata(adata)
+    out = outputs(model, prepared, None)
+    # In an order that does not change with that of the rows.
+    free = prepared.order[labels_of(model, prepared)[prepared.order] < 0]
+    if not len(free):
+        msg = f"All {prepared.n_obs} rows have a label, so none can be suggested. Pass other rows."
+        raise InputError(msg)
+    p = probabilities(model, out)[free]
+    rows, represented = suggest_rows(out.latent[free], p, n, seed)
+    levels = prepared.manager.get_state_registry(REGISTRY_KEYS.BATCH_KEY).categorical_mapping
+    return pd.DataFrame(
+        {
+            "rank": np.arange(1, len(rows) + 1),
+            "cohort": np.asarray(levels, dtype=object)[prepared.domain[free[rows]]].astype(str),
+            "predicted": np.asarray(model.classes)[p[rows].argmax(axis=1)],
+            "confidence": p[rows].max(axis=1),
+            "represents": represented,
+        },
+        index=prepared.obs_names[free[rows]],
+    )
 
 
 def rows_of_cautions(

@@ -34,7 +34,7 @@ from ._decode import (
     predictive_draws,
     refuse_undecodable,
 )
-from ._diagnosis import diagnose, prediction_sets
+from ._diagnosis import diagnose, prediction_sets, suggest_labels
 from ._fitted import Fitted, fitted_for
 from ._heads import head_of, training_arguments
 from ._inference import (
@@ -906,6 +906,46 @@ class DomainVI(ArchesMixin, CohortModel):
         True
         """
         annotate(self, adata, unknown_alpha, targets, caution_rows, overwrite, set_alpha, classes)
+
+    def suggest_labels(
+        self, n: int = 20, adata: AnnData | MuData | None = None, seed: int = 0
+    ) -> pd.DataFrame:
+        """Suggest which rows to label next.
+
+        Rows without a label are shared out evenly among the predicted classes, clustered in the
+        latent space within each, unsure rows weighing more, and the row nearest to the centre of
+        each cluster is suggested. Write their labels into the column, and train again.
+
+        Parameters
+        ----------
+        n
+            Rows to suggest; all that have no label where these are fewer. Five for each class is a
+            good number to begin with.
+        adata
+            Rows to choose from, one cohort for instance; the model's own data if ``None``.
+        seed
+            Random seed of the clusters.
+
+        Returns
+        -------
+        One row for each suggestion, by ``obs_names``: ``rank``, in which every predicted class has
+        its first row before any has its second; ``cohort``; ``predicted`` class and its
+        ``confidence``; and ``represents``, the rows of its cluster.
+
+        Raises
+        ------
+        InputError
+            If every row has a label, or ``n`` is no whole number of at least 1.
+        NotTrainedError
+            Before :meth:`train`.
+
+        Examples
+        --------
+        >>> next_rows = model.suggest_labels(n=8)
+        >>> len(next_rows), list(next_rows)
+        (8, ['rank', 'cohort', 'predicted', 'confidence', 'represents'])
+        """
+        return suggest_labels(self, n, adata, seed)
 
     def diagnose(self, seed: int = 0) -> pd.DataFrame:
         """Report how well domains can still be told apart within each class.

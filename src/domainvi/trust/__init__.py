@@ -15,6 +15,7 @@ from ._cautions import (
 )
 from ._guard import GuardRecord, agreement, alignment_allowed
 from ._sets import PredictionSets, check_set_alpha, rows_needed
+from ._suggest import suggest_rows
 from ._unknown import UnknownScorer
 
 __all__ = [
@@ -35,4 +36,5 @@ __all__ = [
     "fit_calibrator",
     "probe_components",
     "rows_needed",
+    "suggest_rows",
 ]
