@@ -1,4 +1,4 @@
-"""What linear members are taught, and what they say of labelled rows that they did not see."""
+"""Lessons of linear members, and their answers on labelled rows that they did not see."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model says beside its predictions: sets, rows to label next, what domains show."""
+"""Beside the predictions: sets of classes, rows to label next, how domains can be told apart."""
 
 from __future__ import annotations
 
