@@ -79,15 +79,20 @@ def train(folder: Path, *more: str) -> int:
             "transfer",
             ["REF", "QUERY", "--labels", "--batch", "--output", "-o", "--layer", "--seed"]
             + ["--device", "--max-epochs", "--unknown-alpha", "--unlabeled", "--force"]
-            + ["--checkpoints", "--resume", "--coarse-labels", "--level-confidence"],
+            + ["--checkpoints", "--resume", "--coarse-labels", "--level-confidence"]
+            + ["--set-alpha", "--classes"],
         ),
         (
             "train",
             ["REF", "--labels", "--batch", "-o", "--layer", "--seed", "--device", "--max-epochs"]
             + ["--force", "--checkpoints", "--resume"],
         ),
-        ("annotate", ["MODEL", "DATA", "-o", "--unknown-alpha", "--device", "--force"]),
+        (
+            "annotate",
+            ["MODEL", "DATA", "-o", "--unknown-alpha", "--set-alpha", "--classes", "--force"],
+        ),
         ("audit", ["DATA", "--batch", "--labels", "--layer"]),
+        ("suggest", ["DATA", "--batch", "--labels", "--output", "-n", "--seed", "--force"]),
         (
             "benchmark",
             [
@@ -102,7 +107,10 @@ def train(folder: Path, *more: str) -> int:
             ]
             + ["--splits", "--seeds", "--figure", "--layer", "--device", "--max-epochs", "--force"],
         ),
-        ("report", ["MODEL", "DATA", "-o", "--truth", "--genes", "--force"]),
+        (
+            "report",
+            ["MODEL", "DATA", "-o", "--truth", "--genes", "--set-alpha", "--classes", "--force"],
+        ),
         (
             "explain",
             ["MODEL", "DATA", "-o", "--method", "--baseline", "--target", "--groupby", "--force"],
@@ -526,6 +534,18 @@ BAD = {
     "no probability": (
         ["annotate", "{folder}", "{query}", "-o", "{out}", "--unknown-alpha", "2"],
         "--unknown-alpha",
+    ),
+    "no share": (
+        ["annotate", "{folder}", "{query}", "-o", "{out}", "--set-alpha", "1"],
+        "--set-alpha",
+    ),
+    "few labels for sets": (
+        ["transfer", "{ref}", "{query}", *KEYS, "-o", "{out}", "--set-alpha", "0.01"],
+        "--set-alpha 0.01 needs 99 labelled rows, and the reference has 60",
+    ),
+    "a class that is none": (
+        ["transfer", "{ref}", "{query}", *KEYS, "-o", "{out}", "--classes", "a", "z"],
+        "--classes has 'z'; the reference's 2 classes are a, b",
     ),
 }
 

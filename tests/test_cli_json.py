@@ -74,6 +74,8 @@ def test_train_and_what_reads_its_model(run: Callable[..., Any], folder: Path) -
     unknown = said["predictions"]["label"]["fit_no_known_class"]
     assert unknown["rows"] == (out["label_unknown"] <= 0.05).sum()
     assert unknown["by_chance"] == pytest.approx(0.05 * len(out))
+    assert 0 <= unknown["share"] < 0.5
+    assert unknown["discoveries"] == (out["label_unknown"] <= unknown["p_value"]).sum()
     assert said["predictions"]["age"]["90 %"] == pytest.approx(out["age_pred"].quantile(0.9))
     assert said["written"] == ["out.h5ad"]
 
@@ -86,7 +88,16 @@ def test_train_and_what_reads_its_model(run: Callable[..., Any], folder: Path) -
 
 def test_transfer(run: Callable[..., Any], folder: Path) -> None:
     files = ["ref.h5ad", "query.h5ad", "-o", "out.h5ad", "--report", "report.html"]
-    said = run("transfer", *files, *QUICK)
+    said = run("transfer", *files, *QUICK, "--set-alpha", "0.1", "--classes", "a")
+    written = ad.read_h5ad(folder / "out.h5ad")
+    assert (written.obs["label_pred"] == "a").all()
+    assert (written.obs["label_set"] == "a").all()
+    assert said["prediction_sets"]["mean_size"] == 1.0
+    assert "not promised for y" in said["prediction_sets"]["promise"]
+    assert said["prediction_sets"] == written.uns["domainvi"]["prediction_sets"]
+    assert "Prediction sets" in (folder / "report.html").read_text("utf-8")
+    said = run("transfer", *files, *QUICK, "--force")
+    assert "prediction_sets" not in said
     assert said["genes"] == {"shared": 20, "missing": 0, "others": 0}
     assert said["rows"] == {"reference": 60, "query": 60}
     assert said["cohorts"] == {"reference": ["x"], "query": ["y"]}
@@ -94,6 +105,16 @@ def test_transfer(run: Callable[..., Any], folder: Path) -> None:
     assert said["agreement"]["accuracy"] > 0.95
     assert said["cautions"] == []
     assert said["written"] == ["out.h5ad", "report.html"]
+
+
+def test_suggest(run: Callable[..., Any], folder: Path) -> None:
+    said = run("suggest", "both.h5ad", *QUICK, "-n", "6", "-o", "next.csv")
+    table = pd.read_csv(folder / "next.csv")
+    pd.testing.assert_frame_equal(table, pd.DataFrame(said["suggested"]), check_exact=False)
+    assert list(table) == ["row", "rank", "cohort", "predicted", "confidence", "represents"]
+    assert (table["cohort"] == "y").all()
+    assert table["predicted"].value_counts().to_dict() == {"a": 3, "b": 3}
+    assert said["written"] == ["next.csv"]
 
 
 def test_cautions_are_in_the_document_and_among_the_lines(

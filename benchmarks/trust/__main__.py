@@ -1,4 +1,4 @@
-"""Run as ``python -m benchmarks.trust --data DIR``; writes two tables beside this file."""
+"""Run as ``python -m benchmarks.trust --data DIR``; writes its tables beside this file."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from benchmarks.trust import confounding, unknown
+from benchmarks.trust import confounding, sets, unknown
 
 HERE = Path(__file__).parent
+PARTS = {"unknown": unknown.rows, "confounding": confounding.rows, "sets": sets.rows}
 
 
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.trust", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with tasks.csv")
-    parser.add_argument("--only", choices=["unknown", "confounding"], help="one of the two")
+    parser.add_argument("--only", choices=[*PARTS], help="one of them")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    parts = {"unknown": unknown.rows, "confounding": confounding.rows}
-    for name, rows in parts.items():
+    for name, rows in PARTS.items():
         if arguments.only in (None, name):
             table = pd.DataFrame(rows(arguments.data)).round(4)
             table.to_csv(HERE / f"{name}.csv", index=False)

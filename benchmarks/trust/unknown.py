@@ -8,6 +8,7 @@ import numpy as np
 
 import domainvi as dv
 from benchmarks.transfer.tasks import Task, read, select_tasks
+from domainvi.trust import Flagged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,12 @@ def rows(data: Path, names: tuple[str, ...] = TASKS) -> Iterator[dict[str, Any]]
 
 
 def measure(data: Path, task: Task, left_out: str) -> dict[str, float]:
-    """AUROC of the left-out class, and the shares of known and unknown rows that are flagged."""
+    """AUROC of the left-out class, shares of flagged known and unknown rows, and what is called.
+
+    ``share`` is the true share of unknown rows and ``estimated`` what the target's p-values say of
+    it; ``false`` is the share of known rows among those called at the false discovery rate, of
+    which there are ``called``.
+    """
     adata, is_target, truth = without_class(data, task, left_out)
     dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
     model = dv.DomainVI(adata)
@@ -49,11 +55,17 @@ def measure(data: Path, task: Task, left_out: str) -> dict[str, float]:
     p = adata.obs["label_unknown"].to_numpy()
     unknown = is_target & (truth == left_out)
     known = is_target & ~unknown
+    flagged = Flagged.count(p[is_target])
+    called = is_target & (p <= flagged.p_value)
     return {
         "n_unknown": int(unknown.sum()),
         "auroc": dv.metrics.auroc(1 - p[is_target], unknown[is_target]),
         "error": float((p[known] <= ALPHA).mean()),
         "power": float((p[unknown] <= ALPHA).mean()),
+        "share": float(unknown.sum() / is_target.sum()),
+        "estimated": flagged.share,
+        "called": flagged.discoveries,
+        "false": float((called & known).sum() / max(1, called.sum())),
     }
 
 

@@ -21,9 +21,12 @@ LABEL_TREE = "label_tree"
 LEVELS = "levels"
 MODALITIES = "modalities"
 PARAMETERS = "params"
+PREDICTION_SETS = "prediction_sets"
+RESTRICTED_TO = "restricted_to"
 ROWS_WITHOUT_VALUES = "rows_without_values"
 SET_ASIDE = "classes_set_aside"
 TARGETS = "targets"
+UNKNOWN_ROWS = "unknown_rows"
 UNLABELED_CATEGORY = "unlabeled_category"
 UNSEEN_COHORTS = "unseen_cohorts"
 VERSION = "version"
@@ -79,6 +82,11 @@ def unknown(key: str) -> str:
     return f"{storable(key)}_unknown"
 
 
+def prediction_set(key: str) -> str:
+    """Name the ``obs`` column with the classes that a row may have, joined to one text."""
+    return f"{storable(key)}_set"
+
+
 def probability(key: str) -> str:
     """Name the ``obsm`` array with the class probabilities."""
     return f"{storable(key)}_prob"
@@ -94,9 +102,10 @@ def colors(key: str) -> str:
     return f"{key}_colors"
 
 
-def of_classes(key: str) -> dict[str, tuple[str, ...]]:
+def of_classes(key: str, *, sets: bool = False) -> dict[str, tuple[str, ...]]:
     """Name all that is written for a categorical phenotype, by where it stands."""
-    return {"obs": (prediction(key), confidence(key), unknown(key)), "obsm": (probability(key),)}
+    obs = (prediction(key), confidence(key), unknown(key), *([prediction_set(key)] * sets))
+    return {"obs": obs, "obsm": (probability(key),)}
 
 
 def attribution(name: str) -> str:

@@ -92,6 +92,16 @@ def test_it_says_what_the_model_says(page: Page, model: dv.DomainVI) -> None:
     assert domain_names(model) <= set(text.split())
 
 
+def test_it_shows_sets_and_classes_that_can_be_there(model: dv.DomainVI, tmp_path: Path) -> None:
+    path = dv.tl.report(
+        model, path=tmp_path / "r.html", n_genes=0, set_alpha=0.1, classes=["c", "d"]
+    )
+    text = " ".join(" ".join(Page(path.read_text(encoding="utf-8")).text).split())
+    assert "Only these classes were taken to be possible: c, d." in text
+    assert "Sets state that they hold the right class in 90.0% of the rows" in text
+    assert "at a false discovery rate of 10 %" in text
+
+
 def domain_names(model: dv.DomainVI) -> set[str]:
     return set(model.domains)
 

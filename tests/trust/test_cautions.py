@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from domainvi.trust import GuardRecord, audit_arrays, find_cautions
+from domainvi.trust import Flagged, GuardRecord, audit_arrays, find_cautions
 
 
 def rows(**columns):
@@ -17,6 +17,36 @@ def cautions(of=None, *, guard=None, audit=None, n_missing=0):
     of = rows() if of is None else of
     guard = GuardRecord() if guard is None else guard
     return list(find_cautions(of, guard=guard, audit=audit, n_genes=60, n_missing=n_missing))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.6])
+def test_rows_of_unknown_classes_are_estimated_and_called(share):
+    rng = np.random.default_rng(0)
+    found, false, called = [], [], []
+    for _ in range(50):
+        unknown = rng.random(500) < share
+        p = np.where(unknown, rng.beta(0.2, 20, 500), rng.random(500))
+        flagged = Flagged.count(p)
+        found.append(flagged.share)
+        called.append(p <= flagged.p_value)
+        assert called[-1].sum() == flagged.discoveries
+        false.append((called[-1] & ~unknown).sum() / max(1, flagged.discoveries))
+    assert np.mean(found) == pytest.approx(share, abs=0.05)
+    assert np.mean(false) < Flagged.FDR + 0.02
+    assert share == 0 or np.mean(called) > 0.8 * share
+
+
+def test_nothing_tested_is_nothing_called():
+    assert Flagged.count([np.nan]).to_dict() == {
+        "tested": 0,
+        "found": 0,
+        "discoveries": 0,
+        "p_value": 0.0,
+        "share": 0.0,
+        "alpha": 0.05,
+        "by_chance": 0.0,
+        "fdr": 0.1,
+    }
 
 
 NESTED = replace(

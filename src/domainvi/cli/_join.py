@@ -35,20 +35,43 @@ def check_columns(adata: AnnData, options: Training, *, is_reference: bool) -> N
     )
 
 
-def check_results(query: AnnData, reference: AnnData, options: Training) -> None:
+def check_results(query: AnnData, reference: AnnData, options: Training, *, sets: bool) -> None:
     """Refuse a query whose own columns have the names of the results, before training."""
     from domainvi.data import is_number_column
     from domainvi.model import check_free
 
     inputs = (options.batch, *options.levels, *(options.targets or ()))
     for key in inputs[1:]:
-        names = keys.of_classes(key)
+        names = keys.of_classes(key, sets=sets and key == options.labels)
         if key in (options.coarse_labels or ()):
             names = {"obs": names["obs"][:2], "obsm": names["obsm"]}
         if is_number_column(reference.obs[key]):
             names = {"obs": (keys.prediction(key), keys.confidence(key))}
         check_free(query, names, inputs)
     check_free(query, {"obsm": [keys.LATENT]})
+
+
+def check_sets(
+    reference: AnnData, options: Training, alpha: float | None, classes: list[str] | None
+) -> None:
+    """Refuse what could be said of prediction sets and classes only after training."""
+    from domainvi.data import clean_names, is_labelled
+    from domainvi.trust import rows_needed
+
+    labelled = is_labelled(reference.obs[options.labels], options.unlabeled)
+    if alpha is not None and labelled.sum() < rows_needed(alpha):
+        msg = (
+            f"--set-alpha {alpha:g} needs {rows_needed(alpha)} labelled rows, and the reference "
+            f"has {labelled.sum()}. Take a larger one, or leave it out."
+        )
+        raise InputError(msg)
+    known = set(clean_names(reference.obs[options.labels][labelled]).astype(str))
+    if unknown := [c for c in classes or () if c not in known]:
+        msg = (
+            f"--classes has {', '.join(map(repr, unknown))}; the reference's {len(known)} classes "
+            f"are {', '.join(sorted(known))}. Name some of these."
+        )
+        raise InputError(msg)
 
 
 def check_scales(ref: AnnData, query: AnnData, layer: str | None) -> None:

@@ -15,7 +15,7 @@ from ._check import check
 from ._demo import demo
 from ._results import hush, note
 from ._saved import annotate, explain, report
-from ._train import audit, train
+from ._train import audit, suggest, train
 from ._transfer import transfer
 
 SUCCESS, BAD_INPUT, INTERRUPTED = 0, 2, 130
@@ -35,7 +35,8 @@ def build() -> App:
     app.register_install_completion_command(
         add_to_startup=False, help="Install completion for your shell (bash, zsh, fish)."
     )
-    for command in (demo, check, transfer, train, annotate, audit, benchmark, explain, report):
+    commands = (demo, check, transfer, train, annotate, suggest)
+    for command in (*commands, audit, benchmark, explain, report):
         app.command(command)
     return app
 

@@ -65,6 +65,22 @@ LevelConfidence = Annotated[
     ),
 ]
 
+SetAlpha = Annotated[
+    float | None,
+    Parameter(
+        validator=Number(gt=0, lt=1),
+        help="Write prediction sets, too: the classes that a row may have, the right one missing "
+        "in this share of rows like the labelled ones.",
+    ),
+]
+Classes = Annotated[
+    list[str] | None,
+    Parameter(
+        **SEVERAL,
+        help="Classes that can be there, such as those of a tissue; all of them if not given.",
+    ),
+]
+
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)

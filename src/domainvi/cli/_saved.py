@@ -11,6 +11,7 @@ from ._files import check_inputs, check_model, check_output, naming, read, write
 from ._fit import accelerator, check_device
 from ._options import (
     SEVERAL,
+    Classes,
     Data,
     Device,
     File,
@@ -21,6 +22,7 @@ from ._options import (
     Model,
     Output,
     OverwriteColumns,
+    SetAlpha,
     UnknownAlpha,
 )
 from ._results import reporting
@@ -46,6 +48,8 @@ def annotate(
     targets: Annotated[list[str] | None, Parameter(**SEVERAL)] = None,
     unknown_alpha: UnknownAlpha = None,
     level_confidence: LevelConfidence = 0.8,
+    set_alpha: SetAlpha = None,
+    classes: Classes = None,
     modality: Modality = None,
     min_genes: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     device: Device = "auto",
@@ -87,6 +91,8 @@ def annotate(
                 level_confidence=level_confidence,
                 overwrite=overwrite_columns,
                 min_genes=min_genes,
+                set_alpha=set_alpha,
+                classes=classes,
             )
         written = [p.key for p in trained.phenotypes] if targets is None else targets
         say_predictions(say, adata, written)
@@ -158,6 +164,8 @@ def report(
     output: File,
     truth: str | None = None,
     genes: Annotated[int, Parameter(validator=Number(gte=0))] = 10,
+    set_alpha: SetAlpha = None,
+    classes: Classes = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -187,5 +195,14 @@ def report(
         trained = DomainVI.load(model)
         adata = read(data, columns=inputs_of(trained))
         with naming(data):
-            tl.report(trained, adata, output, truth=truth, n_genes=genes, overwrite=force)
+            tl.report(
+                trained,
+                adata,
+                output,
+                truth=truth,
+                n_genes=genes,
+                overwrite=force,
+                set_alpha=set_alpha,
+                classes=classes,
+            )
         say_written(say, output)

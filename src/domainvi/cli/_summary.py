@@ -33,6 +33,12 @@ def say_predictions(say: Results, adata: AnnData, targets: Sequence[str]) -> Non
     for level in summary.get(keys.LEVELS, [])[:-1]:
         say(predictions={str(level): _say_names(say, adata, str(level))})
     _say_classes(say, adata, summary[keys.LABELS_KEY])
+    if (sets := summary.get(keys.PREDICTION_SETS)) is not None:
+        say(
+            f"prediction sets: {sets['mean_size']:.2f} classes in the mean, one class in "
+            f"{sets['one_class']:.0%} of the rows. {sets['promise']}",
+            prediction_sets=dict(sets),
+        )
     cautions = summary[keys.CAUTIONS].tolist()
     for key in targets:
         if keys.unknown(key) in adata.obs:
@@ -76,9 +82,10 @@ def _say_classes(say: Results, adata: AnnData, key: str) -> None:
     if flagged.tested:
         say(
             f"rows that fit no known class (p <= {flagged.ALPHA}): {flagged.found}, "
-            f"{flagged.expected:.0f} by chance"
+            f"{flagged.expected:.0f} by chance; {flagged.discoveries} at a false discovery rate of "
+            f"{flagged.FDR:.0%}; estimated share of such rows {flagged.share:.0%}"
         )
-    unknown = {"alpha": flagged.ALPHA, "rows": flagged.found, "by_chance": flagged.expected}
+    unknown = {"rows": flagged.found, **flagged.to_dict()}
     say(predictions={key: summary | {"fit_no_known_class": unknown}})
 
 

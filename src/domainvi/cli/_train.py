@@ -1,6 +1,11 @@
-"""The commands on labelled cohorts: ``domainvi audit`` and ``domainvi train``."""
+"""The commands on labelled cohorts: ``domainvi audit``, ``train`` and ``suggest``."""
 
 from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from ._files import check_inputs, check_output, naming, read
 from ._fit import accelerator, check_training, columns_of, fit, named
@@ -73,4 +78,47 @@ def train(
         say_audit(say, model)
         say(f"classes: {', '.join(model.classes)}", classes=model.classes)
         say(f"cohorts: {', '.join(model.domains)}", cohorts=model.domains)
+        say_written(say, output)
+
+
+def suggest(
+    data: Data,
+    /,
+    *,
+    options: Training,
+    output: File,
+    n: Annotated[int, Parameter(("-n", "--rows"), validator=Number(gte=1))] = 20,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Suggest which rows to label next, from a model that is trained for it.
+
+    Rows without a label are spread over predicted classes, and within each over what the model
+    sees of them, unsure rows before others. Label them in the same column, and run `domainvi
+    train` or `domainvi transfer` on the result.
+
+    Example: `domainvi suggest cohorts.h5ad --batch cohort --labels cell_type -n 20 -o next.csv`
+
+    Parameters
+    ----------
+    output
+        The csv file to write: names of rows, with rank, cohort, predicted class and confidence.
+    n
+        Rows to suggest; five for each class is a good number to begin with.
+    """
+    check_training(options)
+    check_inputs(data, columns=columns_of(options))
+    check_output(output, force, kind=".csv", others=(data, options.checkpoints))
+    with reporting(as_json) as say:
+        from domainvi.io import whole_file
+
+        accelerator(options.device)  # refused, if it is, before the data are read
+        adata = read(data, options.modality)
+        with naming(data):
+            model = fit(adata, options)
+            table = model.suggest_labels(n)
+        with whole_file(output) as beside:
+            table.to_csv(beside, index_label="row")
+        rows = table.rename_axis("row").reset_index()
+        say(table.to_string(float_format="{:.2f}".format), suggested=rows.to_dict("records"))
         say_written(say, output)

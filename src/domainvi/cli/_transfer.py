@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._files import check_inputs, check_output, naming, read, write
 from ._fit import accelerator, check_training, columns_of, fit, named
-from ._join import check_columns, check_results, check_scales, cohort_of, join
+from ._join import check_columns, check_results, check_scales, check_sets, cohort_of, join
 from ._options import (
+    Classes,
     Data,
     Force,
     Json,
     LevelConfidence,
     Output,
     OverwriteColumns,
+    SetAlpha,
     Training,
     UnknownAlpha,
 )
@@ -40,6 +42,8 @@ def transfer(
     report: Path | None = None,
     unknown_alpha: UnknownAlpha = None,
     level_confidence: LevelConfidence = 0.8,
+    set_alpha: SetAlpha = None,
+    classes: Classes = None,
     overwrite_columns: OverwriteColumns = False,
     force: Force = False,
     as_json: Json = False,
@@ -71,10 +75,11 @@ def transfer(
         reference, adata = (read(path, options.modality, named(options)) for path in (ref, query))
         with naming(ref):
             check_columns(reference, options, is_reference=True)
+            check_sets(reference, options, set_alpha, classes)
         with naming(query):
             check_columns(adata, options, is_reference=False)
             if not overwrite_columns:
-                check_results(adata, reference, options)
+                check_results(adata, reference, options, sets=set_alpha is not None)
             taken = set(clean_names(reference.obs[options.batch], missing=False).astype(str))
             cohort = cohort_of(adata, options, query.stem, taken)
             joined, genes = join(reference, adata, cohort, options)
@@ -82,7 +87,13 @@ def transfer(
         _describe(say, joined, genes, taken, cohort)
         del reference
         model = fit(joined, replace(options, layer=None))
-        _annotate(model, adata, joined, unknown_alpha, level_confidence)
+        wishes: dict[str, Any] = {
+            "unknown_alpha": unknown_alpha,
+            "set_alpha": set_alpha,
+            "classes": classes,
+            "level_confidence": level_confidence,
+        }
+        _annotate(model, adata, joined, wishes)
         say_audit(say, model)
         say_predictions(say, adata, options.targets or ())
         say_agreement(say, adata, options.labels, options.unlabeled)
@@ -92,7 +103,7 @@ def transfer(
             from domainvi import tl
 
             # Reference and query together, as the model was trained.
-            tl.report(model, joined, report, unknown_alpha=unknown_alpha, overwrite=force)
+            tl.report(model, joined, report, overwrite=force, **wishes)
             say_written(say, report)
 
 
@@ -119,24 +130,13 @@ def _describe(
         note(f"warning: taken as one cohort, since both files name it: {', '.join(sorted(both))}")
 
 
-def _annotate(
-    model: DomainVI,
-    query: AnnData,
-    joined: AnnData,
-    unknown_alpha: float | None,
-    level_confidence: float,
-) -> None:
+def _annotate(model: DomainVI, query: AnnData, joined: AnnData, wishes: dict[str, Any]) -> None:
     """Annotate the joined rows and hand the query's part over to the query."""
     import numpy as np
 
     before = {part: set(getattr(joined, part)) for part in ("obs", "obsm", "uns")}
     of_query = np.arange(joined.n_obs) >= joined.n_obs - query.n_obs
-    model.annotate(
-        joined,
-        unknown_alpha=unknown_alpha,
-        caution_rows=of_query,
-        level_confidence=level_confidence,
-    )
+    model.annotate(joined, caution_rows=of_query, **wishes)
     for key in joined.obs.columns.difference([*before["obs"]], sort=False):
         query.obs[key] = joined.obs.loc[of_query, key].set_axis(query.obs_names)
     for key in joined.obsm.keys() - before["obsm"]:

@@ -10,7 +10,8 @@ import numpy as np
 from domainvi.trust import agreement
 
 from ._composition import ClassMoments, class_moments, composition_statistics, consensus
-from ._members import LinearMember, View, balanced_weights, sharpen
+from ._held_out import Lesson, confident_rows, held_out
+from ._members import LinearMember, View, average, balanced_weights, sharpen
 from ._row_experts import RowExperts, fit_row_experts
 from ._statistics import (
     class_prior_statistics,
@@ -67,6 +68,9 @@ class LinearEnsembleFit:
         Exponent of the averaged probabilities.
     probs
         Class probabilities of the rows, shape ``(n_rows, n_classes)``.
+    held_out
+        Those of labelled rows by members fitted without their labels, before ``log_prior``; NaN
+        elsewhere (:func:`held_out`).
     """
 
     statistics: ScalingStatistics
@@ -79,6 +83,7 @@ class LinearEnsembleFit:
     log_prior: FloatArray
     sharpness: float
     probs: FloatArray
+    held_out: FloatArray
 
 
 def fit_linear_ensemble(rows: TrainingRows) -> LinearEnsembleFit:
@@ -144,6 +149,7 @@ def fit_linear_ensemble(rows: TrainingRows) -> LinearEnsembleFit:
         log_prior=log_prior,
         sharpness=sharpness,
         probs=probs / probs.sum(axis=1, keepdims=True),
+        held_out=sharpen(held_out(rows, views, target_weight, free), sharpness),
     )
 
 
@@ -179,14 +185,10 @@ def learn(
 ) -> dict[str, View]:
     """Fit new views to labels and to what the teachers say of free rows."""
     statistics = composition_statistics(rows, probs, classes)
-    label, extra = confident_rows(probs, rows, free, 1.0, balance=0.5)
-    best, second = np.sort(probs, axis=1)[:, :-3:-1].T
-    doubt = second / (best + second)
-    weight = balanced_weights(rows, target_share) + extra * (1 - doubt)
-    runner_up = np.argsort(-probs, axis=1, kind="stable")[:, 1]
+    lesson = Lesson.of_probabilities(probs, rows, free)
     views = {name: replace(views[name], statistics=statistics) for name in ("plain", "focused")}
     for view in views.values():
-        view.fit(label, weight, (runner_up, extra * doubt))
+        lesson.fit(view, balanced_weights(rows, target_share))
     return views
 
 
@@ -231,12 +233,6 @@ def make_views(rows: TrainingRows, by_domain: ScalingStatistics) -> dict[str, Vi
     return views
 
 
-def average(views: dict[str, View]) -> FloatArray:
-    """Average what the views say by their weights, ``(n_rows, n_classes)``, not sharpened."""
-    weights = np.array([v.weight for v in views.values()])
-    return np.tensordot(weights / weights.sum(), np.stack([v.probs for v in views.values()]), 1)
-
-
 def self_train(
     rows: TrainingRows,
     views: dict[str, View],
@@ -277,33 +273,6 @@ def refit(
     kappa = agreement(views["shared"].probs[target], both)
     views["shared"].weight = kappa**2
     return kappa
-
-
-def confident_rows(
-    probs: FloatArray,
-    rows: TrainingRows,
-    free: NDArray[np.bool_],
-    share: float,
-    balance: float = 1.0,
-) -> tuple[IntArray, FloatArray]:
-    """Take the most confident ``share`` of each predicted class among free rows as labelled.
-
-    Returned are the labels with the new ones in, and the weights of the new ones: one a row on
-    average, and by class :math:`n^{1 - b}` for :math:`n` rows and the exponent ``balance``, so that
-    classes are the same at 1 and rows at 0.
-    """
-    label, index = rows.label.copy(), np.flatnonzero(free)
-    predicted = probs[index].argmax(axis=1)
-    for c in np.unique(predicted):
-        candidates = index[predicted == c]
-        n = int(np.ceil(share * len(candidates)))
-        label[candidates[np.argsort(-probs[candidates, c], kind="stable")[:n]]] = c
-    new = (label >= 0) & ~rows.labelled
-    weight = np.zeros(len(label))
-    if new.any():
-        weight[new] = np.bincount(label[new])[label[new]] ** -balance
-        weight *= new.sum() / weight.sum()
-    return label, weight
 
 
 def cross_fit(rows: TrainingRows, views: dict[str, View], target_share: FloatArray) -> float:

@@ -156,6 +156,12 @@ class View:
         )
 
 
+def average(views: dict[str, View]) -> FloatArray:
+    """Average what views say by their weights, ``(n_rows, n_classes)``, not sharpened."""
+    weights = np.array([v.weight for v in views.values()])
+    return np.tensordot(weights / weights.sum(), np.stack([v.probs for v in views.values()]), 1)
+
+
 def balanced_weights(
     rows: TrainingRows, target_share: FloatArray, *, use_target: bool = True
 ) -> FloatArray:

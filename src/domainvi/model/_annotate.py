@@ -14,13 +14,19 @@ import pandas as pd
 from domainvi import _keys
 from domainvi._checks import check_positive, check_share
 from domainvi._compat import SETUP_ARGS_KEY
-from domainvi.data import MODALITIES, bare_name, color_list, count_empty_rows, reference_order
+from domainvi.data import MODALITIES, count_empty_rows
 from domainvi.errors import InputError
 from domainvi.module import heads_of
-from domainvi.trust import SMALL_COHORT, find_cautions
+from domainvi.trust import SMALL_COHORT, Flagged, check_set_alpha, find_cautions
 
-from ._fitted import Fitted, Order
-from ._inference import labels_of, outputs, probabilities, unknown_p_values, unknown_spaces
+from ._diagnosis import describe_sets, prediction_sets, rows_of_cautions
+from ._inference import (
+    outputs,
+    probabilities,
+    restricted,
+    unknown_p_values,
+    unknown_spaces,
+)
 from ._phenotypes import phenotype_numbers, phenotype_probabilities
 from ._setup import columns_of, prepare_query
 
@@ -34,10 +40,13 @@ if TYPE_CHECKING:
     from domainvi.data import LabelTree, PreparedAnnData
 
     from ._domainvi import DomainVI
+    from ._fitted import Order
     from ._inference import RowOutputs
 
 logger = logging.getLogger(__name__)
 
+# What may stand between the classes of a set, the first that no class contains.
+SEPARATORS = ("|", ";", "~", "^", "\x1f")
 # Colour of rows that are called none of the classes.
 GREY = "#d3d3d3"
 
@@ -105,6 +114,18 @@ class Columns:
         self.obs[_keys.level(key)] = levels
         self.uns.pop(_keys.colors(_keys.prediction(key)), None)
 
+    def add_sets(
+        self, key: str, classes: list[str], sets: NDArray[np.bool_], without: NDArray[np.bool_]
+    ) -> str:
+        """Add the column of prediction sets, none for rows ``without``; return the separator."""
+        separator = next(s for s in SEPARATORS if not any(s in c for c in classes))
+        found, code = np.unique(sets, axis=0, return_inverse=True)
+        names = [separator.join(np.asarray(classes, dtype=object)[row]) for row in found]
+        code = np.where(without, -1, code.ravel())
+        column = pd.Categorical.from_codes(code, names).remove_unused_categories()
+        self.obs[_keys.prediction_set(key)] = column
+        return separator
+
     def write(self, target: AnnData | MuData, prepared: PreparedAnnData) -> None:
         """Write everything; rows of ``target`` that were not prepared get missing values."""
         names = target.obs_names.astype(str)
@@ -158,13 +179,17 @@ def annotate(
     targets: Sequence[str] | None,
     caution_rows: NDArray[np.bool_] | None,
     overwrite: bool,
+    set_alpha: float | None,
+    classes: Sequence[str] | None,
     level_confidence: float | None,
-    min_genes: int | None = None,
+    min_genes: int | None,
 ) -> None:
     """Annotate; see :meth:`domainvi.DomainVI.annotate`."""
     model._check_trained()
     check_share("unknown_alpha", unknown_alpha)
     check_share("level_confidence", level_confidence)
+    if set_alpha is not None:
+        check_set_alpha(set_alpha, "set_alpha")
     chosen = [p.key for p in model.phenotypes] if targets is None else list(targets)
     numbers = [heads_of(model.module).index(key) for key in chosen]
     check_positive(min_genes=min_genes)
@@ -176,7 +201,8 @@ def annotate(
     key = model.registry_[SETUP_ARGS_KEY]["labels_key"]
     unlabelled = model.registry_[SETUP_ARGS_KEY]["unlabeled_category"]
     order = model.fitted.order
-    p = probabilities(model, out)[:, [model.classes.index(c) for c in order.classes]]
+    places = [model.classes.index(c) for c in order.classes]
+    p = restricted(model, probabilities(model, out), classes)[:, places]
     known = unknown_p_values(model, prepared, out)
     columns = Columns()
     columns.obsm[_keys.LATENT] = out.latent
@@ -186,6 +212,14 @@ def annotate(
     for i in numbers:
         add_phenotype(columns, model, i, prepared, out, unlabelled, unknown_alpha)
     columns.uns[_keys.RESULTS] = summary = summarise(model, prepared)
+    if classes is not None:
+        kept = [c for c in order.classes if c in classes]
+        summary[_keys.RESTRICTED_TO] = np.asarray(kept, dtype=object)
+    if set_alpha is not None:
+        sets = prediction_sets(model, out, prepared.domain, set_alpha, classes)[:, places]
+        separator = columns.add_sets(key, order.classes, sets, known <= (unknown_alpha or -1))
+        summary[_keys.PREDICTION_SETS] = describe_sets(model, prepared, set_alpha, sets, separator)
+    summary[_keys.UNKNOWN_ROWS] = Flagged.count(known[about]).to_dict()
     rows = pd.DataFrame({"confidence": columns.obs[_keys.confidence(key)], "unknown": known})
     summary[_keys.CAUTIONS] = find_cautions(
         rows[about],
@@ -198,34 +232,11 @@ def annotate(
     )
     if not overwrite:
         setup = columns_of(model.registry_[SETUP_ARGS_KEY])
-        inputs = (*setup.batch_keys, setup.labels_key, *setup.target_keys, *setup.covariates)
+        levels = (setup.labels_key,) if setup.tree is None else setup.tree.levels
+        inputs = (*setup.batch_keys, *levels, *setup.target_keys, *setup.covariates)
         check_free(target, {"obs": columns.obs, "obsm": columns.obsm}, inputs)
     say(summary, prepared.n_obs)
     columns.write(target, prepared)
-
-
-def rows_of_cautions(
-    model: DomainVI,
-    prepared: PreparedAnnData,
-    target: AnnData | MuData,
-    mask: NDArray[np.bool_] | None,
-) -> NDArray[np.bool_]:
-    """Find the rows that cautions are about: of the model's own data those without a label."""
-    if mask is not None:
-        mask = np.asarray(mask)
-        if mask.dtype != bool or mask.shape != (target.n_obs,):
-            msg = (
-                f"caution_rows holds {mask.dtype} values of shape {mask.shape}; expected a mask of "
-                f"booleans of shape ({target.n_obs},), one for each row."
-            )
-            raise InputError(msg)
-        return mask[target.obs_names.astype(str).isin(prepared.obs_names)]
-    every = np.ones(prepared.n_obs, dtype=bool)
-    own = None if model._adata is None else model._require_manager().adata
-    if own is None or not own.obs_names.equals(prepared.obs_names):
-        return every
-    unlabelled = labels_of(model, own) < 0
-    return unlabelled if unlabelled.any() else every
 
 
 def add_phenotype(
@@ -310,30 +321,6 @@ def say(summary: dict[str, Any], n_rows: int) -> None:
             _keys.RESULTS,
             _keys.CAUTIONS,
         )
-
-
-def fitted_for(model: DomainVI, adata: AnnData | MuData | None) -> Fitted:
-    """Begin the fitted state with the order and colours that the user's object shows."""
-    key = model.registry_[SETUP_ARGS_KEY]["labels_key"]
-    if adata is None:
-        return Fitted(Order(model.classes))
-    return Fitted(
-        order_of(adata, key, model.classes),
-        {p.key: order_of(adata, p.key, list(p.classes)) for p in model.phenotypes},
-    )
-
-
-def order_of(adata: AnnData | MuData, key: str, classes: list[str]) -> Order:
-    """Order of the classes in the user's column, and their colours; none where one has none."""
-    order = reference_order(adata.obs, key, classes)
-    column = adata.obs.get(key)
-    if column is not None and isinstance(column.dtype, pd.CategoricalDtype):
-        listed = column.cat.categories.astype(str).tolist()
-        colors = color_list(adata.uns.get(_keys.colors(key)), listed)
-        named = dict(zip((bare_name(name) for name in listed), colors, strict=False))
-        if all(c in named for c in order):
-            return Order(order, [named[c] for c in order])
-    return Order(order)
 
 
 def at_rows(inside: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.float32]:

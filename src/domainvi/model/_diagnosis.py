@@ -1,4 +1,4 @@
-"""How well domains can still be told apart within each class, before and after alignment."""
+"""Beside the predictions: sets of classes, rows to label next, how domains can be told apart."""
 
 from __future__ import annotations
 
@@ -6,16 +6,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
+from scvi import REGISTRY_KEYS
 
+from domainvi._checks import check_seed, check_sizes
 from domainvi.errors import InputError
 from domainvi.metrics import domain_probe
+from domainvi.trust import check_set_alpha, suggest_rows
 
-from ._inference import labels_of, outputs
+from ._inference import labels_of, outputs, probabilities, restricted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from anndata import AnnData
+    from mudata import MuData
     from numpy.typing import NDArray
 
+    from domainvi.data import PreparedAnnData
+
     from ._domainvi import DomainVI
+    from ._inference import RowOutputs
 
 
 def diagnose(model: DomainVI, seed: int) -> pd.DataFrame:
@@ -55,3 +67,114 @@ def centroid_shift(z: NDArray[np.float32], domain: NDArray[np.int64]) -> float:
     points = np.stack(list(centroids.values()))
     distance = np.linalg.norm(points[:, None] - points[None], axis=-1)
     return float(distance.max()) / (spread * np.sqrt(z.shape[1]))
+
+
+def set_probabilities(
+    model: DomainVI, out: RowOutputs, domain: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Probabilities that prediction sets go by: those of the linear members, or of the network.
+
+    Only for these there are held-out answers on all labelled rows to calibrate with.
+    """
+    prior = model.module.log_prior.cpu().numpy()
+    known = domain < len(prior)
+    shift = np.where(known[:, None], prior[np.where(known, domain, 0)], 0.0)
+    return softmax(out.linear.astype(np.float64) + shift, axis=1)
+
+
+def prediction_sets(
+    model: DomainVI,
+    out: RowOutputs,
+    domain: NDArray[np.int64],
+    alpha: float,
+    classes: Sequence[str] | None = None,
+) -> NDArray[np.bool_]:
+    """Whether a class is in the set of a row, in the order of the codes; the predicted one is."""
+    check_set_alpha(alpha)
+    if not (sets := model.fitted.sets):
+        msg = (
+            "This model has no held-out labels to calibrate prediction sets with: it was trained "
+            "on fewer than 10 labelled rows, or by an earlier version. Train it again on more."
+        )
+        raise InputError(msg)
+    p = restricted(model, set_probabilities(model, out, domain), classes)
+    found = np.zeros(p.shape, dtype=bool)
+    for pattern, rows in out.by_pattern():
+        calibrated = sets.get(pattern, sets[max(sets)])
+        found[rows] = calibrated.contains(p[rows], domain[rows], alpha)
+    best = restricted(model, probabilities(model, out), classes).argmax(axis=1)
+    found[np.arange(len(p)), best] = True
+    return found
+
+
+def describe_sets(
+    model: DomainVI,
+    prepared: PreparedAnnData,
+    alpha: float,
+    sets: NDArray[np.bool_],
+    separator: str,
+) -> dict[str, Any]:
+    """Gather what ``uns["domainvi"]`` says of prediction sets."""
+    calibrated = model.fitted.sets[max(model.fitted.sets)]
+    levels = prepared.manager.get_state_registry(REGISTRY_KEYS.BATCH_KEY).categorical_mapping
+    names = {int(d): str(levels[d]) for d in np.unique(prepared.domain)}
+    return {
+        "alpha": float(alpha),
+        "separator": separator,
+        "calibration_rows": len(calibrated.score),
+        "mean_size": float(sets.sum(axis=1).mean()),
+        "one_class": float((sets.sum(axis=1) == 1).mean()),
+        "promise": calibrated.promise(alpha, names),
+    }
+
+
+def suggest_labels(
+    model: DomainVI, n: int, adata: AnnData | MuData | None, seed: int
+) -> pd.DataFrame:
+    """Choose rows to label; see :meth:`domainvi.DomainVI.suggest_labels`."""
+    check_sizes(n=n)
+    check_seed(seed)
+    prepared = model._validate_anndata(adata)
+    out = outputs(model, prepared, None)
+    # In an order that does not change with that of the rows.
+    free = prepared.order[labels_of(model, prepared)[prepared.order] < 0]
+    if not len(free):
+        msg = f"All {prepared.n_obs} rows have a label, so none can be suggested. Pass other rows."
+        raise InputError(msg)
+    p = probabilities(model, out)[free]
+    rows, represented = suggest_rows(out.latent[free], p, n, seed)
+    levels = prepared.manager.get_state_registry(REGISTRY_KEYS.BATCH_KEY).categorical_mapping
+    return pd.DataFrame(
+        {
+            "rank": np.arange(1, len(rows) + 1),
+            "cohort": np.asarray(levels, dtype=object)[prepared.domain[free[rows]]].astype(str),
+            "predicted": np.asarray(model.classes)[p[rows].argmax(axis=1)],
+            "confidence": p[rows].max(axis=1),
+            "represents": represented,
+        },
+        index=prepared.obs_names[free[rows]],
+    )
+
+
+def rows_of_cautions(
+    model: DomainVI,
+    prepared: PreparedAnnData,
+    target: AnnData | MuData,
+    mask: NDArray[np.bool_] | None,
+) -> NDArray[np.bool_]:
+    """Find the rows that cautions are about: of the model's own data those without a label."""
+    if mask is not None:
+        mask = np.asarray(mask)
+        if mask.dtype != bool or mask.shape != (target.n_obs,):
+            msg = (
+                f"caution_rows holds {mask.dtype} values of shape {mask.shape}; expected a mask of "
+                f"booleans of shape ({target.n_obs},), one for each row."
+            )
+            raise InputError(msg)
+        return mask[target.obs_names.astype(str).isin(prepared.obs_names)]
+    every = np.ones(prepared.n_obs, dtype=bool)
+    own = None if model._adata is None else model._require_manager().adata
+    if own is None or not own.obs_names.equals(prepared.obs_names):
+        return every
+    unlabelled = labels_of(model, own) < 0
+    return unlabelled if unlabelled.any() else every

@@ -26,7 +26,7 @@ from domainvi.module import EXTRA_DOMAINS_KEY, DomainVAE, heads_of
 from domainvi.pretraining import full_history, pretrain, pretrained_representation, start_from
 from domainvi.train import chosen_seed, seeded
 
-from ._annotate import annotate, fitted_for
+from ._annotate import annotate
 from ._base import CohortModel
 from ._decode import (
     draw_expression,
@@ -34,8 +34,8 @@ from ._decode import (
     predictive_draws,
     refuse_undecodable,
 )
-from ._diagnosis import diagnose
-from ._fitted import Fitted
+from ._diagnosis import diagnose, prediction_sets, suggest_labels
+from ._fitted import Fitted, fitted_for
 from ._heads import head_of, training_arguments
 from ._inference import (
     at_level,
@@ -218,7 +218,8 @@ class DomainVI(ArchesMixin, CohortModel):
     def _from_file(self, tensors: dict[str, Any], metadata: dict[str, Any]) -> None:
         self.fitted = Fitted.from_file(tensors, metadata, self.classes, self.phenotypes)
         known = set(range(len(patterns(len(self.module.modalities.parts)))))
-        if wrong := (self.fitted.calibration.keys() | self.fitted.unknown.keys()) - known:
+        by_pattern = (self.fitted.calibration, self.fitted.unknown, self.fitted.sets)
+        if wrong := set().union(*by_pattern) - known:
             msg = f"sets of modalities are numbered {sorted(wrong)}"
             raise ValueError(msg)
         if (n_old := self.fitted.n_reference_domains) is not None:
@@ -789,6 +790,65 @@ class DomainVI(ArchesMixin, CohortModel):
         by_class = pd.DataFrame(p, index=index, columns=self.classes)[self.fitted.order.classes]
         return at_level(self, by_class, level)
 
+    def prediction_sets(
+        self,
+        adata: AnnData | MuData | None = None,
+        indices: Sequence[int] | Sequence[bool] | None = None,
+        alpha: float = 0.1,
+        classes: Sequence[str] | None = None,
+        batch_size: int | None = None,
+    ) -> pd.DataFrame:
+        """Give each row the set of classes that it may have: conformal prediction sets.
+
+        A set holds the right class in a stated share of rows. It has each class whose probability
+        is above a level, and always the predicted class. The level comes from labelled rows whose
+        labels were held out: those of the row's own cohort where these are enough, at least
+        ``1 / alpha - 1``, and otherwise those of all cohorts
+        (:class:`~domainvi.trust.PredictionSets`).
+
+        Parameters
+        ----------
+        adata
+            Rows to predict; the model's own data if ``None``.
+        indices
+            Row numbers or a mask; all rows if ``None``.
+        alpha
+            Share of rows whose set may lack the right class: 0.1 states a coverage of 90 %.
+        classes
+            Classes that can be there, as in :meth:`predict`.
+        batch_size
+            Rows at a time.
+
+        Returns
+        -------
+        Frame of booleans, rows by ``obs_names`` and columns by class in the order of the reference.
+
+        Raises
+        ------
+        InputError
+            If ``alpha`` is not between 0 and 1, or too small for the labelled rows that there are.
+        NotTrainedError
+            Before :meth:`train`.
+
+        Notes
+        -----
+        The stated coverage is that of rows like those that the level comes from. For a cohort
+        without labels of its own it is not promised, and a shift between cohorts can take more
+        from it than ``alpha`` itself. Rows of unknown classes have no right class to hold.
+
+        Examples
+        --------
+        >>> sets = model.prediction_sets(alpha=0.2)
+        >>> sets.shape, bool(sets.any(axis=1).all())
+        ((200, 4), True)
+        """
+        prepared = self._validate_anndata(adata)
+        rows = self._row_numbers(prepared, indices)
+        out = outputs(self, prepared, rows, batch_size, centre=False)
+        found = prediction_sets(self, out, prepared.domain[rows], alpha, classes)
+        frame = pd.DataFrame(found, index=prepared.obs_names[rows], columns=self.classes)
+        return frame[self.fitted.order.classes]
+
     def annotate(
         self,
         adata: AnnData | MuData | None = None,
@@ -798,6 +858,8 @@ class DomainVI(ArchesMixin, CohortModel):
         overwrite: bool = False,
         level_confidence: float | None = 0.8,
         min_genes: int | None = None,
+        set_alpha: float | None = None,
+        classes: Sequence[str] | None = None,
     ) -> None:
         """Write latents, predictions and the verdict on them into ``adata``.
 
@@ -824,6 +886,12 @@ class DomainVI(ArchesMixin, CohortModel):
         min_genes
             Least number of the model's genes that ``adata`` must have; half of them, or 100 and
             half of its own, if ``None``.
+        set_alpha
+            Write prediction sets of the main phenotype as well, which may lack the right class in
+            this share of rows (:meth:`prediction_sets`). Rows that ``unknown_alpha`` calls unknown
+            have none, since they are taken to have no class that a set could hold.
+        classes
+            Classes of the main phenotype that can be there, as in :meth:`predict`.
 
         Returns
         -------
@@ -832,13 +900,18 @@ class DomainVI(ArchesMixin, CohortModel):
         ``obsm["<labels_key>_prob"]``, ``uns["domainvi"]``, and
         ``uns["<labels_key>_pred_colors"]`` when the reference has colours. The same columns for
         each of the ``target_keys``; of a numeric one, ``_pred`` has the value and ``_conf`` its
-        standard error, both in its unit.
+        standard error, both in its unit. With ``set_alpha`` also ``obs["<labels_key>_set"]``, the
+        classes of each row joined by ``uns["domainvi"]["prediction_sets"]["separator"]``; ``|``
+        unless a class has it in its name.
 
         With labels on several levels, ``obs["<labels_key>_pred"]`` and ``_conf`` are the name and
         the probability at the finest level that a row is sure enough of, which
         ``obs["<labels_key>_level"]`` says, and each coarser level has a ``_pred``, a ``_conf`` and
         a ``_prob`` of its own. The probability of a name is the sum of those of its classes.
 
+        ``uns["domainvi"]["unknown_rows"]`` counts the rows of no known class: those with a small
+        p-value beside what chance gives, those at a false discovery rate of 10 %, and the estimated
+        share of such rows.
         ``uns["domainvi"]["cautions"]`` says in sentences what speaks against believing the labels
         of ``caution_rows``. It is empty where nothing was found, which is no proof.
 
@@ -848,7 +921,8 @@ class DomainVI(ArchesMixin, CohortModel):
             Before :meth:`train`.
         InputError
             If ``targets`` names one that the model does not have, ``unknown_alpha`` is no share,
-            ``caution_rows`` is no mask of the rows, or a column of the user would be replaced.
+            ``caution_rows`` is no mask of the rows, or a column of the user would be replaced; if
+            ``set_alpha`` or ``classes`` cannot be used.
 
         Warns
         -----
@@ -870,9 +944,51 @@ class DomainVI(ArchesMixin, CohortModel):
             targets=targets,
             caution_rows=caution_rows,
             overwrite=overwrite,
+            set_alpha=set_alpha,
+            classes=classes,
             level_confidence=level_confidence,
             min_genes=min_genes,
         )
+
+    def suggest_labels(
+        self, n: int = 20, adata: AnnData | MuData | None = None, seed: int = 0
+    ) -> pd.DataFrame:
+        """Suggest which rows to label next.
+
+        Rows without a label are shared out evenly among the predicted classes, clustered in the
+        latent space within each, unsure rows weighing more, and the row nearest to the centre of
+        each cluster is suggested. Write their labels into the column, and train again.
+
+        Parameters
+        ----------
+        n
+            Rows to suggest; all that have no label where these are fewer. Five for each class is a
+            good number to begin with.
+        adata
+            Rows to choose from, one cohort for instance; the model's own data if ``None``.
+        seed
+            Random seed of the clusters.
+
+        Returns
+        -------
+        One row for each suggestion, by ``obs_names``: ``rank``, in which every predicted class has
+        its first row before any has its second; ``cohort``; ``predicted`` class and its
+        ``confidence``; and ``represents``, the rows of its cluster.
+
+        Raises
+        ------
+        InputError
+            If every row has a label, or ``n`` is no whole number of at least 1.
+        NotTrainedError
+            Before :meth:`train`.
+
+        Examples
+        --------
+        >>> next_rows = model.suggest_labels(n=8)
+        >>> len(next_rows), list(next_rows)
+        (8, ['rank', 'cohort', 'predicted', 'confidence', 'represents'])
+        """
+        return suggest_labels(self, n, adata, seed)
 
     def diagnose(self, seed: int = 0) -> pd.DataFrame:
         """Report how well domains can still be told apart within each class.

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+import pandas as pd
 
-from domainvi.data import validate_row_ids
+from domainvi import _keys
+from domainvi._compat import SETUP_ARGS_KEY
+from domainvi.data import bare_name, color_list, reference_order, validate_row_ids
 from domainvi.linear import Centring
 from domainvi.pretraining import PretrainingRecord
-from domainvi.trust import Audit, Calibrator, GuardRecord, UnknownScorer
+from domainvi.trust import Audit, Calibrator, GuardRecord, PredictionSets, UnknownScorer
 
 from ._save import arrays_under
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from anndata import AnnData
+    from mudata import MuData
     from numpy.typing import NDArray
 
     from domainvi.data import Phenotype
+
+    from ._domainvi import DomainVI
 
 ROW_IDS = "training_row_ids"
 # What a file holds under names that are taken as they are.
@@ -30,6 +37,8 @@ PLAIN = {
     "n_reference_domains": (int, type(None)),
 }
 CENTRING, UNKNOWN, PHENOTYPE_UNKNOWN = "centring.", "unknown.", "phenotype_unknown."
+SETS = "sets."
+Stored = TypeVar("Stored", UnknownScorer, PredictionSets)
 
 
 @dataclass
@@ -84,6 +93,8 @@ class Fitted:
         Unknown score by pattern; absent where there were too few labels.
     phenotype_unknown
         Unknown score by auxiliary phenotype.
+    sets
+        Calibration of prediction sets by pattern.
     centring
         Shifts of the latents; ``None`` where latents are not centred.
     audit
@@ -108,6 +119,7 @@ class Fitted:
     calibration: dict[int, Calibrator] = field(default_factory=dict)
     unknown: dict[int, UnknownScorer] = field(default_factory=dict)
     phenotype_unknown: dict[str, UnknownScorer] = field(default_factory=dict)
+    sets: dict[int, PredictionSets] = field(default_factory=dict)
     centring: Centring | None = None
     audit: Audit | None = None
     guard: GuardRecord = field(default_factory=GuardRecord)
@@ -128,6 +140,7 @@ class Fitted:
         if self.centring is not None:
             tensors |= {CENTRING + k: v for k, v in vars(self.centring).items()}
         for prefix, scorers in (
+            (SETS, self.sets),
             (UNKNOWN, self.unknown),
             (PHENOTYPE_UNKNOWN, self._numbered_phenotypes()),
         ):
@@ -182,10 +195,12 @@ class Fitted:
             is_scaled=values["is_scaled"],
             agreement=values["agreement"],
             calibration={int(k): Calibrator.from_dict(v) for k, v in values["calibration"].items()},
-            unknown=scorers_under(UNKNOWN, tensors),
+            unknown=scorers_under(UNKNOWN, tensors, UnknownScorer),
             phenotype_unknown={
-                keys[i]: scorer for i, scorer in scorers_under(PHENOTYPE_UNKNOWN, tensors).items()
+                keys[i]: scorer
+                for i, scorer in scorers_under(PHENOTYPE_UNKNOWN, tensors, UnknownScorer).items()
             },
+            sets=scorers_under(SETS, tensors, PredictionSets),
             centring=Centring(**centring) if centring else None,
             audit=None if audit is None else Audit.from_dict(audit),
             guard=GuardRecord.from_dict(values["guard"]),
@@ -196,15 +211,39 @@ class Fitted:
         )
 
 
-def scorers_under(prefix: str, tensors: dict[str, Any]) -> dict[int, UnknownScorer]:
-    """Unknown scores by the number that follows a prefix."""
+def scorers_under(prefix: str, tensors: dict[str, Any], kind: type[Stored]) -> dict[int, Stored]:
+    """Read what was stored as arrays, by the number that follows a prefix."""
     found: dict[int, dict[str, Any]] = {}
     for name, array in numpy_under(prefix, tensors).items():
         number, _, rest = name.partition(".")
         found.setdefault(int(number), {})[rest] = array
-    return {number: UnknownScorer.from_arrays(arrays) for number, arrays in found.items()}
+    return {number: kind.from_arrays(arrays) for number, arrays in found.items()}
 
 
 def numpy_under(prefix: str, tensors: dict[str, Any]) -> dict[str, Any]:
     """Take the tensors whose names start with a prefix as arrays."""
     return {k: v.numpy() for k, v in arrays_under(prefix, tensors).items()}
+
+
+def fitted_for(model: DomainVI, adata: AnnData | MuData | None) -> Fitted:
+    """Begin the fitted state with the order and colours that the user's object shows."""
+    key = model.registry_[SETUP_ARGS_KEY]["labels_key"]
+    if adata is None:
+        return Fitted(Order(model.classes))
+    return Fitted(
+        order_of(adata, key, model.classes),
+        {p.key: order_of(adata, p.key, list(p.classes)) for p in model.phenotypes},
+    )
+
+
+def order_of(adata: AnnData | MuData, key: str, classes: list[str]) -> Order:
+    """Order of the classes in the user's column, and their colours; none where one has none."""
+    order = reference_order(adata.obs, key, classes)
+    column = adata.obs.get(key)
+    if column is not None and isinstance(column.dtype, pd.CategoricalDtype):
+        listed = column.cat.categories.astype(str).tolist()
+        colors = color_list(adata.uns.get(_keys.colors(key)), listed)
+        named = dict(zip((bare_name(name) for name in listed), colors, strict=False))
+        if all(c in named for c in order):
+            return Order(order, [named[c] for c in order])
+    return Order(order)

@@ -13,8 +13,8 @@ import torch
 from scipy.special import softmax
 from scvi import REGISTRY_KEYS
 
-from domainvi._compat import SETUP_ARGS_KEY
 from domainvi._checks import check_positive
+from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import MODALITIES, row_blocks, row_loader
 from domainvi.errors import InputError
 from domainvi.module import OPTIONAL_PARTS, RowReader

@@ -7,15 +7,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
 from domainvi._keys import ROW_WISE_SHARE
 from domainvi.data import MODALITIES
 from domainvi.linear import fit_centring, subsample
-from domainvi.trust import Calibrator, UnknownScorer, audit_arrays, fit_calibrator
+from domainvi.trust import (
+    Calibrator,
+    PredictionSets,
+    UnknownScorer,
+    audit_arrays,
+    fit_calibrator,
+)
 
 from ._inference import forward, labels_of, patterns, unknown_spaces
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from domainvi.data import PreparedAnnData
@@ -49,6 +58,8 @@ def fit_posthoc(model: DomainVI, prepared: PreparedAnnData, *, centre: bool) -> 
             out = replace(forward(model, prepared, rows), pattern=np.full(len(rows), pattern))
         held_out = np.isin(rows, model.validation_indices)
         fitted.calibration[pattern] = fit_calibration(out.network, label[rows], held_out)
+        if not modalities.n_members:
+            fit_network_sets(model, pattern, out, label[rows], domain[rows], held_out)
         spaces = unknown_spaces(model, out, pattern)
         scorer = fit_unknown(spaces, out.linear, label[rows], domain[rows], model.seed)
         if scorer is not None:
@@ -135,6 +146,50 @@ def fit_calibration(
     if used.sum() < MIN_ROWS:
         return Calibrator()
     return fit_calibrator(logits[used], label[used], min_temperature=1.0)
+
+
+def fit_sets(
+    model: DomainVI, prepared: PreparedAnnData, held_out: Mapping[str, pd.DataFrame]
+) -> None:
+    """Calibrate prediction sets on what linear members say of rows whose labels they did not see.
+
+    Parameters
+    ----------
+    held_out
+        Probabilities by modality, rows by number. Those of rows that have several are averaged as
+        predictions are.
+    """
+    module, fitted = model.module, model.fitted
+    domain, label = prepared.domain, labels_of(model, prepared)
+    log_prior = module.log_prior.cpu().numpy()
+    # Domains without a correction are taken to have the proportions of their labelled rows.
+    prior = np.where(log_prior.any(axis=1, keepdims=True), softmax(log_prior, axis=1), np.nan)
+    for pattern, visible in enumerate(patterns(len(module.modalities.parts))):
+        parts = zip(module.modalities.parts.items(), visible, strict=True)
+        own = [(name, part) for (name, part), seen in parts if seen and name in held_out]
+        if not own:
+            continue
+        weights = [max(1 - float(part.linear.row_wise_share), 1e-6) for _, part in own]
+        pooled = [w * held_out[name] for (name, _), w in zip(own, weights, strict=True)]
+        p = (sum(pooled[1:], pooled[0]) / sum(weights)).dropna()
+        if len(rows := p.index.to_numpy()):
+            p = softmax(np.log(p.to_numpy()) + log_prior[domain[rows]], axis=1)
+            fitted.sets[pattern] = PredictionSets.fit(p, label[rows], domain[rows], prior)
+
+
+def fit_network_sets(
+    model: DomainVI,
+    pattern: int,
+    out: RowOutputs,
+    label: NDArray[np.int64],
+    domain: NDArray[np.int64],
+    held_out: NDArray[np.bool_],
+) -> None:
+    """Calibrate prediction sets on held-out rows of the network, where it has no linear members."""
+    used = held_out & (label >= 0)
+    if used.any():
+        p = softmax(out.network[used].astype(np.float64), axis=1)
+        model.fitted.sets[pattern] = PredictionSets.fit(p, label[used], domain[used])
 
 
 def fit_unknown(

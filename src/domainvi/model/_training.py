@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from domainvi.data import SMALLEST_CAP, TransferDataModule, labelled_weights, stratified_split
@@ -29,7 +30,7 @@ from domainvi.trust import GuardRecord, alignment_allowed, audit_arrays
 
 from ._inference import embedded, labels_of
 from ._phenotypes import fit_phenotypes, fit_phenotypes_posthoc
-from ._posthoc import fit_posthoc
+from ._posthoc import fit_posthoc, fit_sets
 from ._running import checkpoint_files, run_training
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ def fit_starting_values(model: DomainVI, prepared: PreparedAnnData) -> None:
     domain, label = prepared.domain, labels_of(model, prepared)
     is_source = source_domains(domain, label, len(model.domains))
     priors, agreements = [], []
+    held_out: dict[str, pd.DataFrame] = {}
     for name, part, has in modalities_of(module, prepared):
         modality = module.modalities.parts[name]
         own = prepared.order[has[prepared.order]]
@@ -181,10 +183,12 @@ def fit_starting_values(model: DomainVI, prepared: PreparedAnnData) -> None:
         if fit is not None:
             priors.append(torch.as_tensor(fit.log_prior, dtype=torch.float32))
             agreements += [] if fit.agreement is None else [fit.agreement]
+            held_out[name] = pd.DataFrame(fit.held_out, index=drawn).dropna()
         if model.phenotypes:
             fit_phenotypes(model, part, starting_rows(model, name, part, drawn, is_source))
     if priors:
         module.log_prior.copy_(torch.stack(priors).mean(dim=0))
+    fit_sets(model, prepared, held_out)
     module.share_vote()
     module.alignment.is_source.copy_(torch.from_numpy(is_source))
     fitted.agreement = float(np.mean(agreements)) if agreements else None

@@ -14,6 +14,8 @@ from ._cautions import (
     find_cautions,
 )
 from ._guard import GuardRecord, agreement, alignment_allowed
+from ._sets import PredictionSets, check_set_alpha, rows_needed
+from ._suggest import suggest_rows
 from ._unknown import UnknownScorer
 
 __all__ = [
@@ -22,13 +24,17 @@ __all__ = [
     "Calibrator",
     "Flagged",
     "GuardRecord",
+    "PredictionSets",
     "UnknownScorer",
     "agreement",
     "alignment_allowed",
     "annotated_rows",
     "audit_arrays",
     "cautions_of_rows",
+    "check_set_alpha",
     "find_cautions",
     "fit_calibrator",
     "probe_components",
+    "rows_needed",
+    "suggest_rows",
 ]

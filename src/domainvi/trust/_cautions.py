@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from scipy.stats import false_discovery_control
 
 from domainvi import _keys as keys
 
@@ -24,6 +25,8 @@ SMALL_COHORT = 20
 UNSURE = 0.6
 # Shares of unsure rows, and of experts of single rows in the vote, above which a caution is given.
 _MANY_UNSURE, _MUCH_ROW_WISE = 0.2, 0.7
+# P-values above this are taken to be those of known rows.
+_HALF = 0.5
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,22 @@ class Flagged:
         Rows that have a p-value.
     found
         Rows whose p-value of belonging to any known class is at most ``Flagged.ALPHA``.
+    discoveries
+        Rows that are called unknown at a false discovery rate of ``Flagged.FDR``, by the procedure
+        of Benjamini and Hochberg (JRSS B 1995).
+    p_value
+        The largest p-value among these; 0 if there are none.
+    share
+        Estimated share of rows of unknown classes, one less the share of known ones by which
+        p-values above one half are explained (Storey, JRSS B 2002).
 
     Examples
     --------
     >>> flagged = Flagged.count([0.01, 0.02, 0.03, 0.2, 0.5, 0.8, float("nan")])
     >>> flagged.found, flagged.tested, round(flagged.expected, 1), flagged.is_many
     (3, 6, 0.3, True)
+    >>> flagged.discoveries, flagged.p_value, round(flagged.share, 2)
+    (3, 0.03, 0.33)
     """
 
     #: P-value up to which rows are flagged in everything that is printed or drawn.
@@ -49,14 +62,36 @@ class Flagged:
     #: Times the number expected by chance, above which a caution is given.
     MANY: ClassVar[float] = 2.0
 
+    #: False discovery rate of the rows that are called unknown together.
+    FDR: ClassVar[float] = 0.1
+
     tested: int
     found: int
+    discoveries: int = 0
+    p_value: float = 0.0
+    share: float = 0.0
 
     @classmethod
     def count(cls, p_values: ArrayLike) -> Flagged:
         """Count rows by the p-values of :class:`UnknownScorer`, NaN where a row was not tested."""
         p = np.asarray(p_values, dtype=np.float64)
-        return cls(int(np.isfinite(p).sum()), int((p <= cls.ALPHA).sum()))
+        p = p[np.isfinite(p)]
+        if not len(p):
+            return cls(0, 0)
+        called = p[false_discovery_control(p) <= cls.FDR]
+        known = (1 + int((p > _HALF).sum())) / (_HALF * len(p))
+        return cls(
+            tested=len(p),
+            found=int((p <= cls.ALPHA).sum()),
+            discoveries=len(called),
+            p_value=float(called.max(initial=0.0)),
+            share=max(0.0, 1 - known),
+        )
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the figures by name, with the levels that they are at."""
+        levels = {"alpha": self.ALPHA, "by_chance": self.expected, "fdr": self.FDR}
+        return asdict(self) | levels
 
     @property
     def expected(self) -> float:
@@ -166,7 +201,9 @@ def cautions_of_rows(rows: pd.DataFrame, *, small: bool = False) -> list[str]:
     if flagged.is_many:
         found.append(
             f"{flagged.found} of {flagged.tested} rows fit no known class at p ≤ {flagged.ALPHA}, "
-            f"where chance gives {flagged.expected:.0f}. "
+            f"where chance gives {flagged.expected:.0f}. About {flagged.share:.0%} of the rows may "
+            f"be of unknown classes; {flagged.discoveries} are called so at a false discovery rate "
+            f"of {flagged.FDR:.0%}. "
             + (
                 "The cohorts are too small to say why."
                 if small

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from domainvi import DomainVI
 
+# Prediction sets that are listed, the most frequent ones.
+MAX_SETS = 20
 PACKAGES = ("domainvi", "scvi-tools", "torch", "lightning", "anndata", "scanpy", "scikit-learn")
 
 
@@ -54,11 +56,14 @@ def gather(
         "evidence": model.fitted.guard.evidence,
         "notes": dict(summary[keys.UNSEEN_COHORTS]),
         "classes": summarise(rows, "label"),
+        "sets": _sets(obs, key, summary),
+        "unknown": dict(summary[keys.UNKNOWN_ROWS]),
         "cohorts": summarise(rows, "cohort"),
         "comparison": None if truth is None else compare(model, adata, truth),
         "diagnosis": model.diagnose() if own and len(model.domains) > 1 else None,
         "genes": _top_genes(model, adata, n_genes),
         "parameters": {k: str(v) for k, v in parameters.items() if v is not None},
+        "restricted": list(summary.get(keys.RESTRICTED_TO, ())),
         "versions": _versions(),
         "written": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
@@ -77,6 +82,14 @@ def summarise(rows: pd.DataFrame, by: str) -> pd.DataFrame:
         }
     )
     return table.sort_values("rows", ascending=False)
+
+
+def _sets(obs: pd.DataFrame, key: str, summary: dict[str, Any]) -> dict[str, Any] | None:
+    """Say what prediction sets state, with the most frequent ones; ``None`` if not asked for."""
+    if keys.PREDICTION_SETS not in summary:
+        return None
+    counts = obs[keys.prediction_set(key)].value_counts().head(MAX_SETS)
+    return {**summary[keys.PREDICTION_SETS], "table": counts.to_frame("rows")}
 
 
 def _tiles(model: DomainVI, rows: pd.DataFrame, summary: dict[str, Any]) -> dict[str, str]:

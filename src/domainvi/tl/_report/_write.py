@@ -17,6 +17,7 @@ from ._figures import figures
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
     from domainvi import DomainVI
 
@@ -33,6 +34,8 @@ def report(
     n_genes: int = 10,
     unknown_alpha: float | None = None,
     overwrite: bool = False,
+    set_alpha: float | None = None,
+    classes: Sequence[str] | None = None,
 ) -> Path:
     """Write a report on a model and what it says of some rows: one HTML file, for a colleague.
 
@@ -61,6 +64,8 @@ def report(
         P-value up to which a row is called unknown, see :meth:`domainvi.DomainVI.annotate`.
     overwrite
         Whether to replace a file that exists.
+    set_alpha, classes
+        Prediction sets, and classes that can be there, as in :meth:`domainvi.DomainVI.annotate`.
 
     Returns
     -------
@@ -89,7 +94,13 @@ def report(
         raise InputError(msg)
     key = model.registry_[SETUP_ARGS_KEY]["labels_key"]
     own, annotated = data is model._adata, _working_copy(data)
-    model.annotate(annotated, unknown_alpha=unknown_alpha, overwrite=True)
+    model.annotate(
+        annotated,
+        unknown_alpha=unknown_alpha,
+        overwrite=True,
+        set_alpha=set_alpha,
+        classes=classes,
+    )
     facts = gather(model, annotated, own=own, truth=truth, n_genes=n_genes)
     html = render(facts, figures(model, annotated, facts), title or f"Label transfer: {key}")
     put_file(target, html.encode("utf-8"))
