@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from ._files import check_inputs, check_output, naming, read, write
 from ._fit import accelerator, check_training, columns_of, fit
 from ._join import check_columns, check_results, check_scales, cohort_of, join
-from ._options import Data, Force, Json, Output, OverwriteColumns, Training, UnknownAlpha
+from ._options import Data, Force, Json, Output, OverwriteColumns, Strict, Training, UnknownAlpha
 from ._results import Results, note, reporting
-from ._summary import say_agreement, say_audit, say_predictions, say_written
+from ._summary import say_agreement, say_audit, say_predictions, say_written, status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,8 +32,9 @@ def transfer(
     unknown_alpha: UnknownAlpha = None,
     overwrite_columns: OverwriteColumns = False,
     force: Force = False,
+    strict: Strict = False,
     as_json: Json = False,
-) -> None:
+) -> int:
     """Move labels from REF to QUERY, and write the annotated query.
 
     Both are joined on the genes that they share by name; the query must have half of the
@@ -84,6 +85,7 @@ def transfer(
             # Reference and query together, as the model was trained.
             tl.report(model, joined, report, unknown_alpha=unknown_alpha, overwrite=force)
             say_written(say, report)
+    return status(say, strict)
 
 
 def _describe(

@@ -17,7 +17,7 @@ from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import MODALITIES, color_list, count_empty_rows, reference_order
 from domainvi.errors import InputError
 from domainvi.module import heads_of
-from domainvi.trust import SMALL_COHORT, find_cautions
+from domainvi.trust import SMALL_COHORT, find_cautions, texts
 
 from ._fitted import Fitted, Order
 from ._inference import labels_of, outputs, probabilities, unknown_p_values, unknown_spaces
@@ -147,7 +147,7 @@ def annotate(
         add_phenotype(columns, model, i, prepared, out, unlabelled, unknown_alpha)
     columns.uns[_keys.RESULTS] = summary = summarise(model, prepared)
     rows = pd.DataFrame({"confidence": columns.obs[_keys.confidence(key)], "unknown": known})
-    summary[_keys.CAUTIONS] = find_cautions(
+    found = find_cautions(
         rows[about],
         guard=model.fitted.guard,
         audit=model.fitted.audit,
@@ -156,6 +156,7 @@ def annotate(
         set_aside=summary.get(_keys.SET_ASIDE),
         n_small=int((np.bincount(prepared.domain)[prepared.domain[about]] < SMALL_COHORT).sum()),
     )
+    summary[_keys.CAUTIONS], summary[_keys.NOTES] = texts(found, "caution"), texts(found, "note")
     if not overwrite:
         setup = columns_of(model.registry_[SETUP_ARGS_KEY])
         inputs = (*setup.batch_keys, setup.labels_key, *setup.target_keys, *setup.covariates)

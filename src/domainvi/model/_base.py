@@ -598,6 +598,8 @@ class CohortModel(VAEMixin, BaseModelClass):
         - ``tied_share``: the share of the rows' absolute attribution that falls on the tenth of
           genes whose variance within predicted classes the domain explains best; 0.1 would be
           chance; absent for one domain;
+        - ``low``: of the 50 genes with the largest attribution those that are lower in the rows
+          than in what these are compared with: their absence speaks for the class;
         - ``stability``: mean Spearman correlation over pairs of models; with ``stability`` only;
 
         besides ``method``, ``target``, ``baseline`` and ``incompleteness``, the largest difference

@@ -800,8 +800,9 @@ class DomainVI(ArchesMixin, CohortModel):
         each of the ``target_keys``; of a numeric one, ``_pred`` has the value and ``_conf`` its
         standard error, both in its unit.
 
-        ``uns["domainvi"]["cautions"]`` says in sentences what speaks against believing the labels
-        of ``caution_rows``. It is empty where nothing was found, which is no proof.
+        ``uns["domainvi"]["cautions"]`` says, each with a code, what speaks against believing the
+        labels of ``caution_rows``. It is empty where nothing was found, which is no proof.
+        ``uns["domainvi"]["notes"]`` says what costs them little.
 
         Raises
         ------
