@@ -41,6 +41,7 @@ def modalities_of(
     for i, (name, _, block) in enumerate(blocks):
         part = PreparedAnnData(X=prepared.X[:, block], obs=prepared.obs[[]])
         part.manager, part.gene_mask = prepared.manager, prepared.gene_mask[block]
+        part.hidden = prepared.hidden
         yield name, part, has[:, i]
 
 
