@@ -313,8 +313,6 @@ def at_rows(inside: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[n
     >>> at_rows(np.array([True, False]), np.array([[0.5]], dtype=np.float32)).tolist()
     [[0.5], [nan]]
     """
-    if inside.all():
-        return values
     out = np.full((len(inside), values.shape[1]), np.nan, dtype=np.float32)
     out[inside] = values
     return out

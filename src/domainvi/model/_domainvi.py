@@ -21,7 +21,7 @@ from domainvi._compat import SETUP_ARGS_KEY, SETUP_METHOD_KEY
 from domainvi._keys import SET_ASIDE
 from domainvi.data import MODALITIES, check_setup, prepare, to_tensors
 from domainvi.errors import InputError
-from domainvi.inherited import differential_expression, explained
+from domainvi.inherited import differential_expression, explained, from_scvi_model
 from domainvi.module import EXTRA_DOMAINS_KEY, DomainVAE, heads_of
 from domainvi.pretraining import full_history, pretrain, pretrained_representation, start_from
 from domainvi.train import chosen_seed, seeded
@@ -39,7 +39,6 @@ from ._decode import (
 )
 from ._diagnosis import diagnose
 from ._fitted import Fitted
-from ._from_scvi import from_scvi_model
 from ._heads import head_of, training_arguments
 from ._inference import forward, labels_of, outputs, patterns, probabilities, restricted
 from ._phenotypes import predict_phenotype

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from domainvi.data import SMALLEST_CAP, TransferDataModule, labelled_weights
+from domainvi.data import (
+    SMALLEST_CAP,
+    TransferDataModule,
+    check_split,
+    hide_test_rows,
+    labelled_weights,
+    split_arguments,
+    split_rows,
+)
 from domainvi.errors import InputError
 from domainvi.linear import TrainingRows, class_support, source_domains, subsample
 from domainvi.module import EXTRA_DOMAINS_KEY
@@ -31,7 +39,6 @@ from ._inference import embedded, labels_of
 from ._phenotypes import fit_phenotypes, fit_phenotypes_posthoc
 from ._posthoc import fit_posthoc
 from ._running import checkpoint_files, run_training
-from ._split import check_split, hide_test_rows, split_arguments
 
 if TYPE_CHECKING:
     import os
@@ -79,9 +86,12 @@ def train(
     check_one_process(model, accelerator, devices, trainer_kwargs)
     prepared = model._validate_anndata()
     model._check_genes(prepared, "train")
-    rows = hide_test_rows(
-        model, prepared, train_size, validation_size, datasplitter_kwargs, model.seed
-    )
+    prepared.hidden = None
+    label = labels_of(model, prepared)
+    rows = split_rows(prepared, label, train_size, validation_size, datasplitter_kwargs, model.seed)
+    if len(rows.test):
+        refuse_phenotypes(model, len(rows.test))
+        hide_test_rows(prepared, label, rows)
     domain, label, order = prepared.domain, labels_of(model, prepared), prepared.order
     is_source = source_domains(domain, label, len(model.domains))
     align = audit_design(model, domain, label, force=force_alignment)
@@ -134,6 +144,16 @@ def train(
         devices=devices,
         trainer_kwargs=trainer_kwargs,
     )
+
+
+def refuse_phenotypes(model: DomainVI, n_test: int) -> None:
+    """Refuse a test, whose values of auxiliary phenotypes would be read."""
+    if model.phenotypes:
+        msg = (
+            f"{n_test} rows are of neither training nor validation, and models with target_keys "
+            "learn from all rows. Set values of these rows to missing instead."
+        )
+        raise InputError(msg)
 
 
 def audit_design(

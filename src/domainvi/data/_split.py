@@ -7,19 +7,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from domainvi.data import stratified_split
 from domainvi.errors import InputError
 
-from ._inference import labels_of
+from ._loaders import stratified_split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from domainvi.data import PreparedAnnData
-
-    from ._domainvi import DomainVI
+    from ._prepare import PreparedAnnData
 
 INDEXING = "external_indexing"
 
@@ -56,30 +53,14 @@ def check_split(
         raise InputError(msg)
 
 
-def hide_test_rows(
-    model: DomainVI,
-    prepared: PreparedAnnData,
-    train_size: float,
-    validation_size: float | None,
-    splitter: dict[str, Any] | None,
-    seed: int,
-) -> Rows:
-    """Split rows; those of the test count as unlabelled from here on."""
-    prepared.hidden = None
-    label = labels_of(model, prepared)
-    rows = split_rows(prepared, label, train_size, validation_size, splitter, seed)
-    if len(rows.test):
-        if model.phenotypes:
-            msg = (
-                f"{len(rows.test)} rows are of neither training nor validation, and models with "
-                "target_keys learn from all rows. Set values of these rows to missing instead."
-            )
-            raise InputError(msg)
-        if (label[np.setdiff1d(np.arange(len(label)), rows.test)] < 0).all():
-            msg = f"None of {len(rows.train)} rows of training is labelled. Add some that are."
-            raise InputError(msg)
-        prepared.hidden = np.isin(np.arange(prepared.n_obs), rows.test)
-    return rows
+def hide_test_rows(prepared: PreparedAnnData, label: NDArray[np.int64], rows: Rows) -> None:
+    """Let the rows of the test count as unlabelled from here on."""
+    known = label >= 0
+    known[rows.test] = False
+    if not known.any():
+        msg = f"None of {len(rows.train)} rows of training is labelled. Add some that are."
+        raise InputError(msg)
+    prepared.hidden = np.isin(np.arange(prepared.n_obs), rows.test)
 
 
 def split_arguments(

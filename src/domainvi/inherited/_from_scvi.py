@@ -11,8 +11,6 @@ from domainvi.errors import InputError
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from ._domainvi import DomainVI
-
 logger = logging.getLogger(__name__)
 
 COLUMNS = (
@@ -22,13 +20,13 @@ COLUMNS = (
 
 
 def from_scvi_model(
-    cls: type[DomainVI],
+    cls: Any,
     scvi_model: Any,
     unlabeled_category: str,
     labels_key: str | None,
     adata: AnnData | None,
     arguments: dict[str, Any],
-) -> DomainVI:
+) -> Any:
     """Set up data as an SCVI model was; see :meth:`domainvi.DomainVI.from_scvi_model`."""
     setup = getattr(scvi_model, "registry", {}).get(SETUP_ARGS_KEY)
     if setup is None:
