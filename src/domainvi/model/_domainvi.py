@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from domainvi.data import Phenotype, PreparedAnnData
     from domainvi.explain import Head
 
-Likelihood = Literal["auto", "normal", "nb", "zinb", "poisson"]
+LikelihoodName = Literal["auto", "normal", "nb", "zinb", "poisson"]
 
 
 class DomainVI(ArchesMixin, CohortModel):
@@ -146,7 +146,7 @@ class DomainVI(ArchesMixin, CohortModel):
         n_layers: int = 1,
         n_components: int = 100,
         dropout_rate: float = 0.1,
-        likelihood: Likelihood | dict[str, Likelihood] = "auto",
+        likelihood: LikelihoodName | dict[str, LikelihoodName] = "auto",
         scaling: Literal["mix", "domain", "global"] = "mix",
         adversary: Literal["conditional", "marginal", "wasserstein", "none"] = "conditional",
         seed: int | None = None,
