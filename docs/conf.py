@@ -5,6 +5,9 @@ import shutil
 from importlib.metadata import metadata
 from pathlib import Path
 
+from docutils.nodes import SkipNode
+from latex2mathml.converter import convert
+
 HERE = Path(__file__).parent
 
 # Notebooks stand at the top of the repository; sphinx reads only below its own folder.
@@ -27,7 +30,6 @@ extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
@@ -69,9 +71,31 @@ if os.environ.get("READTHEDOCS"):
         "torch": ("https://docs.pytorch.org/docs/stable/", None),
     }
 
+
+# Formulas are MathML, which browsers show without a script and without a network.
+def inline_math(writer, node):
+    writer.body.append(convert(node.astext()))
+    raise SkipNode
+
+
+def block_math(writer, node):
+    writer.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+    raise SkipNode
+
+
+def setup(app):
+    app.add_html_math_renderer("mathml", (inline_math, None), (block_math, None))
+
+
+html_math_renderer = "mathml"
 html_theme = "sphinx_book_theme"
 html_title = project
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
 html_show_sourcelink = False
-html_theme_options = {"show_navbar_depth": 1, "use_download_button": False}
+# The field for searching stands in the side bar; the strip at the top would show it again.
+html_theme_options = {
+    "show_navbar_depth": 1,
+    "use_download_button": False,
+    "navbar_persistent": [],
+}

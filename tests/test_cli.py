@@ -370,7 +370,9 @@ def test_explain_writes_what_the_model_says(folder: Path, capsys) -> None:
     expected = dv.DomainVI.load(folder / "model").explain(adata=both)
     pd.testing.assert_frame_equal(genes, expected, check_names=False, check_exact=False, rtol=1e-6)
     out = capsys.readouterr().out
-    assert f"a (60 rows): {', '.join(expected['a'].nlargest(5).index)}\n" in out
+    low = expected.attrs["low"]["a"]
+    top = [f"{g} (low)" if g in low else g for g in expected["a"].nlargest(5).index]
+    assert f"a (60 rows): {', '.join(top)}\n" in out
     assert main(["explain", *files]) == BAD_INPUT
     assert "--force" in capsys.readouterr().err
     assert main(["explain", *files, "--force", "--groupby", "cohort"]) == SUCCESS

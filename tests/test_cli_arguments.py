@@ -43,6 +43,7 @@ BAD = {
     "device": ["train", "ref.h5ad", *COLUMNS, "-o", "model", "--device", "gpu0"],
     "resume": ["train", "ref.h5ad", *COLUMNS, "-o", "model", "--resume"],
     "nothing to check": ["check"],
+    "no h5ad": ["audit", "broken.h5ad", *COLUMNS],
 }
 
 
@@ -69,6 +70,7 @@ def folder_of_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bad")
     dv.data.synthetic_cohorts(n_obs=60, n_genes=40).write_h5ad(folder / "ref.h5ad")
     (folder / "there.csv").write_text("mine\n")
+    (folder / "broken.h5ad").write_text("no HDF5\n")
     return folder
 
 
@@ -124,3 +126,22 @@ def test_a_closed_pipe_stops_neither_the_command_nor_its_files(folder_of_files: 
     assert "Traceback" not in said
     assert "BrokenPipe" not in said
     assert (folder_of_files / "model" / "model.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["audit", "--help"], ["audit", "ref.h5ad", *COLUMNS]]
+)
+def test_a_pipe_that_is_closed_at_once_is_no_failure(
+    arguments: list[str], folder_of_files: Path
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "domainvi", *arguments],
+        cwd=folder_of_files,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.close()
+        said = process.stderr.read().decode()
+        assert process.wait(120) == 0
+    assert "Traceback" not in said
+    assert "BrokenPipe" not in said

@@ -81,7 +81,9 @@ def test_train_and_what_reads_its_model(run: Callable[..., Any], folder: Path) -
 
     genes = run("explain", "model", "query.h5ad", "-o", "genes.csv")["genes"]
     table = pd.read_csv(folder / "genes.csv", index_col="gene")
-    assert genes["a"] == {"rows": counts["a"], "top": table["a"].nlargest(5).index.tolist()}
+    assert genes["a"].keys() == {"rows", "top", "low"}
+    assert genes["a"]["rows"] == counts["a"]
+    assert genes["a"]["top"] == table["a"].nlargest(5).index.tolist()
     report = run("report", "model", "query.h5ad", "-o", "report.html", "--genes", "0")
     assert report == {"written": ["report.html"]}
 
@@ -128,9 +130,12 @@ def test_cautions_are_in_the_document_and_among_the_lines(
         for c in run("annotate", "model", "query.h5ad", "-o", "out.h5ad")["cautions"]
         if "genes are missing" in c
     ]
-    assert caution == "5 of the model's 20 genes are missing here."
-    assert main(["annotate", "model", "query.h5ad", "-o", "out.h5ad", "--force"]) == 0
+    assert caution == "C08 genes: 5 of the model's 20 genes are missing here."
+    again = ["annotate", "model", "query.h5ad", "-o", "out.h5ad", "--force"]
+    assert main(again) == 0
     assert f"caution: {caution}\n" in capsys.readouterr().out
+    assert main([*again, "--strict"]) == 3
+    assert "written: out.h5ad" in capsys.readouterr().out
     written = ad.read_h5ad(folder / "out.h5ad").uns["domainvi"]["cautions"]
     assert caution in written
 

@@ -79,3 +79,14 @@ def leads_somewhere(page: Path, link: str) -> bool:
     if not path.exists():  # notebooks are copied below docs/ when it is built
         return (ROOT / "tutorials" / path.name).is_file()
     return not anchor or path.suffix != ".md" or anchor in headings(path)
+
+
+def test_formulas_need_no_network() -> None:
+    convert = pytest.importorskip("latex2mathml.converter").convert
+    configuration = (DOCS / "conf.py").read_text(encoding="utf-8")
+    assert 'html_math_renderer = "mathml"' in configuration
+    assert "mathjax" not in configuration
+    text = (DOCS / "user_guide" / "domainvi.md").read_text(encoding="utf-8")
+    formulas = re.findall(r"\$\$(.+?)\$\$", text, re.DOTALL)
+    assert len(formulas) > 3
+    assert all("<mi" in convert(formula) for formula in formulas)

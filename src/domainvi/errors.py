@@ -8,6 +8,7 @@ __all__ = [
     "ForkedProcessError",
     "GeneMatchError",
     "InputError",
+    "MissingMethodError",
     "ModelFileError",
     "NotTrainedError",
     "TrainingError",
@@ -62,6 +63,17 @@ class GeneMatchError(InputError):
     ... except dv.errors.GeneMatchError:
     ...     print("other names")
     other names
+    """
+
+
+class MissingMethodError(DomainVIError, AttributeError):
+    """A method of scvi-tools that models of DomainVI do not have; it says what to use instead.
+
+    Examples
+    --------
+    >>> from domainvi.errors import DomainVIError, MissingMethodError
+    >>> issubclass(MissingMethodError, DomainVIError)
+    True
     """
 
 

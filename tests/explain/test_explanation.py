@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.stats import hypergeom
@@ -23,7 +24,6 @@ from .conftest import QUIET, fit, small_cohorts
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pandas as pd
     from anndata import AnnData
 
 METHODS = ("deeplift", "integrated_gradients", "gradient_shap")
@@ -132,6 +132,32 @@ def test_latents(model: dv.DomainVI) -> None:
     assert genes.attrs["incompleteness"] < 1e-3
     # Sums are distances: rows on both sides of the baseline count.
     assert min(genes.attrs["score"].values()) > 0
+
+
+def test_leading_genes_that_are_low_are_named(model: dv.DomainVI) -> None:
+    """In the rows of a class, against the mean of the class means of their domain."""
+    genes, prepared = model.explain(), model._validate_anndata()
+    ((u, _),) = log_batches(model.module, prepared, np.arange(prepared.n_obs), prepared.n_obs)
+    u = pd.DataFrame(u.numpy(), columns=genes.index)
+    called, domain = model.predict(), prepared.domain
+    means = u.groupby([domain, called]).mean().groupby(level=0).mean()
+    for name in genes:
+        rows = called == name
+        change = (u[rows] - means.loc[domain[rows]].to_numpy()).mean()
+        low = set(genes.attrs["low"][name])
+        leading = genes[name].nlargest(50).index
+        far = change[leading][change[leading].abs() > 0.1]
+        assert set(far.index[far < 0]) <= low <= set(leading)
+        assert not low & set(far.index[far > 0])
+
+
+def test_a_class_without_rows_has_no_genes(model: dv.DomainVI) -> None:
+    called = model.predict()
+    rows = np.flatnonzero(called != model.classes[0])
+    genes = model.explain(indices=rows)
+    assert genes[model.classes[0]].isna().all()
+    assert genes.attrs["low"][model.classes[0]] == []
+    assert genes.attrs["n_rows"][model.classes[0]] == 0
 
 
 def test_stability() -> None:

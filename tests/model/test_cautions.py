@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anndata as ad
 import numpy as np
-import pandas as pd
 import pytest
 
 import domainvi as dv
 from domainvi.errors import InputError
 from domainvi.model import _annotate
-from domainvi.trust import GuardRecord, find_cautions
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pandas as pd
 
 
 @pytest.fixture(scope="module")
@@ -36,15 +35,25 @@ def model(adata: ad.AnnData) -> dv.DomainVI:
 def test_cautions_are_written_and_survive_h5ad(
     adata: ad.AnnData, model: dv.DomainVI, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    query = adata[:, :50].copy()
+    query = adata[:, :45].copy()
     with caplog.at_level(logging.WARNING, logger="domainvi"):
         model.annotate(query)
-    cautions = query.uns["domainvi"]["cautions"]
-    assert "10 of the model's 60 genes are missing here." in cautions
+    cautions, notes = (query.uns["domainvi"][level] for level in ("cautions", "notes"))
+    assert "C08 genes: 15 of the model's 60 genes are missing here." in cautions
+    assert "C08 genes" not in " ".join(notes)
     assert f"Cautions on these predictions: {len(cautions)}, see" in caplog.text
     query.write_h5ad(tmp_path / "query.h5ad")
-    back = ad.read_h5ad(tmp_path / "query.h5ad").uns["domainvi"]["cautions"]
-    assert list(back) == list(cautions)
+    back = ad.read_h5ad(tmp_path / "query.h5ad").uns["domainvi"]
+    assert list(back["cautions"]) == list(cautions)
+    assert list(back["notes"]) == list(notes)
+
+
+def test_one_missing_gene_is_a_note(adata: ad.AnnData, model: dv.DomainVI) -> None:
+    query = adata[:, 1:].copy()
+    model.annotate(query)
+    notes = query.uns["domainvi"]["notes"]
+    assert list(notes) == ["C08 genes: 1 of the model's 60 genes is missing here."]
+    assert "C08" not in " ".join(query.uns["domainvi"]["cautions"])
 
 
 def test_none_is_an_empty_list_in_the_file(
@@ -85,25 +94,3 @@ def test_rows_asked_for_are_a_mask(adata: ad.AnnData, model: dv.DomainVI) -> Non
         with pytest.raises(InputError, match="caution_rows holds .* expected a mask of booleans"):
             model.annotate(query, caution_rows=wrong)
     assert "domainvi" not in query.uns
-
-
-CLEAN = {"guard": GuardRecord(), "audit": None, "n_genes": 60, "n_missing": 0}
-
-
-def test_each_has_its_reason(model: dv.DomainVI) -> None:
-    rows = pd.DataFrame({"confidence": np.full(100, 0.9), "unknown": np.full(100, 0.5)})
-    assert list(find_cautions(rows, **CLEAN)) == []
-    nested = replace(model.fitted.audit, nested=("Tumours are in one cohort only.",))
-    for change, expected in (
-        ({"guard": GuardRecord("off")}, "Alignment is off, because the audit refused it."),
-        ({"guard": GuardRecord(row_wise_share=0.8)}, "had 80% of the vote"),
-        ({"audit": nested}, "Tumours are in one"),
-        ({"n_missing": 10}, "10 of the model's 60 genes are missing here."),
-    ):
-        (caution,) = find_cautions(rows, **{**CLEAN, **change})
-        assert expected in caution
-
-
-def test_rows_that_were_not_tested_are_said() -> None:
-    rows = pd.DataFrame({"confidence": [0.9], "unknown": [np.nan]})
-    assert any("could not be looked for" in c for c in find_cautions(rows, **CLEAN))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pytest
 from mudata import MuData
+from scvi.model import SCVI
 
 import domainvi as dv
 from domainvi.errors import DomainVIError, InputError
@@ -37,11 +38,15 @@ ALSO_REFUSED = {
     "modalities": {
         "differential_expression",
         "explain",
+        "get_feature_correlation_matrix",
+        "get_latent_library_size",
+        "get_likelihood_parameters",
         "get_normalized_expression",
         "load_query_data",
         "prepare_query_anndata",
     },
     "loaded": {"data_registry", "diagnose", "train"},
+    "log": {"get_latent_library_size"},
 }
 
 
@@ -81,6 +86,12 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return Case(kind, model, data, folder)
 
 
+def scvi_model() -> SCVI:
+    data = small_cohorts()
+    SCVI.setup_anndata(data, batch_key="domain")
+    return SCVI(data, n_latent=4)
+
+
 def calls(case: Case) -> dict[str, Callable[[], Any]]:
     """How each public method is called; those that are not listed take rows only."""
     model, data, folder = case.model, case.data, case.folder
@@ -95,6 +106,7 @@ def calls(case: Case) -> dict[str, Callable[[], Any]]:
         "differential_abundance": lambda: model.differential_abundance(rows, "domain"),
         "differential_expression": lambda: model.differential_expression(rows, "label_true"),
         "explain": lambda: model.explain(rows, indices=range(5)),
+        "from_scvi_model": lambda: cls.from_scvi_model(scvi_model(), "Unknown", "label"),
         "get_anndata_manager": lambda: model.get_anndata_manager(data),
         "get_elbo": lambda: float(model.get_elbo(rows)),
         "get_from_registry": lambda: model.get_from_registry(rows, "X"),

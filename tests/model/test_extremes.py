@@ -149,7 +149,7 @@ def test_a_class_a_cohort_and_labels_that_cannot_teach_are_set_aside(tmp_path: P
         assert {k: list(v) for k, v in results["classes_set_aside"].items()} == {
             KEYS["labels_key"]: ["c3"]
         }
-        assert "with one labelled row cannot be predicted: 1, c3." in results["cautions"][-1]
+        assert "with one labelled row cannot be predicted: 1, c3." in results["notes"][-1]
         annotated.write_h5ad(tmp_path / "annotated.h5ad")
 
 

@@ -40,7 +40,7 @@ def make(kind: str, adata: AnnData) -> Any:
         ({"typo": 1}, "no argument typo=1"),
         ({"max_epoch": 3}, "did you mean max_epochs"),
         ({"n_epochs": 3}, "use max_epochs"),
-        ({"datasplitter_kwargs": {}}, "rows are split"),
+        ({"shuffle_set_split": False}, "the split is drawn by the model's seed"),
         ({"accelerator": "quantum"}, "quantum"),
         ({"precision": "7-bit"}, "7-bit"),
         ({"devices": "many"}, "devices"),

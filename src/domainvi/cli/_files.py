@@ -42,6 +42,8 @@ def check_inputs(*paths: Path, columns: Mapping[str, Sequence[str]] = MappingPro
 
         msg = f"{missing[0]} does not exist; expected {READABLE}."
         raise InputError(msg)
+    for path in paths:
+        _check_signature(path)
     there = _columns_of(paths[0]) if columns else []
     for argument, keys in columns.items():
         for key in keys:
@@ -56,6 +58,18 @@ def check_model(path: Path) -> None:
     """Refuse a folder of a model that is not there."""
     if not path.exists():
         msg = f"{path} does not exist; expected a folder that `domainvi train` wrote."
+        raise InputError(msg)
+
+
+def _check_signature(path: Path) -> None:
+    """Refuse a file that is called h5ad and is none, before what reads it is imported."""
+    import h5py
+
+    if path.suffix == ".h5ad" and path.is_file() and not h5py.is_hdf5(path):
+        msg = (
+            f"{path} cannot be read as h5ad: it is no HDF5 file, or cut off. Copy it again from "
+            "where it was made, or write it anew with adata.write_h5ad('new.h5ad')."
+        )
         raise InputError(msg)
 
 

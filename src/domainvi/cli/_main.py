@@ -27,7 +27,7 @@ def build() -> App:
         name="domainvi",
         help="Move phenotype labels between RNA-seq cohorts, and say when not to trust them.",
         help_epilogue="Results go to standard output, progress to standard error. Exit status: 0 "
-        "success, 2 bad input, 130 interrupted, 1 anything else.",
+        "success, 2 bad input, 3 cautions with --strict, 130 interrupted, 1 anything else.",
         help_format="markdown",
         suppress_keyboard_interrupt=False,
         version=lambda: domainvi.__version__,
@@ -52,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 success, 2 bad input, 130 interrupted. Faults of DomainVI itself are raised,
-        which ends the process with a traceback and status 1.
+        Exit status: 0 success, 2 bad input, 3 cautions with ``--strict``, 130 interrupted. Faults
+        of DomainVI itself are raised, which ends the process with a traceback and status 1.
 
     Examples
     --------
@@ -63,16 +63,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0
     """
     try:
-        build()(
+        status = build()(
             None if arguments is None else list(arguments),
             exit_on_error=False,
             print_error=False,
             verbose=False,
             result_action="return_value",
         )
+        return status if isinstance(status, int) else SUCCESS
     except (CycloptsError, DomainVIError) as error:
         return _fail(error)
-    except BrokenPipeError:  # of --help; commands write on
+    except (BrokenPipeError, SystemExit) as error:  # of --help; commands write on
+        if not isinstance(error.__context__ or error, BrokenPipeError):
+            raise
         hush(sys.stdout)
     except OSError as error:
         if error.filename is None:

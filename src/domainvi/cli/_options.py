@@ -41,6 +41,13 @@ Json = Annotated[
         help="Write the results to standard output as one JSON document, for programs.",
     ),
 ]
+Strict = Annotated[
+    bool,
+    Parameter(
+        **SWITCH,
+        help="End with status 3 where there are cautions, after writing the outputs.",
+    ),
+]
 Seed = Annotated[int, Parameter(validator=Number(gte=0), help="Seed of all randomness.")]
 Device = Annotated[str, Parameter(help="auto, cpu, cuda, mps, or one GPU such as cuda:1.")]
 MaxEpochs = Annotated[

@@ -23,10 +23,11 @@ from ._options import (
     Output,
     OverwriteColumns,
     SetAlpha,
+    Strict,
     UnknownAlpha,
 )
 from ._results import reporting
-from ._summary import say_predictions, say_written
+from ._summary import say_predictions, say_written, status
 
 if TYPE_CHECKING:
     from domainvi import DomainVI
@@ -55,8 +56,9 @@ def annotate(
     device: Device = "auto",
     overwrite_columns: OverwriteColumns = False,
     force: Force = False,
+    strict: Strict = False,
     as_json: Json = False,
-) -> None:
+) -> int:
     """Annotate data with a saved model: latents, predicted labels, and the verdict on them.
 
     Genes are matched by name. The columns and the layer are those that the model was trained with.
@@ -98,6 +100,7 @@ def annotate(
         say_predictions(say, adata, written)
         write(adata, output)
         say_written(say, output)
+    return status(say, strict)
 
 
 def explain(
@@ -116,7 +119,8 @@ def explain(
     """Write the genes that the predictions of a saved model rest on, as a table of genes by class.
 
     Values are mean attributions of the rows that are called the class: how much each gene moves
-    its score against the runner-up, compared with the baseline.
+    its score against the runner-up, compared with the baseline. A class that no row is called has
+    none. Genes that are marked as low speak for the class because it lacks them.
 
     Example: `domainvi explain model query.h5ad -o genes.csv`
 
@@ -150,9 +154,11 @@ def explain(
         with whole_file(output) as beside:
             genes.to_csv(beside, index_label="gene")
         for name in genes:
-            rows, top = genes.attrs["n_rows"][name], [*genes[name].nlargest(5).index]
-            line = f"{name} ({rows} rows): {', '.join(top)}"
-            say(line, genes={str(name): {"rows": rows, "top": top}})
+            rows, top = genes.attrs["n_rows"][name], [*genes[name].dropna().nlargest(5).index]
+            low = [gene for gene in top if gene in genes.attrs["low"][name]]
+            marked = [f"{gene} (low)" if gene in low else gene for gene in top]
+            line = f"{name} ({rows} rows): {', '.join(marked) or 'nothing to explain'}"
+            say(line, genes={str(name): {"rows": rows, "top": top, "low": low}})
         say_written(say, output)
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from ._results import Results
 
+CAUTIONED = 3
+
 
 def say_audit(say: Results, model: DomainVI) -> None:
     """Say what the audit found, and what was done about it."""
@@ -27,7 +29,7 @@ def say_audit(say: Results, model: DomainVI) -> None:
 
 def say_predictions(say: Results, adata: AnnData, targets: Sequence[str]) -> None:
     """Say what the labels and auxiliary phenotypes are, and what speaks against believing it."""
-    from domainvi.trust import annotated_rows, cautions_of_rows
+    from domainvi.trust import annotated_rows, cautions_of_rows, texts
 
     summary = adata.uns[keys.RESULTS]
     for level in summary.get(keys.LEVELS, [])[:-1]:
@@ -44,12 +46,19 @@ def say_predictions(say: Results, adata: AnnData, targets: Sequence[str]) -> Non
         if keys.unknown(key) in adata.obs:
             _say_classes(say, adata, key)
             found = cautions_of_rows(annotated_rows(adata.obs, key))
-            cautions += [f"{key}: {sentence}" for sentence in found]
+            cautions += [f"{key}: {sentence}" for sentence in texts(found, "caution")]
         else:
             _say_numbers(say, adata, key)
     for sentence in cautions:
         say(f"caution: {sentence}")
-    say(cautions=cautions)
+    for sentence in (notes := summary[keys.NOTES].tolist()):
+        say(f"note: {sentence}")
+    say(cautions=cautions, notes=notes)
+
+
+def status(say: Results, strict: bool) -> int:
+    """Exit status of a command that has succeeded, which cautions change where that is wanted."""
+    return CAUTIONED if strict and say.values["cautions"] else 0
 
 
 def _say_names(say: Results, adata: AnnData, key: str) -> dict[str, Any]:

@@ -18,11 +18,12 @@ from ._options import (
     Output,
     OverwriteColumns,
     SetAlpha,
+    Strict,
     Training,
     UnknownAlpha,
 )
 from ._results import Results, note, reporting
-from ._summary import say_agreement, say_audit, say_predictions, say_written
+from ._summary import say_agreement, say_audit, say_predictions, say_written, status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,8 +47,9 @@ def transfer(
     classes: Classes = None,
     overwrite_columns: OverwriteColumns = False,
     force: Force = False,
+    strict: Strict = False,
     as_json: Json = False,
-) -> None:
+) -> int:
     """Move labels from REF to QUERY, and write the annotated query.
 
     Both are joined on the genes that they share by name; the query must have half of the
@@ -105,6 +107,7 @@ def transfer(
             # Reference and query together, as the model was trained.
             tl.report(model, joined, report, overwrite=force, **wishes)
             say_written(say, report)
+    return status(say, strict)
 
 
 def _describe(

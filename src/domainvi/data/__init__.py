@@ -63,6 +63,7 @@ from ._prepare import (
     warn_of_missing,
 )
 from ._rows import PreparedManager, PreparedRows, row_blocks, row_ids, validate_row_ids
+from ._split import check_split, hide_test_rows, split_arguments, split_rows
 from ._synthetic_factors import synthetic_factors
 from ._validate import check_setup
 from ._words import bare_name, clean_names, is_missing_word

@@ -109,6 +109,8 @@ class PreparedAnnData(AnnData):
 
     gene_mask: NDArray[np.bool_]
     manager: AnnDataManager
+    # Rows whose labels training must not read, if any.
+    hidden: NDArray[np.bool_] | None = None
     # The expression values, where they stay in their file.
     on_disk: DiskMatrix | None = None
     # How each cohort that was not in training is standardised, in words.

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ._explain import Head
     from ._methods import Settings
 
+# Genes of a column, those with the largest attribution, of which is said whether they are low.
+N_LEADING = 50
+
 
 class Contrast(NamedTuple):
     """One number a row to explain: the score of one column less that of another."""
@@ -80,7 +83,7 @@ class AttributionSums:
     def __init__(self, head: Head, n_columns: int, tied: NDArray, settings: Settings) -> None:
         self.head, self.method, self.n_steps = head, settings.method, settings.n_steps
         self.tied = torch.from_numpy(tied)
-        self.total = torch.zeros(n_columns, len(tied), dtype=torch.float64)
+        self.total, self.change = torch.zeros(2, n_columns, len(tied), dtype=torch.float64)
         self.score, self.count, self.size, self.tied_size = torch.zeros(
             4, n_columns, dtype=torch.float64
         )
@@ -98,8 +101,10 @@ class AttributionSums:
             chosen = torch.nonzero(domain[contrast.rows] == d).squeeze(1)
             rows = contrast.rows[chosen]
             arguments = (domain[rows], contrast.first[chosen], contrast.second[chosen])
-            values = self.attribute(u[rows], arguments, references[int(d)].to(u.device))
-            self.add_up(values, contrast.column[chosen].cpu())
+            reference = references[int(d)].to(u.device)
+            change = (u[rows] - reference.mean(dim=0)).cpu().double()
+            values = self.attribute(u[rows], arguments, reference)
+            self.add_up(values, change, contrast.column[chosen].cpu())
 
     def attribute(
         self, u: torch.Tensor, arguments: tuple[torch.Tensor, ...], reference: torch.Tensor
@@ -117,12 +122,14 @@ class AttributionSums:
             self.incompleteness = max(self.incompleteness, float(missing))
         return values
 
-    def add_up(self, values: torch.Tensor, at: torch.Tensor) -> None:
-        """Add attributions of rows to columns."""
+    def add_up(self, values: torch.Tensor, change: torch.Tensor, at: torch.Tensor) -> None:
+        """Add attributions of rows, and their distance from what they are compared with."""
         score = values.sum(dim=1)
         if not self.head.is_classes:
-            values, score = values * score.sign()[:, None], score.abs()
+            sign = score.sign()[:, None]
+            values, change, score = values * sign, change * sign, score.abs()
         self.total.index_add_(0, at, values)
+        self.change.index_add_(0, at, change)
         self.score.index_add_(0, at, score)
         self.count.index_add_(0, at, torch.ones_like(score))
         size = values.abs()
@@ -143,6 +150,9 @@ class AttributionSums:
         for name, values in numbers.items():
             of_column = dict(zip(columns, values.tolist(), strict=True))
             frame.attrs[name] = {c: of_column[c] for c in shown}
+        low = pd.DataFrame((self.change < 0).numpy().T, frame.index, columns)
+        leading = {c: frame[c].dropna().nlargest(N_LEADING).index for c in shown}
+        frame.attrs["low"] = {c: genes[low.loc[genes, c]].tolist() for c, genes in leading.items()}
         if self.method != "gradient_shap":
             frame.attrs["incompleteness"] = self.incompleteness
         return frame

@@ -17,7 +17,7 @@ from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import MODALITIES, count_empty_rows
 from domainvi.errors import InputError
 from domainvi.module import heads_of
-from domainvi.trust import SMALL_COHORT, Flagged, check_set_alpha, find_cautions
+from domainvi.trust import SMALL_COHORT, Flagged, check_set_alpha, find_cautions, texts
 
 from ._diagnosis import describe_sets, prediction_sets, rows_of_cautions
 from ._inference import (
@@ -221,7 +221,7 @@ def annotate(
         summary[_keys.PREDICTION_SETS] = describe_sets(model, prepared, set_alpha, sets, separator)
     summary[_keys.UNKNOWN_ROWS] = Flagged.count(known[about]).to_dict()
     rows = pd.DataFrame({"confidence": columns.obs[_keys.confidence(key)], "unknown": known})
-    summary[_keys.CAUTIONS] = find_cautions(
+    found = find_cautions(
         rows[about],
         guard=model.fitted.guard,
         audit=model.fitted.audit,
@@ -230,6 +230,7 @@ def annotate(
         set_aside=summary.get(_keys.SET_ASIDE),
         n_small=int((np.bincount(prepared.domain)[prepared.domain[about]] < SMALL_COHORT).sum()),
     )
+    summary[_keys.CAUTIONS], summary[_keys.NOTES] = texts(found, "caution"), texts(found, "note")
     if not overwrite:
         setup = columns_of(model.registry_[SETUP_ARGS_KEY])
         levels = (setup.labels_key,) if setup.tree is None else setup.tree.levels
@@ -332,8 +333,6 @@ def at_rows(inside: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[n
     >>> at_rows(np.array([True, False]), np.array([[0.5]], dtype=np.float32)).tolist()
     [[0.5], [nan]]
     """
-    if inside.all():
-        return values
     out = np.full((len(inside), values.shape[1]), np.nan, dtype=np.float32)
     out[inside] = values
     return out

@@ -19,7 +19,9 @@ from domainvi.explain import explain
 from domainvi.inherited import (
     aggregated_posterior,
     differential_abundance,
+    explained,
     marginal_likelihood,
+    missing,
     view_arguments,
     view_setup,
 )
@@ -424,6 +426,7 @@ class CohortModel(VAEMixin, BaseModelClass):
         check_positive(batch_size=batch_size, num_cells_posterior=num_cells_posterior)
         differential_abundance(self, adata, str(sample_key), batch_size, num_cells_posterior, dof)
 
+    @explained
     def get_marginal_ll(
         self,
         adata: AnnData | MuData | None = None,
@@ -431,6 +434,7 @@ class CohortModel(VAEMixin, BaseModelClass):
         n_mc_samples: int = 1000,
         batch_size: int | None = None,
         return_mean: bool = True,
+        n_mc_samples_per_pass: int = 1,
     ) -> float | torch.Tensor:
         """Log-likelihood of rows, by importance sampling with their posteriors.
 
@@ -446,6 +450,8 @@ class CohortModel(VAEMixin, BaseModelClass):
             Rows at a time.
         return_mean
             Return the mean over rows; otherwise one value a row.
+        n_mc_samples_per_pass
+            Has no effect: draws are made one by one.
 
         Examples
         --------
@@ -455,6 +461,10 @@ class CohortModel(VAEMixin, BaseModelClass):
         check_positive(n_mc_samples=n_mc_samples, batch_size=batch_size)
         found = marginal_likelihood(self, adata, indices, n_mc_samples, batch_size)
         return float(found.mean()) if return_mean else found
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what takes the place of what scvi-tools has; called where there is no attribute."""
+        missing(type(self), name)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the trainer of the last training, which cannot be pickled and is not needed."""
@@ -598,6 +608,8 @@ class CohortModel(VAEMixin, BaseModelClass):
         - ``tied_share``: the share of the rows' absolute attribution that falls on the tenth of
           genes whose variance within predicted classes the domain explains best; 0.1 would be
           chance; absent for one domain;
+        - ``low``: of the 50 genes with the largest attribution those that are lower in the rows
+          than in what these are compared with: their absence speaks for the class;
         - ``stability``: mean Spearman correlation over pairs of models; with ``stability`` only;
 
         besides ``method``, ``target``, ``baseline`` and ``incompleteness``, the largest difference
@@ -643,6 +655,7 @@ class CohortModel(VAEMixin, BaseModelClass):
         other.train(**arguments, accelerator=accelerator, enable_progress_bar=False)
         return other
 
+    @explained
     def save(
         self,
         dir_path: str | os.PathLike[str],
@@ -686,6 +699,7 @@ class CohortModel(VAEMixin, BaseModelClass):
             save_data_beside(data, dir_path)
 
     @classmethod
+    @explained
     def load(
         cls,
         dir_path: str | os.PathLike[str],

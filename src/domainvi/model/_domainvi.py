@@ -21,7 +21,7 @@ from domainvi._compat import SETUP_ARGS_KEY, SETUP_METHOD_KEY
 from domainvi._keys import LABEL_TREE, SET_ASIDE
 from domainvi.data import MODALITIES, LabelTree, check_setup, label_levels, prepare, to_tensors
 from domainvi.errors import InputError
-from domainvi.inherited import differential_expression
+from domainvi.inherited import differential_expression, explained, from_scvi_model
 from domainvi.module import EXTRA_DOMAINS_KEY, DomainVAE, heads_of
 from domainvi.pretraining import full_history, pretrain, pretrained_representation, start_from
 from domainvi.train import chosen_seed, seeded
@@ -30,6 +30,9 @@ from ._annotate import annotate
 from ._base import CohortModel
 from ._decode import (
     draw_expression,
+    feature_correlation,
+    latent_library_size,
+    likelihood_parameters,
     normalized_expression,
     predictive_draws,
     refuse_undecodable,
@@ -78,7 +81,7 @@ if TYPE_CHECKING:
     from domainvi.data import Phenotype, PreparedAnnData
     from domainvi.explain import Head
 
-Likelihood = Literal["auto", "normal", "nb", "zinb", "poisson"]
+LikelihoodName = Literal["auto", "normal", "nb", "zinb", "poisson"]
 
 
 class DomainVI(ArchesMixin, CohortModel):
@@ -143,6 +146,7 @@ class DomainVI(ArchesMixin, CohortModel):
     (300, 32)
     """
 
+    @explained
     def __init__(
         self,
         adata: AnnData | MuData | None = None,
@@ -152,7 +156,7 @@ class DomainVI(ArchesMixin, CohortModel):
         n_layers: int = 1,
         n_components: int = 100,
         dropout_rate: float = 0.1,
-        likelihood: Likelihood | dict[str, Likelihood] = "auto",
+        likelihood: LikelihoodName | dict[str, LikelihoodName] = "auto",
         scaling: Literal["mix", "domain", "global"] = "mix",
         adversary: Literal["conditional", "marginal", "wasserstein", "none"] = "conditional",
         seed: int | None = None,
@@ -259,6 +263,7 @@ class DomainVI(ArchesMixin, CohortModel):
         return super()._make_data_loader(adata, *args, **kwargs)
 
     @classmethod
+    @explained
     def setup_anndata(
         cls,
         adata: AnnData,
@@ -421,6 +426,48 @@ class DomainVI(ArchesMixin, CohortModel):
         prepared.manager.registry[SETUP_ARGS_KEY][MODALITIES] = chosen
         cls._remember(mdata, prepared)
 
+    @classmethod
+    def from_scvi_model(
+        cls,
+        scvi_model: Any,
+        unlabeled_category: str,
+        labels_key: str | None = None,
+        adata: AnnData | None = None,
+        **model_kwargs: Any,
+    ) -> Self:
+        """Make a model on the data of an SCVI model, set up alike.
+
+        Columns, layer, likelihood and ``n_latent`` are those of the SCVI model. Its weights are
+        not taken, since the encoder of DomainVI reads other inputs; a line in the log says so.
+
+        Parameters
+        ----------
+        scvi_model
+            A model of scvi-tools, trained or not.
+        unlabeled_category
+            Rows with this value, or with a missing value, are unlabelled.
+        labels_key
+            Column with the labels; that of the SCVI model if ``None``.
+        adata
+            Other data with the same columns; those of the SCVI model if ``None``.
+        **model_kwargs
+            Further arguments of the model.
+
+        Returns
+        -------
+        A model to be trained.
+
+        Examples
+        --------
+        >>> import scvi
+        >>> adata = dv.data.synthetic_cohorts(n_obs=200, n_genes=60, seed=1)
+        >>> scvi.model.SCVI.setup_anndata(adata, batch_key="domain")
+        >>> first = scvi.model.SCVI(adata, n_latent=8)
+        >>> dv.DomainVI.from_scvi_model(first, "Unknown", labels_key="label").module.n_latent
+        8
+        """
+        return from_scvi_model(cls, scvi_model, unlabeled_category, labels_key, adata, model_kwargs)
+
     @cached_property
     def modalities(self) -> list[str]:
         """Modalities of the model; empty if it was set up with an AnnData."""
@@ -576,6 +623,8 @@ class DomainVI(ArchesMixin, CohortModel):
         batch_size: int = 128,
         early_stopping: bool = True,
         force_alignment: bool = False,
+        validation_size: float | None = None,
+        datasplitter_kwargs: dict[str, Any] | None = None,
         plan_kwargs: dict[str, Any] | None = None,
         checkpoint_dir: str | os.PathLike[str] | None = None,
         checkpoint_every: int = 1,
@@ -602,6 +651,13 @@ class DomainVI(ArchesMixin, CohortModel):
             Stop when the loss of held-out rows has not improved for 10 epochs.
         force_alignment
             Align domains even where the audit refuses.
+        validation_size
+            Share of rows held out for validation; what is left of ``train_size`` if ``None``. Of
+            other rows the labels are not read, so that they can serve as a test; their values
+            take part as those of unlabelled rows do, in input scaling and linear members.
+        datasplitter_kwargs
+            ``{"external_indexing": [train, validation]}`` with row numbers, as in scvi-tools, to
+            split by hand; rows that are in neither are such a test. A third list may name them.
         plan_kwargs
             Arguments of :class:`~domainvi.train.DomainTrainingPlan`: learning rate and weights of
             the terms.
@@ -654,6 +710,8 @@ class DomainVI(ArchesMixin, CohortModel):
             accelerator,
             devices,
             train_size=train_size,
+            validation_size=validation_size,
+            datasplitter_kwargs=datasplitter_kwargs,
             batch_size=batch_size,
             early_stopping=early_stopping,
             force_alignment=force_alignment,
@@ -664,6 +722,7 @@ class DomainVI(ArchesMixin, CohortModel):
             trainer_kwargs=trainer_kwargs,
         )
 
+    @explained
     def get_latent_representation(
         self,
         adata: AnnData | MuData | None = None,
@@ -683,7 +742,8 @@ class DomainVI(ArchesMixin, CohortModel):
             Row numbers or a mask; all rows if ``None``. Any order; rows come back in it.
         give_mean
             The mean of ``q(z | x)``, centred by class and domain where the model centres
-            (:class:`~domainvi.linear.Centring`); otherwise one draw around it.
+            (:class:`~domainvi.linear.Centring`); otherwise one draw around it, the
+            same at each call.
         batch_size
             Rows at a time.
         return_dist
@@ -714,6 +774,7 @@ class DomainVI(ArchesMixin, CohortModel):
         draw = np.random.default_rng(self.seed).standard_normal(out.latent.shape)
         return (out.latent + np.sqrt(out.variance) * draw).astype(np.float32)
 
+    @explained
     def predict(
         self,
         adata: AnnData | MuData | None = None,
@@ -912,8 +973,9 @@ class DomainVI(ArchesMixin, CohortModel):
         ``uns["domainvi"]["unknown_rows"]`` counts the rows of no known class: those with a small
         p-value beside what chance gives, those at a false discovery rate of 10 %, and the estimated
         share of such rows.
-        ``uns["domainvi"]["cautions"]`` says in sentences what speaks against believing the labels
-        of ``caution_rows``. It is empty where nothing was found, which is no proof.
+        ``uns["domainvi"]["cautions"]`` says, each with a code, what speaks against believing the
+        labels of ``caution_rows``. It is empty where nothing was found, which is no proof.
+        ``uns["domainvi"]["notes"]`` says what costs them little.
 
         Raises
         ------
@@ -1024,6 +1086,7 @@ class DomainVI(ArchesMixin, CohortModel):
         """
         return diagnose(self, seed)
 
+    @explained
     def get_normalized_expression(
         self,
         adata: AnnData | None = None,
@@ -1033,7 +1096,11 @@ class DomainVI(ArchesMixin, CohortModel):
         library_size: float | Literal["latent"] = 1.0,
         batch_size: int = 128,
         n_samples: int | None = None,
-    ) -> pd.DataFrame:
+        n_samples_overall: int | None = None,
+        return_mean: bool = True,
+        return_numpy: bool = False,
+        silent: bool = True,
+    ) -> pd.DataFrame | NDArray[np.float32]:
         """Decode the posterior means, as measured in the row's own domain or in another.
 
         Parameters
@@ -1053,6 +1120,14 @@ class DomainVI(ArchesMixin, CohortModel):
             Rows at a time.
         n_samples
             Decode that many draws of the posterior and average over them; its mean if ``None``.
+        n_samples_overall
+            Decode one draw each of that many rows, drawn with replacement; without row names.
+        return_mean
+            Average over draws; otherwise an array of shape ``(n_samples, n_rows, n_genes)``.
+        return_numpy
+            Return an array without names.
+        silent
+            Has no effect: there is no progress bar.
 
         Returns
         -------
@@ -1074,9 +1149,141 @@ class DomainVI(ArchesMixin, CohortModel):
         (200, 60)
         """
         return normalized_expression(
-            self, adata, indices, transform_batch, gene_list, library_size, batch_size, n_samples
+            self,
+            adata,
+            indices,
+            transform_batch,
+            gene_list,
+            library_size,
+            batch_size,
+            n_samples,
+            n_samples_overall,
+            return_mean=return_mean,
+            return_numpy=return_numpy,
         )
 
+    @explained
+    def get_likelihood_parameters(
+        self,
+        adata: AnnData | None = None,
+        indices: Sequence[int] | Sequence[bool] | None = None,
+        n_samples: int | None = None,
+        give_mean: bool = False,
+        batch_size: int = 128,
+    ) -> dict[str, NDArray[np.float32]]:
+        """Parameters of the decoded distributions, in the row's own domain and library size.
+
+        Parameters
+        ----------
+        adata
+            Rows of domains that were in training, with all genes; the model's own if ``None``.
+        indices
+            Row numbers or a mask; all rows if ``None``.
+        n_samples
+            Draws of the posterior to decode; its mean if ``None``.
+        give_mean
+            Average over draws.
+        batch_size
+            Rows at a time.
+
+        Returns
+        -------
+        Arrays of shape ``(n_rows, n_genes)``, with draws before if there are several: ``"mean"``,
+        for negative binomials the inverse ``"dispersions"``, for zero-inflated ones the
+        probability of ``"dropout"``, and for log values the standard deviation ``"scale"``.
+
+        Examples
+        --------
+        >>> model.get_likelihood_parameters(indices=[0, 1])["mean"].shape
+        (2, 60)
+        """
+        return likelihood_parameters(self, adata, indices, n_samples, batch_size, give_mean)
+
+    @explained
+    def get_latent_library_size(
+        self,
+        adata: AnnData | None = None,
+        indices: Sequence[int] | Sequence[bool] | None = None,
+        give_mean: bool = True,
+        batch_size: int = 128,
+    ) -> NDArray[np.float32]:
+        """Library sizes of rows, shape ``(n_rows, 1)``, which are observed and not inferred.
+
+        Parameters
+        ----------
+        adata
+            Rows of domains that were in training, with all genes; the model's own if ``None``.
+        indices
+            Row numbers or a mask; all rows if ``None``.
+        give_mean
+            Has no effect: a library size that is observed has no distribution.
+        batch_size
+            Rows at a time.
+
+        Examples
+        --------
+        >>> bool((model.get_latent_library_size()[:, 0] == adata.X.sum(axis=1)).all())
+        True
+        """
+        return latent_library_size(self, adata, indices, batch_size)
+
+    @explained
+    def get_feature_correlation_matrix(
+        self,
+        adata: AnnData | None = None,
+        indices: Sequence[int] | Sequence[bool] | None = None,
+        n_samples: int = 10,
+        batch_size: int = 128,
+        rna_size_factor: float = 1000.0,
+        transform_batch: str | Sequence[str] | None = None,
+        correlation_type: Literal["spearman", "pearson"] = "spearman",
+        silent: bool = True,
+    ) -> pd.DataFrame:
+        """Correlation of genes over rows, in rates drawn at one library size.
+
+        Parameters
+        ----------
+        adata
+            Rows of domains that were in training, with all genes; the model's own if ``None``.
+        indices
+            Row numbers or a mask; all rows if ``None``.
+        n_samples
+            Draws of each row.
+        batch_size
+            Rows at a time.
+        rna_size_factor
+            Counts only: the library size that rates are drawn at.
+        transform_batch
+            Domain to decode every row as, or several, whose correlations are averaged; the row's
+            own if ``None``.
+        correlation_type
+            Of ranks or of values.
+        silent
+            Has no effect: there is no progress bar.
+
+        Returns
+        -------
+        Genes x genes.
+
+        Examples
+        --------
+        >>> model.get_feature_correlation_matrix(n_samples=2).shape
+        (60, 60)
+        """
+        check_choice("correlation_type", correlation_type, ("spearman", "pearson"))
+        check_sizes(n_samples=n_samples)
+        return feature_correlation(
+            self,
+            adata,
+            indices,
+            n_samples,
+            batch_size,
+            rna_size_factor,
+            transform_batch,
+            ranked=correlation_type == "spearman",
+        )
+
+    @explained
     def differential_expression(
         self,
         adata: AnnData | None = None,
@@ -1183,12 +1390,16 @@ class DomainVI(ArchesMixin, CohortModel):
             **kwargs,
         )
 
+    @explained
     def posterior_predictive_sample(
         self,
         adata: AnnData | None = None,
         n_samples: int = 1,
         indices: Sequence[int] | Sequence[bool] | None = None,
         batch_size: int = 128,
+        gene_list: Sequence[str] | None = None,
+        transform_batch: str | Sequence[str] | None = None,
+        silent: bool = True,
     ) -> GCXS:
         """Draw values from the posterior predictive distribution, as in scvi-tools.
 
@@ -1202,10 +1413,17 @@ class DomainVI(ArchesMixin, CohortModel):
             Row numbers or a mask; all rows if ``None``.
         batch_size
             Rows at a time.
+        gene_list
+            Genes to return; all if ``None``.
+        transform_batch
+            Domain to draw every row as, or several, of which each draw takes one; the row's own
+            if ``None``.
+        silent
+            Has no effect: there is no progress bar.
 
         Returns
         -------
-        Sparse array of shape ``(n_rows, n_genes, n_samples)``, for
+        Sparse array of shape ``(n_rows, n_genes, n_samples)``, without the last for one draw, for
         :class:`scvi.criticism.PosteriorPredictiveCheck`.
 
         Raises
@@ -1218,11 +1436,18 @@ class DomainVI(ArchesMixin, CohortModel):
         >>> model.posterior_predictive_sample(n_samples=2).shape
         (200, 60, 2)
         """
-        return predictive_draws(self, adata, n_samples, indices, batch_size)
+        return predictive_draws(
+            self, adata, n_samples, indices, batch_size, gene_list, transform_batch
+        )
 
     @classmethod
+    @explained
     def load_query_data(
-        cls, adata: AnnData, reference_model: Self | str | os.PathLike[str], unfrozen: bool = False
+        cls,
+        adata: AnnData,
+        reference_model: Self | str | os.PathLike[str],
+        unfrozen: bool = False,
+        inplace_subset_query_vars: bool = False,
     ) -> Self:
         """Extend a trained model by the domains of a query, to be trained on the query alone.
 
@@ -1239,6 +1464,8 @@ class DomainVI(ArchesMixin, CohortModel):
         unfrozen
             Train everything. By default only the decoder's weights of the new domains learn, so
             that latents and predictions of the reference stay what they were.
+        inplace_subset_query_vars
+            Bring the query to the genes of the reference first, as :meth:`prepare_query_anndata`.
 
         Returns
         -------
@@ -1263,6 +1490,8 @@ class DomainVI(ArchesMixin, CohortModel):
         >>> len(mapped.predict())
         60
         """
+        if inplace_subset_query_vars:
+            cls.prepare_query_anndata(adata, reference_model)
         reference = reference_model
         if not isinstance(reference, cls):
             reference = cls.load(str(reference))

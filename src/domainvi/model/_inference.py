@@ -112,7 +112,10 @@ def pattern_of(prepared: PreparedAnnData, rows: NDArray[np.int64]) -> NDArray[np
 def labels_of(model: DomainVI, prepared: PreparedAnnData) -> NDArray[np.int64]:
     """Class codes of all rows, -1 where unlabelled."""
     label = prepared.codes(REGISTRY_KEYS.LABELS_KEY)
-    return np.where(label < len(model.classes), label, -1)
+    known = label < len(model.classes)
+    if prepared.hidden is not None:
+        known &= ~prepared.hidden
+    return np.where(known, label, -1)
 
 
 def outputs(

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import inspect
 import logging
-from numbers import Integral, Real
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from domainvi.data import SMALLEST_CAP, TransferDataModule, labelled_weights, stratified_split
+from domainvi.data import (
+    SMALLEST_CAP,
+    TransferDataModule,
+    check_split,
+    hide_test_rows,
+    labelled_weights,
+    split_arguments,
+    split_rows,
+)
 from domainvi.errors import InputError
 from domainvi.linear import OpenClasses, TrainingRows, class_support, source_domains, subsample
 from domainvi.module import EXTRA_DOMAINS_KEY
@@ -57,9 +65,11 @@ def train(
     devices: int | list[int] | str,
     *,
     train_size: float,
+    validation_size: float | None,
     batch_size: int,
     early_stopping: bool,
     force_alignment: bool,
+    datasplitter_kwargs: dict[str, Any] | None,
     plan_kwargs: dict[str, Any] | None,
     checkpoint_dir: str | os.PathLike[str] | None,
     checkpoint_every: int,
@@ -67,6 +77,7 @@ def train(
     trainer_kwargs: dict[str, Any],
 ) -> None:
     """Train a model; see :meth:`domainvi.DomainVI.train`."""
+    check_split(train_size, validation_size, datasplitter_kwargs)
     check_training_arguments(
         DomainTrainingPlan, max_epochs, train_size, batch_size, plan_kwargs or {}
     )
@@ -76,10 +87,14 @@ def train(
     check_one_process(model, accelerator, devices, trainer_kwargs)
     prepared = model._validate_anndata()
     model._check_genes(prepared, "train")
-    domain, label = prepared.domain, labels_of(model, prepared)
+    prepared.hidden = None
+    label = labels_of(model, prepared)
+    rows = split_rows(prepared, label, train_size, validation_size, datasplitter_kwargs, model.seed)
+    if len(rows.test):
+        refuse_phenotypes(model, len(rows.test))
+        hide_test_rows(prepared, label, rows)
+    domain, label, order = prepared.domain, labels_of(model, prepared), prepared.order
     is_source = source_domains(domain, label, len(model.domains))
-    order = prepared.order
-    split = stratified_split(domain[order], label[order], 1 - train_size, model.seed)
     align = audit_design(model, domain, label, force=force_alignment)
     arguments: dict[str, Any] = {
         "max_epochs": DEFAULT_EPOCHS if max_epochs is None else int(max_epochs),
@@ -87,6 +102,7 @@ def train(
         "batch_size": int(batch_size),
         "early_stopping": early_stopping,
         "force_alignment": force_alignment,
+        **split_arguments(validation_size, datasplitter_kwargs),
         "plan_kwargs": plan_arguments(model, plan_kwargs, align=align),
     }
     if batch_size > max(len(order), SMALLEST_CAP):
@@ -104,9 +120,9 @@ def train(
     def weigh(rows: NDArray[np.int64]) -> NDArray[np.float64]:
         return labelled_weights(domain[rows], label[rows], is_source, TARGET_SHARE)
 
-    indices = order[split[0]], order[split[1]]
     teacher = linear_probabilities(model, prepared) if model.module.modalities.n_members else None
-    data = TransferDataModule(prepared.manager, *indices, weigh, batch_size, model.seed, teacher)
+    data = TransferDataModule(prepared.manager, *rows[:2], weigh, batch_size, model.seed, teacher)
+    data.test_idx = rows.test
     plan = DomainTrainingPlan(model.module, n_steps=0, **arguments["plan_kwargs"])
     centre = model.module.alignment.kind == "conditional" and plan.adversary_weight > 0
 
@@ -129,6 +145,16 @@ def train(
         devices=devices,
         trainer_kwargs=trainer_kwargs,
     )
+
+
+def refuse_phenotypes(model: DomainVI, n_test: int) -> None:
+    """Refuse a test, whose values of auxiliary phenotypes would be read."""
+    if model.phenotypes:
+        msg = (
+            f"{n_test} rows are of neither training nor validation, and models with target_keys "
+            "learn from all rows. Set values of these rows to missing instead."
+        )
+        raise InputError(msg)
 
 
 def audit_design(
@@ -268,10 +294,8 @@ def check_training_arguments(
     if unknown := sorted(set(plan_kwargs) - known):
         msg = f"plan_kwargs has {', '.join(unknown)}; it takes {', '.join(sorted(known))}."
         raise InputError(msg)
+    check_split(train_size, None, None)
     for name, value, least in (("max_epochs", max_epochs, 1), ("batch_size", batch_size, 4)):
         if value is not None and (not isinstance(value, Integral) or value < least):
             msg = f"{name}={value!r} must be a whole number of at least {least}."
             raise InputError(msg)
-    if not isinstance(train_size, Real) or not 0 < train_size <= 1:
-        msg = f"train_size={train_size!r} must be above 0 and at most 1."
-        raise InputError(msg)

@@ -42,6 +42,7 @@ def modalities_of(
         part = PreparedAnnData(X=prepared.X[:, block], obs=prepared.obs[[]])
         part.manager, part.gene_mask = prepared.manager, prepared.gene_mask[block]
         part.possible = prepared.possible
+        part.hidden = prepared.hidden
         yield name, part, has[:, i]
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Arguments of scvi-tools and of its older versions, and what takes their place here.
 EXPLAINED = {
     "validation_size": "use train_size; the rest is for validation",
-    "datasplitter_kwargs": "leave it out: rows are split by cohort and class",
+    "datasplitter_kwargs": "leave it out: rows are split alike in every cohort",
     "use_gpu": 'use accelerator="gpu" or "cpu"',
     "lr": 'use plan_kwargs={"lr": ...}',
     "weight_decay": 'use plan_kwargs={"weight_decay": ...}',
@@ -30,7 +30,10 @@ EXPLAINED = {
     "epochs": "use max_epochs",
     "shuffle_set_split": "leave it out: the split is drawn by the model's seed",
     "load_sparse_tensor": "leave it out: sparse rows are read as they are",
-    "external_indexing": "leave it out: rows are split by cohort and class",
+    "external_indexing": 'use datasplitter_kwargs={"external_indexing": [...]}',
+    "datamodule": "set up a backed file, a zarr store or a dask array, read as they are needed",
+    "plan_config": "use plan_kwargs",
+    "trainer_config": "pass arguments of the trainer by name",
     "n_samples_per_label": "leave it out: classes are balanced in each batch",
     "adversarial_classifier": 'use DomainVI(..., adversary="none") or another',
 }

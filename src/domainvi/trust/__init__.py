@@ -6,12 +6,15 @@ Arrays and tables in, numbers and sentences out; nothing here knows of AnnData o
 from ._audit import Audit, audit_arrays, probe_components
 from ._calibration import Calibrator, fit_calibrator
 from ._cautions import (
+    CODES,
     SMALL_COHORT,
     UNSURE,
+    Caution,
     Flagged,
     annotated_rows,
     cautions_of_rows,
     find_cautions,
+    texts,
 )
 from ._guard import GuardRecord, agreement, alignment_allowed
 from ._sets import PredictionSets, check_set_alpha, rows_needed
@@ -22,6 +25,7 @@ __all__ = [
     "UNSURE",
     "Audit",
     "Calibrator",
+    "Caution",
     "Flagged",
     "GuardRecord",
     "PredictionSets",

@@ -1,9 +1,9 @@
-"""Cautions: reasons not to believe predictions, in sentences with their numbers."""
+"""Cautions: reasons not to believe predictions, in sentences with their codes and numbers."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from scipy.stats import false_discovery_control
@@ -11,7 +11,7 @@ from scipy.stats import false_discovery_control
 from domainvi import _keys as keys
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
@@ -27,6 +27,52 @@ UNSURE = 0.6
 _MANY_UNSURE, _MUCH_ROW_WISE = 0.2, 0.7
 # P-values above this are taken to be those of known rows.
 _HALF = 0.5
+# Share of genes that rows lack, above which it is more than a note.
+_MANY_MISSING = 0.2
+
+# What a reason is called, in print and in files; the page of the cautions says what to do.
+ALIGNMENT, NESTED, COMPOSITION = "C01 alignment", "C02 nested", "C03 composition"
+UNKNOWN, UNTESTED, UNSURE_ROWS = "C04 unknown", "C05 untested", "C06 unsure"
+SMALL, MISSING, SINGLE = "C07 small", "C08 genes", "C09 single"
+CODES = (ALIGNMENT, NESTED, COMPOSITION, UNKNOWN, UNTESTED, UNSURE_ROWS, SMALL, MISSING, SINGLE)
+
+
+class Caution(NamedTuple):
+    """A reason not to believe predictions, or a note on something that costs them little.
+
+    Parameters
+    ----------
+    code
+        Number and name, which stay the same between versions.
+    sentence
+        The reason, with its numbers.
+    level
+        ``"caution"`` if a person should look at the predictions, otherwise ``"note"``.
+
+    Examples
+    --------
+    >>> from domainvi.trust import Caution
+    >>> str(Caution("C08 genes", "One of the model's 1767 genes is missing here.", "note"))
+    "C08 genes: One of the model's 1767 genes is missing here."
+    """
+
+    code: str
+    sentence: str
+    level: Literal["caution", "note"] = "caution"
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.sentence}"
+
+
+def texts(found: Iterable[Caution], level: Literal["caution", "note"]) -> NDArray[np.str_]:
+    """Return code and sentence of the cautions, or of the notes, as text that h5ad can hold.
+
+    Examples
+    --------
+    >>> texts([Caution("C08 genes", "One is missing.", "note")], "note").tolist()
+    ['C08 genes: One is missing.']
+    """
+    return np.array([str(caution) for caution in found if caution.level == level], dtype=str)
 
 
 @dataclass(frozen=True)
@@ -127,7 +173,7 @@ def find_cautions(
     n_missing: int,
     n_small: int = 0,
     set_aside: Mapping[str, Sequence[str]] | None = None,
-) -> NDArray[np.str_]:
+) -> list[Caution]:
     """Say what speaks against trusting predictions, each with its numbers.
 
     Parameters
@@ -150,56 +196,63 @@ def find_cautions(
 
     Returns
     -------
-    Sentences, as text that h5ad can hold; none where nothing was found.
+    Cautions and notes; none where nothing was found.
 
     Examples
     --------
     >>> from domainvi.trust import GuardRecord, find_cautions
     >>> rows = pd.DataFrame({"confidence": [0.9], "unknown": [0.5]})
-    >>> find_cautions(rows, guard=GuardRecord(), audit=None, n_genes=60, n_missing=10).tolist()
-    ["10 of the model's 60 genes are missing here."]
+    >>> for found in find_cautions(rows, guard=GuardRecord(), audit=None, n_genes=60, n_missing=10):
+    ...     print(f"{found.level}: {found}")
+    note: C08 genes: 10 of the model's 60 genes are missing here.
     """
-    found = []
+    found: list[Caution] = []
     if guard.alignment == "off":
-        found.append("Alignment is off, because the audit refused it.")
-    found += [] if audit is None else audit.nested
+        found.append(Caution(ALIGNMENT, "Alignment is off, because the audit refused it."))
+    found += [Caution(NESTED, sentence) for sentence in ([] if audit is None else audit.nested)]
     many_small = n_small > len(rows) / 2
     if n_small:
-        found.append(
+        sentence = (
             f"{n_small} of {len(rows)} rows are of cohorts with fewer than {SMALL_COHORT} rows, "
             "so few that their classes can hardly be told from their platform. Give cohorts that "
             "were measured alike one name, or add rows, also unlabelled ones."
         )
+        found.append(Caution(SMALL, sentence))
     found += cautions_of_rows(rows, small=many_small)
     if guard.row_wise_share > _MUCH_ROW_WISE:
-        found.append(
+        sentence = (
             "Two views of the target, by its own rows and by the source's, disagree on many rows: "
             "its classes may be mixed in other proportions than those of the reference, or its "
             "platform may differ more than the labels can tell apart. Experts that read one row "
             f"at a time had {guard.row_wise_share:.0%} of the vote. Check some rows, or label a "
             "few of each class."
         )
+        found.append(Caution(COMPOSITION, sentence))
     for name, classes in (set_aside or {}).items():
         names = f"{', '.join(classes[:5])}{' and others' if len(classes) > 5 else ''}"
         said = f"Classes of {name!r} with one labelled row cannot be predicted"
-        found.append(f"{said}: {len(classes)}, {names}.")
+        found.append(Caution(SINGLE, f"{said}: {len(classes)}, {names}.", "note"))
     if n_missing:
-        found.append(f"{n_missing} of the model's {n_genes} genes are missing here.")
-    return np.array(found, dtype=str)
+        genes = "genes are" if n_missing > 1 else "genes is"
+        sentence = f"{n_missing} of the model's {n_genes} {genes} missing here."
+        is_many = n_missing > _MANY_MISSING * n_genes
+        found.append(Caution(MISSING, sentence, "caution" if is_many else "note"))
+    return found
 
 
-def cautions_of_rows(rows: pd.DataFrame, *, small: bool = False) -> list[str]:
+def cautions_of_rows(rows: pd.DataFrame, *, small: bool = False) -> list[Caution]:
     """Say what confidence and p-values of rows speak against.
 
     Examples
     --------
-    >>> cautions_of_rows(pd.DataFrame({"confidence": [0.9, 0.4], "unknown": [0.5, 0.5]}))
-    ['50% of the rows have a confidence under 0.6.']
+    >>> rows = pd.DataFrame({"confidence": [0.9, 0.4], "unknown": [0.5, 0.5]})
+    >>> [str(found) for found in cautions_of_rows(rows)]
+    ['C06 unsure: 50% of the rows have a confidence under 0.6.']
     """
-    found = []
+    found: list[Caution] = []
     flagged = Flagged.count(rows["unknown"])
     if flagged.is_many:
-        found.append(
+        sentence = (
             f"{flagged.found} of {flagged.tested} rows fit no known class at p ≤ {flagged.ALPHA}, "
             f"where chance gives {flagged.expected:.0f}. About {flagged.share:.0%} of the rows may "
             f"be of unknown classes; {flagged.discoveries} are called so at a false discovery rate "
@@ -210,9 +263,12 @@ def cautions_of_rows(rows: pd.DataFrame, *, small: bool = False) -> list[str]:
                 else "The reference may lack classes."
             )
         )
+        found.append(Caution(UNKNOWN, sentence))
     if not flagged.tested:
-        found.append("Rows of unknown classes could not be looked for: too few labels.")
+        sentence = "Rows of unknown classes could not be looked for: too few labels."
+        found.append(Caution(UNTESTED, sentence))
     unsure = float((rows["confidence"] < UNSURE).mean())
     if unsure > _MANY_UNSURE:
-        found.append(f"{unsure:.0%} of the rows have a confidence under {UNSURE}.")
+        sentence = f"{unsure:.0%} of the rows have a confidence under {UNSURE}."
+        found.append(Caution(UNSURE_ROWS, sentence))
     return found

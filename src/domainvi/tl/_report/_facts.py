@@ -53,6 +53,7 @@ def gather(
         "verdict": "doubt" if refused else "care" if cautions else "trust",
         "audit": "" if audit is None else audit.sentence,
         "cautions": cautions,
+        "remarks": list(summary[keys.NOTES]),
         "evidence": model.fitted.guard.evidence,
         "notes": dict(summary[keys.UNSEEN_COHORTS]),
         "classes": summarise(rows, "label"),
@@ -141,8 +142,10 @@ def _top_genes(model: DomainVI, adata: AnnData, n_genes: int) -> pd.DataFrame | 
     attribution = model.explain(adata=adata)
     columns = {}
     for name in attribution.columns:
-        top = attribution[name].sort_values(ascending=False).head(n_genes)
-        columns[str(name)] = [f"{gene} ({value:+.2f})" for gene, value in top.items()]
+        top, low = attribution[name].dropna().nlargest(n_genes), attribution.attrs["low"][name]
+        marks = {gene: ", low" if gene in low else "" for gene in top.index}
+        shown = [f"{gene} ({value:+.2f}{marks[gene]})" for gene, value in top.items()]
+        columns[str(name)] = shown + ["–"] * (n_genes - len(shown))
     return pd.DataFrame(columns, index=np.arange(1, n_genes + 1))
 
 
