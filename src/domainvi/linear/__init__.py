@@ -6,7 +6,7 @@ from ._cotraining import LinearEnsembleFit, fit_linear_ensemble
 from ._members import LinearMember, components, logistic
 from ._phenotypes import LinearPhenotype, fit_class_phenotype, fit_numeric_phenotype
 from ._row_experts import RowExperts
-from ._rows import TrainingRows, blocks, class_support, source_domains, subsample
+from ._rows import TrainingRows, blocks, class_support, rows_for, source_domains, subsample
 from ._statistics import (
     MIN_SCALE,
     N_TOP_GENES,
@@ -42,6 +42,7 @@ __all__ = [
     "leading_genes",
     "logistic",
     "moments",
+    "rows_for",
     "safe_scale",
     "source_domains",
     "source_statistics",

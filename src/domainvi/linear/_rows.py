@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from domainvi._checks import IntArray
 
 MAX_ROWS = 6000
+# More classes than few need more rows, this many a class, but never more than the most.
+FEW_CLASSES, ROWS_OF_CLASS, MOST_ROWS = 25, 240, 48_000
 # A class of a domain keeps at least this many rows, as far as the limit allows.
 KEPT_ROWS = 20
 # With fewer unlabelled rows than this share, a domain's labels say which classes it has.
@@ -59,6 +61,11 @@ class TrainingRows:
         self.labels_per_class = n_labelled / self.n_classes
         self.partly_labelled = ~self.is_source & (n_labelled > 0)
 
+    @property
+    def precision(self) -> type[np.floating]:
+        """Precision of components: double for up to 6,000 rows, single for more."""
+        return np.float64 if len(self.x) <= MAX_ROWS else np.float32
+
     def with_genes(self, genes: IntArray) -> TrainingRows:
         """Return the same rows with some genes, given in order; these rows where it is all."""
         return self if len(genes) == self.x.shape[1] else replace(self, x=self.x[:, genes])
@@ -89,6 +96,18 @@ def subsample(domain: IntArray, label: IntArray, seed: int, limit: int = MAX_ROW
     order = order[np.argsort(stratum[order], kind="stable")]
     rank = np.arange(len(domain)) - np.repeat(np.cumsum(count) - count, count)
     return np.sort(order[rank < np.repeat(quota, count)])
+
+
+def rows_for(n_classes: int) -> int:
+    """Rows that linear members need: 6,000 for up to 25 classes, 240 a class for up to 200.
+
+    Examples
+    --------
+    >>> from domainvi.linear import rows_for
+    >>> rows_for(10), rows_for(100), rows_for(1_000)
+    (6000, 24000, 48000)
+    """
+    return MAX_ROWS if n_classes <= FEW_CLASSES else min(ROWS_OF_CLASS * n_classes, MOST_ROWS)
 
 
 def class_support(

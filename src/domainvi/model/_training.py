@@ -12,7 +12,7 @@ import torch
 
 from domainvi.data import SMALLEST_CAP, TransferDataModule, labelled_weights, stratified_split
 from domainvi.errors import InputError
-from domainvi.linear import TrainingRows, class_support, source_domains, subsample
+from domainvi.linear import TrainingRows, class_support, rows_for, source_domains, subsample
 from domainvi.module import EXTRA_DOMAINS_KEY
 from domainvi.pretraining import start_classifier
 from domainvi.train import (
@@ -22,6 +22,7 @@ from domainvi.train import (
     initialise,
     is_distributed,
     log_rows,
+    log_values,
     modalities_of,
     set_library,
 )
@@ -34,6 +35,7 @@ from ._running import checkpoint_files, run_training
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
     from lightning.pytorch import LightningModule
     from numpy.typing import NDArray
@@ -44,7 +46,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_EPOCHS = 20
+# Passes over the rows: as many as give this many rows, between the least and the most.
+LEAST_EPOCHS, MOST_EPOCHS, ROWS_OF_TRAINING = 3, 20, 400_000
 TARGET_SHARE = 0.6
 PRETRAINED_LR_FACTOR = 0.1
 
@@ -81,7 +84,7 @@ def train(
     split = stratified_split(domain[order], label[order], 1 - train_size, model.seed)
     align = audit_design(model, domain, label, force=force_alignment)
     arguments: dict[str, Any] = {
-        "max_epochs": DEFAULT_EPOCHS if max_epochs is None else int(max_epochs),
+        "max_epochs": default_epochs(len(order)) if max_epochs is None else int(max_epochs),
         "train_size": float(train_size),
         "batch_size": int(batch_size),
         "early_stopping": early_stopping,
@@ -130,6 +133,11 @@ def train(
     )
 
 
+def default_epochs(n_rows: int) -> int:
+    """20 passes over up to 20,000 rows, then fewer, so that 400,000 rows pass, but at least 3."""
+    return int(np.clip(round(ROWS_OF_TRAINING / n_rows), LEAST_EPOCHS, MOST_EPOCHS))
+
+
 def audit_design(
     model: DomainVI, domain: NDArray[np.int64], label: NDArray[np.int64], *, force: bool
 ) -> bool:
@@ -176,6 +184,7 @@ def fit_starting_values(model: DomainVI, prepared: PreparedAnnData) -> None:
             modality,
             starting_rows(model, name, part, drawn, is_source),
             model.scaling if can_teach else "domain",
+            more_rows=more_rows(model, name, part, own, is_source),
             keep_encoder=fitted.pretraining is not None,
         )
         if fit is not None:
@@ -210,6 +219,27 @@ def starting_rows(
         raise InputError(msg)
     domain, label = part.domain[drawn], labels_of(model, part)[drawn]
     return TrainingRows(x, domain, label, is_source, len(model.classes))
+
+
+def more_rows(
+    model: DomainVI,
+    name: str,
+    part: PreparedAnnData,
+    own: NDArray[np.int64],
+    is_source: NDArray[np.bool_],
+) -> Callable[[NDArray[np.int64]], TrainingRows] | None:
+    """Say how to read rows for members of many classes; ``None`` if the others do."""
+    domain, label, n_classes = part.domain, labels_of(model, part), len(model.classes)
+    limit = rows_for(n_classes)
+    if min(limit, len(own)) <= rows_for(1):
+        return None
+    drawn = own[subsample(domain[own], label[own], model.seed, limit)]
+
+    def read(genes: NDArray[np.int64]) -> TrainingRows:
+        x = log_values(model.module.modalities.parts[name], part, drawn, genes)
+        return TrainingRows(x, domain[drawn], label[drawn], is_source, n_classes)
+
+    return read
 
 
 def set_support(model: DomainVI, prepared: PreparedAnnData, label: NDArray[np.int64]) -> None:
