@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # A gene is left out of a class's direction where its mean is within this many standard errors.
 N_ERRORS = 2.5
-TOLERANCE = 1e-3
+TOLERANCE = 1e-4
 MAX_ITERATIONS = 100
 
 

@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.extmath import randomized_svd, svd_flip
 
 from ._many_classes import components_and_markers, fit_softmax
+from ._rows import FEW_CLASSES
 from ._statistics import ScalingStatistics, standardise
 
 if TYPE_CHECKING:
@@ -165,39 +166,45 @@ class View:
             features = np.concatenate([features, features[some]])
             label = np.concatenate([label, second[0][some]])
             weight = np.concatenate([weight, second[1][some]])
-        start = None
-        if self.solution is not None:
-            # The axes are orthogonal and of the same length.
-            axes = self.basis / np.square(self.basis[:, 0]).sum()
-            start = axes.T @ self.solution[0], self.solution[1] + self.mean @ self.solution[0]
-        k = self.rows.n_classes
+        k, start = self.rows.n_classes, self.start()
         self.coef, self.intercept = logistic(features, label, weight, k, start=start)
         self.probs = softmax(self.features @ self.coef + self.intercept, axis=1)
         coef = self.basis @ self.coef
         self.solution = coef, self.intercept - self.mean @ coef
 
+    def start(self) -> tuple[FloatArray, FloatArray] | None:
+        """Bring the last solution to the components of today, where many rows need it."""
+        if self.solution is None or self.features.dtype != np.float32:
+            return None
+        coef, intercept = self.solution
+        # The axes are orthogonal and of the same length.
+        axes = self.basis / np.square(self.basis[:, 0]).sum()
+        return axes.T @ coef, intercept + self.mean @ coef
+
     def member(self) -> LinearMember:
         """Return the classifier as it stands, on standardised genes."""
-        coef = self.basis @ self.coef
+        coef, intercept = self.solution or (self.coef, self.intercept)
         return LinearMember(
-            statistics=self.statistics,
-            coef=self.gene_weight[:, None] * coef,
-            intercept=self.intercept - self.mean @ coef,
-            weight=self.weight,
+            self.statistics, self.gene_weight[:, None] * coef, intercept, self.weight
         )
 
 
 def balanced_weights(
     rows: TrainingRows, target_share: float, *, use_target: bool = True
 ) -> FloatArray:
-    """Weight of labelled rows: classes the same, target rows ``target_share`` of the total."""
+    """Weight of labelled rows: classes the same, target rows ``target_share`` of the total.
+
+    Of more than 25 classes each counts by the square root of its rows: with a long tail, a row in
+    a hundred of a frequent class that is taken for a rare one is more than the rare class has.
+    """
+    balance = 1.0 if rows.n_classes <= FEW_CLASSES else 0.5
     source = rows.labelled & rows.in_source
     target = rows.labelled & ~rows.in_source & use_target
     share = target_share if target.any() else 0.0
     weight = np.zeros(len(rows.label))
     for group, total in ((source, 1 - share), (target, share)):
         label = rows.label[group]
-        w = 1 / np.bincount(label)[label]
+        w = np.bincount(label)[label] ** -balance
         weight[group] = w / w.sum() * total
     return weight * rows.labelled.sum()
 
