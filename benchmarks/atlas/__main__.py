@@ -51,7 +51,9 @@ class FirstStep(pl.Callback):
         self.seconds = self.seconds or time.process_time()
 
 
-def domainvi(adata: ad.AnnData, seed: int, **plan: Any) -> tuple[NDArray[np.str_], dict[str, float]]:
+def domainvi(
+    adata: ad.AnnData, seed: int, **plan: Any
+) -> tuple[NDArray[np.str_], dict[str, float]]:
     """Train at the defaults."""
     clock, start = FirstStep(), time.process_time()
     dv.DomainVI.setup_anndata(adata, batch_key="cohort", labels_key="label")
@@ -73,7 +75,9 @@ def logistic(adata: ad.AnnData, seed: int) -> tuple[NDArray[np.str_], dict[str, 
     x = sparse.diags(1e4 / np.maximum(np.asarray(x.sum(axis=1)).ravel(), 1)).dot(x).tocsr().log1p()
     label = adata.obs["label"].astype(str).to_numpy()
     known = label != "Unknown"
-    classifier = SGDClassifier(loss="log_loss", alpha=1e-4, max_iter=20, tol=1e-3, random_state=seed)
+    classifier = SGDClassifier(
+        loss="log_loss", alpha=1e-4, max_iter=20, tol=1e-3, random_state=seed
+    )
     classifier.fit(x[known], label[known])
     fitted = time.process_time()
     predicted = classifier.predict(x)
@@ -90,9 +94,7 @@ def scores(adata: ad.AnnData, predicted: NDArray[np.str_]) -> dict[str, float]:
     n_labels = pd.Series(label[label != "Unknown"]).value_counts()
     scored = (label == "Unknown") & np.isin(truth, n_labels.index)
     classes = np.unique(truth[scored])
-    f1 = f1_score(
-        truth[scored], predicted[scored], labels=classes, average=None, zero_division=0.0
-    )
+    f1 = f1_score(truth[scored], predicted[scored], labels=classes, average=None, zero_division=0.0)
     frequent = n_labels[classes].to_numpy() >= MIN_LABELS
     return {
         "macro_f1": f1.mean(),
@@ -123,7 +125,12 @@ def in_process(path: Path, method: str, seed: int, *, backed: bool) -> dict[str,
     call += ["--backed"] if backed else []
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
     done = subprocess.run(
-        call, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, **one}, timeout=HOURS
+        call,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **one},
+        timeout=HOURS,
     )
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -137,7 +144,12 @@ def main() -> None:
     """Measure what is asked for; rows of before stay."""
     parser = argparse.ArgumentParser("python -m benchmarks.atlas", description=__doc__)
     add = parser.add_argument
-    add("--sizes", nargs="+", default=["20000x50x20", "100000x100x30"], help="rows x classes x cohorts")
+    add(
+        "--sizes",
+        nargs="+",
+        default=["20000x50x20", "100000x100x30"],
+        help="rows x classes x cohorts",
+    )
     add("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     add("--genes", type=int, default=2_000)
     add("--seeds", nargs="+", type=int, default=[0])

@@ -88,7 +88,9 @@ def logistic(
         return coef, intercept
     if features.dtype == np.float32:
         near = None if start is None else (start[0][:, present], start[1][present])
-        part = (features, label, weight) if used.all() else (features[used], label[used], weight[used])
+        part = (
+            (features, label, weight) if used.all() else (features[used], label[used], weight[used])
+        )
         code = np.searchsorted(present, part[1])
         coef[:, present], intercept[present] = fit_softmax(part[0], code, part[2], strength, near)
         return coef, intercept

@@ -245,7 +245,9 @@ def shift_mixture(
         some = slice(None, None, -(-len(place) // SEARCH_ROWS))
         part = place[some], position, evidence[some]
         starts = [max((fit_shift(*part, start, present) for start in starts), key=itemgetter(0))[2]]
-    return max((fit_shift(place, position, evidence, s, present) for s in starts), key=itemgetter(0))[1]
+    return max(
+        (fit_shift(place, position, evidence, s, present) for s in starts), key=itemgetter(0)
+    )[1]
 
 
 def fit_shift(
