@@ -8,6 +8,7 @@ import torch
 import domainvi as dv
 from domainvi.errors import TrainingError
 from domainvi.linear import source_domains
+from domainvi.model._training import default_epochs
 
 TERMS = ("elbo", "reconstruction_loss", "kl_local", "classification_loss", "teaching_loss")
 
@@ -269,3 +270,10 @@ def test_planted_classes_are_found_by_default(seed):
     in_target = (adata.obs["domain"] == "domain_1").to_numpy()
     hit = model.predict() == adata.obs["label_true"].astype(str).to_numpy()
     assert hit[in_target].mean() >= 0.95
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "epochs"), [(40, 20), (10_000, 20), (20_000, 10), (100_000, 2), (1_000_000, 2)]
+)
+def test_epochs_fall_with_rows(n_rows, epochs):
+    assert default_epochs(n_rows) == epochs

@@ -6,7 +6,17 @@ from ._cotraining import LinearEnsembleFit, fit_linear_ensemble
 from ._members import LinearMember, components, logistic
 from ._phenotypes import LinearPhenotype, fit_class_phenotype, fit_numeric_phenotype
 from ._row_experts import RowExperts
-from ._rows import OpenClasses, TrainingRows, blocks, class_support, source_domains, subsample
+from ._rows import (
+    FEW_CLASSES,
+    MAX_ROWS,
+    OpenClasses,
+    TrainingRows,
+    blocks,
+    class_support,
+    rows_for,
+    source_domains,
+    subsample,
+)
 from ._statistics import (
     MIN_SCALE,
     N_TOP_GENES,
@@ -20,6 +30,8 @@ from ._statistics import (
 )
 
 __all__ = [
+    "FEW_CLASSES",
+    "MAX_ROWS",
     "MIN_SCALE",
     "N_TOP_GENES",
     "Centring",
@@ -43,6 +55,7 @@ __all__ = [
     "leading_genes",
     "logistic",
     "moments",
+    "rows_for",
     "safe_scale",
     "source_domains",
     "source_statistics",

@@ -13,6 +13,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.extmath import randomized_svd, svd_flip
 
+from ._many_classes import components_and_markers, fit_softmax
+from ._rows import FEW_CLASSES
 from ._statistics import ScalingStatistics, standardise
 
 if TYPE_CHECKING:
@@ -53,14 +55,26 @@ def components(
     return s @ basis, basis, mean
 
 
+def features_of(
+    s: NDArray[np.floating], label: IntArray
+) -> tuple[NDArray[np.floating], FloatArray, FloatArray]:
+    """Components of rows; in single precision beside directions of the classes."""
+    if s.dtype == np.float32:
+        return components_and_markers(s, label, RANK)
+    return components(s)
+
+
 def logistic(
     features: NDArray[np.floating],
     label: IntArray,
     weight: FloatArray,
     n_classes: int,
     strength: float = 1.0,
+    start: tuple[FloatArray, FloatArray] | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Fit a multinomial logistic regression to the rows with weight; scores for every class.
+
+    Rows in single precision have a solver of their own, which goes on from ``start``.
 
     Returns
     -------
@@ -71,6 +85,14 @@ def logistic(
     present = np.unique(label[used])
     if len(present) == 1:
         intercept[present] = 0.0
+        return coef, intercept
+    if features.dtype == np.float32:
+        near = None if start is None else (start[0][:, present], start[1][present])
+        part = (
+            (features, label, weight) if used.all() else (features[used], label[used], weight[used])
+        )
+        code = np.searchsorted(present, part[1])
+        coef[:, present], intercept[present] = fit_softmax(part[0], code, part[2], strength, near)
         return coef, intercept
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -118,6 +140,9 @@ class View:
         Whether its classifier is fitted to labelled rows of target domains too.
     depends_on_labels
         Whether the statistics are those of the labelled rows, and change with the labels.
+    solution
+        Coefficients and intercepts of the last fit, on weighted genes, from which a fit to many
+        rows goes on.
     """
 
     rows: TrainingRows
@@ -126,10 +151,12 @@ class View:
     weight: float = 1.0
     uses_target_labels: bool = True
     depends_on_labels: bool = False
+    solution: tuple[FloatArray, FloatArray] | None = None
 
     def __post_init__(self) -> None:
-        s = standardise(self.rows.x, self.rows.domain, self.statistics, self.gene_weight)
-        self.features, self.basis, self.mean = components(s)
+        rows = self.rows
+        s = standardise(rows.x, rows.domain, self.statistics, self.gene_weight, rows.precision)
+        self.features, self.basis, self.mean = features_of(s, rows.label)
 
     def fit(
         self, label: IntArray, weight: FloatArray, second: tuple[IntArray, FloatArray] | None = None
@@ -141,18 +168,27 @@ class View:
             features = np.concatenate([features, features[some]])
             label = np.concatenate([label, second[0][some]])
             weight = np.concatenate([weight, second[1][some]])
-        self.coef, self.intercept = logistic(features, label, weight, self.rows.n_classes)
+        k, start = self.rows.n_classes, self.start()
+        self.coef, self.intercept = logistic(features, label, weight, k, start=start)
         probs = softmax(self.features @ self.coef + self.intercept, axis=1)
         self.probs = self.rows.restrict(probs)
+        coef = self.basis @ self.coef
+        self.solution = coef, self.intercept - self.mean @ coef
+
+    def start(self) -> tuple[FloatArray, FloatArray] | None:
+        """Bring the last solution to the components of today, where many rows need it."""
+        if self.solution is None or self.features.dtype != np.float32:
+            return None
+        coef, intercept = self.solution
+        # The axes are orthogonal and of the same length.
+        axes = self.basis / np.square(self.basis[:, 0]).sum()
+        return axes.T @ coef, intercept + self.mean @ coef
 
     def member(self) -> LinearMember:
         """Return the classifier as it stands, on standardised genes."""
-        coef = self.basis @ self.coef
+        coef, intercept = self.solution or (self.coef, self.intercept)
         return LinearMember(
-            statistics=self.statistics,
-            coef=self.gene_weight[:, None] * coef,
-            intercept=self.intercept - self.mean @ coef,
-            weight=self.weight,
+            self.statistics, self.gene_weight[:, None] * coef, intercept, self.weight
         )
 
 
@@ -167,6 +203,9 @@ def balanced_weights(
 ) -> FloatArray:
     """Weight of labelled rows: classes the same, target rows ``target_share`` of each that has any.
 
+    Of more than 25 classes each counts by the square root of its rows: with a long tail, a row in
+    a hundred of a frequent class that is taken for a rare one is more than the rare class has.
+
     Parameters
     ----------
     rows
@@ -180,6 +219,8 @@ def balanced_weights(
     count = np.stack([np.bincount(rows.label[g], minlength=rows.n_classes) for g in groups])
     share = np.stack([1 - target_share, target_share]) * (count > 0)
     share /= np.maximum(share.sum(axis=0), 1e-12)
+    if rows.n_classes > FEW_CLASSES:
+        share *= np.sqrt(count.sum(axis=0))
     weight = np.zeros(len(rows.label))
     for group, n, part in zip(groups, count, share, strict=True):
         weight[group] = (part / np.maximum(n, 1))[rows.label[group]]

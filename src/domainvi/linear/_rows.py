@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from domainvi._checks import FloatArray, IntArray
 
 MAX_ROWS = 6000
+# More classes than few need more rows, twice this many a class, and twice the most altogether.
+FEW_CLASSES, ROWS_OF_CLASS, MOST_ROWS = 25, 120, 24_000
 # A class of a domain keeps at least this many rows, as far as the limit allows.
 KEPT_ROWS = 20
 # With fewer unlabelled rows than this share, a domain's labels say which classes it has.
@@ -93,6 +95,11 @@ class TrainingRows:
             return p
         return (self.open_classes if rows is None else self.open_classes.take(rows)).restrict(p)
 
+    @property
+    def precision(self) -> type[np.floating]:
+        """Precision of components: double for up to 6,000 rows, single for more."""
+        return np.float64 if len(self.x) <= MAX_ROWS else np.float32
+
     def with_genes(self, genes: IntArray) -> TrainingRows:
         """Return the same rows with some genes, given in order; these rows where it is all."""
         return self if len(genes) == self.x.shape[1] else replace(self, x=self.x[:, genes])
@@ -103,26 +110,51 @@ def blocks(n: int) -> Iterator[slice]:
     return (slice(start, start + BLOCK_LENGTH) for start in range(0, n, BLOCK_LENGTH))
 
 
-def subsample(domain: IntArray, label: IntArray, seed: int, limit: int = MAX_ROWS) -> IntArray:
+def subsample(
+    domain: IntArray, label: IntArray, seed: int, limit: int = MAX_ROWS, of_class: int = 0
+) -> IntArray:
     """Draw about ``limit`` rows, with the classes of each domain in the shares that they have.
 
     Small strata keep up to 20 rows, as far as the limit allows and one at least, so that neither
     a domain nor the few labelled rows of one get lost. A stratum is one label in one domain, or
-    none, -1. Returned are sorted row numbers.
+    none, -1. Beyond the limit, each class has at least ``of_class`` labelled rows, or all that
+    there are. Returned are sorted row numbers.
     """
     if len(domain) <= limit:
         return np.arange(len(domain))
     rng = np.random.default_rng(seed)
-    _, stratum, count = np.unique(
+    strata, stratum, count = np.unique(
         np.stack([domain, label]), axis=1, return_inverse=True, return_counts=True
     )
     stratum = stratum.ravel()
     least = max(1, min(KEPT_ROWS, limit // len(count)))
     quota = np.minimum(count, np.maximum(least, np.round(count * (limit / len(domain)))))
+    if of_class:
+        n = np.bincount(label[label >= 0])
+        own = np.ceil(count * np.minimum(1, of_class / np.maximum(n[strata[1]], 1)))
+        quota = np.maximum(quota, np.where(strata[1] < 0, 0, own))
     order = rng.permutation(len(domain))
     order = order[np.argsort(stratum[order], kind="stable")]
     rank = np.arange(len(domain)) - np.repeat(np.cumsum(count) - count, count)
     return np.sort(order[rank < np.repeat(quota, count)])
+
+
+def rows_for(n_classes: int) -> tuple[int, int]:
+    """Limit and rows of each class that linear members need, arguments of :func:`subsample`.
+
+    Up to 25 classes have 6,000 rows. More have 120 rows a class if these are more, and beside them
+    up to 120 labelled rows of each class; beyond 200 classes fewer, so that there are 48,000.
+
+    Examples
+    --------
+    >>> from domainvi.linear import rows_for
+    >>> rows_for(10), rows_for(100), rows_for(300)
+    ((6000, 0), (12000, 120), (24000, 80))
+    """
+    if n_classes <= FEW_CLASSES:
+        return MAX_ROWS, 0
+    of_class = min(ROWS_OF_CLASS, MOST_ROWS // n_classes)
+    return max(MAX_ROWS, of_class * n_classes), of_class
 
 
 def class_support(

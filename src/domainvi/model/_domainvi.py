@@ -640,7 +640,8 @@ class DomainVI(ArchesMixin, CohortModel):
         Parameters
         ----------
         max_epochs
-            Passes over the training rows; an epoch has at least 20 steps. 20 by default.
+            Passes over the training rows; an epoch has at least 20 steps. By default 20 for up to
+            10,000 rows, and for more as many as let 200,000 rows pass, at least 2.
         accelerator, devices
             Arguments of :class:`lightning.pytorch.Trainer`.
         train_size

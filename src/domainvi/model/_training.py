@@ -21,7 +21,16 @@ from domainvi.data import (
     split_rows,
 )
 from domainvi.errors import InputError
-from domainvi.linear import OpenClasses, TrainingRows, class_support, source_domains, subsample
+from domainvi.linear import (
+    FEW_CLASSES,
+    MAX_ROWS,
+    OpenClasses,
+    TrainingRows,
+    class_support,
+    rows_for,
+    source_domains,
+    subsample,
+)
 from domainvi.module import EXTRA_DOMAINS_KEY
 from domainvi.pretraining import start_classifier
 from domainvi.train import (
@@ -31,6 +40,7 @@ from domainvi.train import (
     initialise,
     is_distributed,
     log_rows,
+    log_values,
     modalities_of,
     set_library,
 )
@@ -43,6 +53,7 @@ from ._running import checkpoint_files, run_training
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
     from lightning.pytorch import LightningModule
     from numpy.typing import NDArray
@@ -53,7 +64,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_EPOCHS = 20
+# Passes over the rows: as many as give this many rows, between the least and the most.
+LEAST_EPOCHS, MOST_EPOCHS, ROWS_OF_TRAINING = 2, 20, 200_000
 TARGET_SHARE = 0.6
 PRETRAINED_LR_FACTOR = 0.1
 
@@ -97,7 +109,7 @@ def train(
     is_source = source_domains(domain, label, len(model.domains))
     align = audit_design(model, domain, label, force=force_alignment)
     arguments: dict[str, Any] = {
-        "max_epochs": DEFAULT_EPOCHS if max_epochs is None else int(max_epochs),
+        "max_epochs": default_epochs(len(order)) if max_epochs is None else int(max_epochs),
         "train_size": float(train_size),
         "batch_size": int(batch_size),
         "early_stopping": early_stopping,
@@ -157,6 +169,11 @@ def refuse_phenotypes(model: DomainVI, n_test: int) -> None:
         raise InputError(msg)
 
 
+def default_epochs(n_rows: int) -> int:
+    """20 passes over up to 10,000 rows, then fewer, so that 200,000 rows pass, but at least 2."""
+    return int(np.clip(round(ROWS_OF_TRAINING / n_rows), LEAST_EPOCHS, MOST_EPOCHS))
+
+
 def audit_design(
     model: DomainVI, domain: NDArray[np.int64], label: NDArray[np.int64], *, force: bool
 ) -> bool:
@@ -198,18 +215,20 @@ def fit_starting_values(model: DomainVI, prepared: PreparedAnnData) -> None:
         drawn = own[subsample(domain[own], label[own], model.seed)]
         set_library(modality, part, drawn)
         # A modality without labelled rows of a source has nothing to fit members to.
+        taught, read = more_rows(model, name, part, own, drawn, is_source)
         can_teach = bool((is_source[domain[drawn]] & (label[drawn] >= 0)).any())
         # The rows are not kept here, so that they can be freed when they have served.
         fit = initialise(
             modality,
             starting_rows(model, name, part, drawn, is_source),
             model.scaling if can_teach else "domain",
+            more_rows=read,
             keep_encoder=fitted.pretraining is not None,
         )
         if fit is not None:
             priors.append(torch.as_tensor(fit.log_prior, dtype=torch.float32))
             agreements += [] if fit.agreement is None else [fit.agreement]
-            held_out[name] = pd.DataFrame(fit.held_out, index=drawn).dropna()
+            held_out[name] = pd.DataFrame(fit.held_out, index=taught).dropna()
         if model.phenotypes:
             fit_phenotypes(model, part, starting_rows(model, name, part, drawn, is_source))
     if priors:
@@ -241,6 +260,28 @@ def starting_rows(
     domain, label = part.domain[drawn], labels_of(model, part)[drawn]
     known = None if part.possible is None else OpenClasses(*part.possible).take(drawn)
     return TrainingRows(x, domain, label, is_source, len(model.classes), known)
+
+
+def more_rows(
+    model: DomainVI,
+    name: str,
+    part: PreparedAnnData,
+    own: NDArray[np.int64],
+    few: NDArray[np.int64],
+    is_source: NDArray[np.bool_],
+) -> tuple[NDArray[np.int64], Callable[[NDArray[np.int64]], TrainingRows] | None]:
+    """Say which rows members of many classes need, and how to read them; ``None`` if few do."""
+    domain, label, n_classes = part.domain, labels_of(model, part), len(model.classes)
+    drawn = own[subsample(domain[own], label[own], model.seed, *rows_for(n_classes))]
+    if len(drawn) <= MAX_ROWS or n_classes <= FEW_CLASSES:
+        return few, None
+    known = None if part.possible is None else OpenClasses(*part.possible).take(drawn)
+
+    def read(genes: NDArray[np.int64]) -> TrainingRows:
+        x = log_values(model.module.modalities.parts[name], part, drawn, genes)
+        return TrainingRows(x, domain[drawn], label[drawn], is_source, n_classes, known)
+
+    return drawn, read
 
 
 def set_support(model: DomainVI, prepared: PreparedAnnData, label: NDArray[np.int64]) -> None:

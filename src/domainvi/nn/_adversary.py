@@ -43,7 +43,7 @@ def reverse_gradient(x: torch.Tensor, weight: float) -> torch.Tensor:
     return _Reverse.apply(x, weight)
 
 
-MAX_OUTER = 4096
+MAX_OUTER = 1024
 
 
 class DomainAdversary(nn.Module):
@@ -52,7 +52,7 @@ class DomainAdversary(nn.Module):
     *Marginal* (DANN; Ganin et al. 2016): the input is :math:`z`. *Conditional* (CDAN; Long et al.,
     NeurIPS 2018): the input is the outer product :math:`z \otimes p` with the one-hot class
     :math:`p`, known or predicted, so that domains are compared class by class. When the product has
-    more than 4,096 entries it is replaced by a fixed random projection of the same inner products
+    more than 1,024 entries it is replaced by a fixed random projection of the same inner products
     (the randomised map of the same paper).
 
     Parameters

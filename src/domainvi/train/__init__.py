@@ -9,6 +9,7 @@ from ._processes import chosen_seed, is_distributed, is_main_process, seeded, tr
 from ._start import (
     initialise,
     log_rows,
+    log_values,
     modalities_of,
     set_library,
     set_mean_profiles,
@@ -33,6 +34,7 @@ __all__ = [
     "is_distributed",
     "is_main_process",
     "log_rows",
+    "log_values",
     "modalities_of",
     "own_rate",
     "parameter_groups",

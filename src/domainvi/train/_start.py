@@ -20,13 +20,16 @@ from domainvi.linear import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
     from domainvi import linear
     from domainvi.linear import LinearEnsembleFit, TrainingRows
     from domainvi.module import DomainVAE, Modality
+
+# Rows that are read at once where only some of their genes are kept.
+READ_ROWS = 2_048
 
 
 def modalities_of(
@@ -61,6 +64,17 @@ def set_library(modality: Modality, prepared: PreparedAnnData, rows: NDArray[np.
     modality.input_scale.target_sum.copy_(median)
 
 
+def log_values(
+    modality: Modality,
+    prepared: PreparedAnnData,
+    rows: NDArray[np.int64],
+    genes: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    """Read some genes of rows as :func:`log_rows` does, few rows at a time with all genes."""
+    parts = (rows[start : start + READ_ROWS] for start in range(0, len(rows), READ_ROWS))
+    return np.concatenate([log_rows(modality, prepared, part)[:, genes] for part in parts])
+
+
 def log_rows(
     modality: Modality, prepared: PreparedAnnData, rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
@@ -75,12 +89,18 @@ def log_rows(
 
 
 def initialise(
-    modality: Modality, rows: TrainingRows, scaling: str, *, keep_encoder: bool = False
+    modality: Modality,
+    rows: TrainingRows,
+    scaling: str,
+    *,
+    more_rows: Callable[[NDArray[np.int64]], TrainingRows] | None = None,
+    keep_encoder: bool = False,
 ) -> LinearEnsembleFit | None:
     """Set scaling, linear members, projection and mean profiles of a modality.
 
     Linear members and projection use the leading genes only; the network may learn to use others.
-    Rows that the caller does not keep are freed before these are fitted.
+    Rows that the caller does not keep are freed before these are fitted. Members are fitted to
+    ``more_rows``, read with the genes that it is called with, where there are more.
     With ``keep_encoder`` the projection stays what pretraining made of it.
     """
     genes = leading_genes(rows)
@@ -91,7 +111,7 @@ def initialise(
     del rows
     fit = None
     if scaling == "mix":
-        fit = fit_linear_ensemble(part)
+        fit = fit_linear_ensemble(part if more_rows is None else more_rows(genes))
         for whole, own in zip(statistics, fit.statistics, strict=True):
             whole[:, genes] = own
         set_members(modality, fit, genes)

@@ -1,0 +1,1 @@
+"""Planted atlases of many classes and cohorts: DomainVI beside a plain classifier."""

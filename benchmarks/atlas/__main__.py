@@ -1,0 +1,183 @@
+"""Planted atlases by size: ``python -m benchmarks.atlas --sizes 20000x50x20 100000x100x30``.
+
+Each size and method runs in a process of its own, on one thread, and adds a row to ``atlas.csv``:
+macro-F1 and accuracy on the unlabelled cohorts over classes that have labels, classes with a F1
+under .5 among those with 20 labelled rows or more, processor seconds of the fit and the share of
+them before the first step, those of the predictions, and peak memory with that of the data alone.
+The plain classifier is a multinomial logistic regression by stochastic gradient descent (softmax
+one against all, as scikit-learn has it) on log values of the labelled rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anndata as ad
+import lightning.pytorch as pl
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.linear_model import SGDClassifier
+from sklearn.metrics import f1_score
+
+import domainvi as dv
+from benchmarks.atlas.planted import Recipe, Size, planted_atlas
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+HERE = Path(__file__).parent
+HOURS = 6 * 3600  # the deadline of each process
+MIN_LABELS = 20
+
+
+class FirstStep(pl.Callback):
+    """Note the processor time at which the first step begins."""
+
+    seconds = 0.0
+
+    def on_train_batch_start(self, *args: Any) -> None:
+        """Note it once."""
+        self.seconds = self.seconds or time.process_time()
+
+
+def domainvi(
+    adata: ad.AnnData, seed: int, **plan: Any
+) -> tuple[NDArray[np.str_], dict[str, float]]:
+    """Train at the defaults."""
+    clock, start = FirstStep(), time.process_time()
+    dv.DomainVI.setup_anndata(adata, batch_key="cohort", labels_key="label")
+    model = dv.DomainVI(adata, seed=seed)
+    model.train(callbacks=[clock], accelerator="cpu", enable_progress_bar=False, **plan)
+    fitted = time.process_time()
+    predicted = np.asarray(model.predict()).astype(str)
+    return predicted, {
+        "fit": fitted - start,
+        "before": clock.seconds - start,
+        "predict": time.process_time() - fitted,
+    }
+
+
+def logistic(adata: ad.AnnData, seed: int) -> tuple[NDArray[np.str_], dict[str, float]]:
+    """Fit the plain classifier."""
+    start = time.process_time()
+    x = sparse.csr_matrix(adata.X, dtype=np.float32)
+    x = sparse.diags(1e4 / np.maximum(np.asarray(x.sum(axis=1)).ravel(), 1)).dot(x).tocsr().log1p()
+    label = adata.obs["label"].astype(str).to_numpy()
+    known = label != "Unknown"
+    classifier = SGDClassifier(
+        loss="log_loss", alpha=1e-4, max_iter=20, tol=1e-3, random_state=seed
+    )
+    classifier.fit(x[known], label[known])
+    fitted = time.process_time()
+    predicted = classifier.predict(x)
+    return predicted, {"fit": fitted - start, "predict": time.process_time() - fitted}
+
+
+METHODS = {"domainvi": domainvi, "logistic": logistic}
+
+
+def scores(adata: ad.AnnData, predicted: NDArray[np.str_]) -> dict[str, float]:
+    """Score the rows of unlabelled cohorts whose class has labels somewhere."""
+    obs = adata.obs.astype(str)
+    label, truth = obs["label"].to_numpy(), obs["truth"].to_numpy()
+    n_labels = pd.Series(label[label != "Unknown"]).value_counts()
+    scored = (label == "Unknown") & np.isin(truth, n_labels.index)
+    classes = np.unique(truth[scored])
+    f1 = f1_score(truth[scored], predicted[scored], labels=classes, average=None, zero_division=0.0)
+    frequent = n_labels[classes].to_numpy() >= MIN_LABELS
+    return {
+        "macro_f1": f1.mean(),
+        "accuracy": (predicted == truth)[scored].mean(),
+        "under_half": int((f1[frequent] < 0.5).sum()),
+        "frequent": int(frequent.sum()),
+    }
+
+
+def peak() -> float:
+    """Peak memory of this process in megabytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure(path: Path, method: str, seed: int, *, backed: bool) -> dict[str, float]:
+    """Fit and score in this process."""
+    warnings.simplefilter("ignore")
+    adata = ad.read_h5ad(path, backed="r" if backed else None)
+    data_alone = peak()
+    predicted, seconds = METHODS[method](adata, seed)
+    whole = peak()
+    return {**scores(adata, predicted), **seconds, "peak": whole, "data_alone": data_alone}
+
+
+def in_process(path: Path, method: str, seed: int, *, backed: bool) -> dict[str, float]:
+    """Run :func:`measure` in a new process on one thread."""
+    call = [sys.executable, "-m", "benchmarks.atlas", "--measure", str(path), method, str(seed)]
+    call += ["--backed"] if backed else []
+    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+    done = subprocess.run(
+        call,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **one},
+        timeout=HOURS,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def parse(text: str, genes: int, seed: int) -> Size:
+    """Read a size such as ``20000x50x20``: rows, classes and cohorts."""
+    return Size(*map(int, text.split("x")), genes, seed)
+
+
+def main() -> None:
+    """Measure what is asked for; rows of before stay."""
+    parser = argparse.ArgumentParser("python -m benchmarks.atlas", description=__doc__)
+    add = parser.add_argument
+    add(
+        "--sizes",
+        nargs="+",
+        default=["20000x50x20", "100000x100x30"],
+        help="rows x classes x cohorts",
+    )
+    add("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    add("--genes", type=int, default=2_000)
+    add("--seeds", nargs="+", type=int, default=[0])
+    add("--recipe", default="{}", help="changes to the recipe, as JSON")
+    add("--backed", action="store_true", help="leave the rows in the h5ad file")
+    add("--out", type=Path, default=HERE / "atlas.csv")
+    add("--measure", nargs=3, metavar=("FILE", "METHOD", "SEED"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        path, method, seed = options.measure
+        print(json.dumps(measure(Path(path), method, int(seed), backed=options.backed)))
+        return
+    recipe = Recipe(**json.loads(options.recipe))
+    for name in options.sizes:
+        for seed in options.seeds:
+            size = parse(name, options.genes, seed)
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "atlas.h5ad"
+                planted_atlas(size, recipe).write_h5ad(path)
+                for method in options.methods:
+                    found = in_process(path, method, seed, backed=options.backed)
+                    row = {**vars(size), "recipe": options.recipe, "method": method, **found}
+                    table = pd.DataFrame([row]).round(4)
+                    if options.out.exists():
+                        table = pd.concat([pd.read_csv(options.out), table])
+                    table.to_csv(options.out, index=False)
+                    print(json.dumps(row))
+
+
+if __name__ == "__main__":
+    main()
