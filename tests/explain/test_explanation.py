@@ -17,7 +17,7 @@ from domainvi.errors import InputError, NotTrainedError
 from domainvi.explain import Head, log_batches
 from domainvi.explain._references import first_pass
 from domainvi.explain._sums import contrasts, score_contrast
-from domainvi.model._heads import head_of
+from domainvi.model._phenotypes import head_of
 
 from .conftest import QUIET, fit, small_cohorts
 

@@ -5,13 +5,13 @@ imported from here, and may change without notice.
 """
 
 from ._cohorts import cohorts, synthetic_cohorts
-from ._colors import color_list
 from ._columns import (
     check_domains,
     check_labels,
     check_names,
     check_numbers,
     check_spread,
+    color_list,
     column_levels,
     is_labelled,
     is_number_column,
@@ -49,7 +49,7 @@ from ._matrix import (
     select_matrix,
     variable_genes,
 )
-from ._mudata import choose_modalities, flatten
+from ._mudata import choose_modalities, flat_mudata, flatten
 from ._prepare import (
     MODALITIES,
     ONE_DOMAIN,

@@ -1,8 +1,9 @@
-"""Checks of one obs column; the messages name the argument that chose it."""
+"""Checks of one obs column, in messages that name the argument that chose it; and its colours."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from domainvi.errors import InputError
 from ._words import clean_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -255,3 +256,35 @@ def _numbers_as_text(classes: dict[Any, int]) -> str:
     if pd.to_numeric(pd.Series(list(classes)), errors="coerce").isna().any():
         return ""
     return " All class names read as numbers: convert a numeric column with pandas.to_numeric."
+
+
+def color_list(stored: Any, names: Sequence[str]) -> list[str]:
+    """Read one colour for each name, as text; none if what is stored is not that.
+
+    Examples
+    --------
+    >>> color_list({"b": "red", "a": (0, 0, 1)}, ["a", "b"])
+    ['#0000ff', 'red']
+    >>> color_list("tab10", ["a", "b"])
+    []
+    """
+    if isinstance(stored, Mapping):
+        stored = [stored.get(name) for name in names]
+    if not isinstance(stored, list | tuple | np.ndarray) or np.ndim(np.asarray(stored, object)) < 1:
+        return []
+    colors = [_as_text(color) for color in stored]
+    return [] if None in colors or len(colors) < len(names) else [c for c in colors if c]
+
+
+def _as_text(color: Any) -> str | None:
+    """Write a colour as matplotlib names it; ``None`` if it is no colour."""
+    from matplotlib.colors import is_color_like, to_hex
+
+    color = color.decode(errors="replace") if isinstance(color, bytes) else color
+    if isinstance(color, np.ndarray):
+        color = tuple(color.tolist())
+    if not is_color_like(color):
+        return None
+    if isinstance(color, str):
+        return str(color)
+    return str(to_hex(color, keep_alpha=len(color) == 4 and color[3] < 1))

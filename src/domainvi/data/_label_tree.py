@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,7 +72,8 @@ class LabelTree:
         """
         if not self.in_one_column:
             return _columns(obs, self.levels, unlabeled_category)
-        parents = {b: a for path in self.paths.values() for a, b in _pairs(path)}
+        pairs = [pair for path in self.paths.values() for pair in pairwise(path)]
+        parents = {b: a for a, b in pairs if a != b}
         return _spread(obs, self.levels, parents, unlabeled_category)
 
     def classes_of(self, obs: pd.DataFrame, unlabeled_category: str) -> pd.Series:
@@ -174,11 +176,8 @@ class LabelTree:
         Names, their probabilities, and the numbers of their levels, each of shape ``(n_rows,)``.
         """
         names, sums = self.path(p, classes)
-        last = len(self.levels) - 1
-        if level_confidence is None:
-            level = np.full(len(p), last)
-        else:
-            level = np.maximum((sums >= level_confidence).sum(axis=1) - 1, 0)
+        least = 0.0 if level_confidence is None else level_confidence
+        level = np.maximum((sums >= least).sum(axis=1) - 1, 0)
         rows = np.arange(len(p))
         return names[rows, level], sums[rows, level], level
 
@@ -337,11 +336,6 @@ def _level_names(
             stacklevel=2,
         )
     return (*(f"{key}_level_{i}" for i in range(1, depth)), key)
-
-
-def _pairs(path: Sequence[str]) -> list[tuple[str, str]]:
-    """Parent and child along a path that may end in the same name several times."""
-    return [(a, b) for a, b in zip(path[:-1], path[1:], strict=True) if a != b]
 
 
 def _without_gaps(table: pd.DataFrame) -> pd.DataFrame:

@@ -168,3 +168,28 @@ def _block(
         raise GeneMatchError(msg) from error
     warn_of_missing(alignment, f"of modality {name!r}", part.var_names)
     return alignment.take(matrix), genes[name], alignment.mask
+
+
+def flat_mudata(
+    mdata: MuData,
+    modalities: str | Sequence[str] | Mapping[str, str | None] | None,
+    columns: dict[str, Any],
+) -> tuple[AnnData, dict[str, str | None]]:
+    """Bring the chosen modalities of a MuData to one table, and check what goes with several."""
+    chosen = choose_modalities(mdata, modalities)
+    if len(chosen) > 1 and columns.get("size_factor_key") is not None:
+        msg = (
+            f"size_factor_key={columns['size_factor_key']!r} is one library size a row, and "
+            f"there are {len(chosen)} modalities. Leave it out: row sums are taken of each."
+        )
+        raise InputError(msg)
+    if len(chosen) > 1 and columns.get("target_keys"):
+        msg = (
+            f"target_keys={columns['target_keys']!r} works on models of one modality, and "
+            f"there are {len(chosen)}. Use modalities=<one of them>."
+        )
+        raise InputError(msg)
+    if columns.get("layer") is not None:
+        msg = f"layer={columns['layer']!r}: name layers as modalities={{'rna': 'counts'}}."
+        raise InputError(msg)
+    return flatten(mdata, chosen), chosen

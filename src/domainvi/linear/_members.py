@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.linalg import svd
@@ -55,9 +55,7 @@ def components(
     return s @ basis, basis, mean
 
 
-def features_of(
-    s: NDArray[np.floating], label: IntArray
-) -> tuple[NDArray[np.floating], FloatArray, FloatArray]:
+def features_of(s: NDArray[np.floating], label: IntArray) -> tuple[Any, FloatArray, FloatArray]:
     """Components of rows; in single precision beside directions of the classes."""
     if s.dtype == np.float32:
         return components_and_markers(s, label, RANK)

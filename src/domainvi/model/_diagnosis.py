@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,10 @@ import pandas as pd
 from scipy.special import softmax
 from scvi import REGISTRY_KEYS
 
+from domainvi import _keys
 from domainvi._checks import check_seed, check_sizes
+from domainvi._compat import SETUP_ARGS_KEY
+from domainvi.data import MODALITIES, count_empty_rows
 from domainvi.errors import InputError
 from domainvi.metrics import domain_probe
 from domainvi.trust import check_set_alpha, suggest_rows
@@ -178,3 +182,43 @@ def rows_of_cautions(
         return every
     unlabelled = labels_of(model, own) < 0
     return unlabelled if unlabelled.any() else every
+
+
+def summarise(model: DomainVI, prepared: PreparedAnnData) -> dict[str, Any]:
+    """Gather what ``uns["domainvi"]`` holds: text, numbers, arrays and dicts of them."""
+    setup, fitted = model.registry_[SETUP_ARGS_KEY], model.fitted
+    batch = setup["batch_key"] or ""
+    summary: dict[str, Any] = {
+        _keys.VERSION: version("domainvi"),
+        _keys.CLASSES: np.asarray(fitted.order.classes, dtype=object),
+        _keys.LABELS_KEY: setup["labels_key"],
+        _keys.BATCH_KEY: batch if isinstance(batch, str) else np.asarray(batch, dtype=object),
+        _keys.UNLABELED_CATEGORY: setup["unlabeled_category"],
+        _keys.GENES_MATCHED: int(prepared.gene_mask.sum()),
+        _keys.ROWS_WITHOUT_VALUES: count_empty_rows(prepared.X),
+        _keys.UNSEEN_COHORTS: {_keys.storable(k): v for k, v in prepared.scaling_notes.items()},
+        _keys.PARAMETERS: {k: v for k, v in model._parameters().items() if v is not None},
+        _keys.AUDIT: {} if fitted.audit is None else fitted.audit.to_dict(),
+        _keys.GUARD: fitted.guard.to_dict(),
+    }
+    if model.label_tree is not None:
+        summary[_keys.LEVELS] = np.asarray(model.label_tree.levels, dtype=object)
+    if set_aside := setup.get(_keys.SET_ASIDE):
+        summary[_keys.SET_ASIDE] = {
+            _keys.storable(key): np.asarray(names, dtype=object) for key, names in set_aside.items()
+        }
+    if model.phenotypes:
+        summary[_keys.TARGETS] = {
+            _keys.storable(key): np.asarray(order.classes, dtype=object)
+            for key, order in fitted.phenotype_order.items()
+        }
+    if MODALITIES in prepared.obsm:
+        rows = np.asarray(prepared.obsm[MODALITIES]).sum(axis=0).astype(int)
+        summary[_keys.MODALITIES] = {
+            _keys.storable(name): {
+                _keys.GENES_MATCHED: int(prepared.gene_mask[block].sum()),
+                "rows": int(n),
+            }
+            for (name, _, block), n in zip(model.module.modalities.blocks(), rows, strict=True)
+        }
+    return summary

@@ -19,7 +19,15 @@ from domainvi._checks import (
 )
 from domainvi._compat import SETUP_ARGS_KEY, SETUP_METHOD_KEY
 from domainvi._keys import LABEL_TREE, SET_ASIDE
-from domainvi.data import MODALITIES, LabelTree, check_setup, label_levels, prepare, to_tensors
+from domainvi.data import (
+    MODALITIES,
+    LabelTree,
+    check_setup,
+    flat_mudata,
+    label_levels,
+    prepare,
+    to_tensors,
+)
 from domainvi.errors import InputError
 from domainvi.inherited import differential_expression, explained, from_scvi_model
 from domainvi.module import EXTRA_DOMAINS_KEY, DomainVAE, heads_of
@@ -39,7 +47,6 @@ from ._decode import (
 )
 from ._diagnosis import diagnose, prediction_sets, suggest_labels
 from ._fitted import Fitted, fitted_for
-from ._heads import head_of, training_arguments
 from ._inference import (
     at_level,
     best_names,
@@ -51,12 +58,11 @@ from ._inference import (
     probabilities,
     restricted,
 )
-from ._phenotypes import predict_phenotype
+from ._phenotypes import head_of, predict_phenotype, training_arguments
 from ._query import all_row_ids, freeze, genes_of, map_query, with_genes
 from ._setup import (
     classes_set_aside,
     columns_of,
-    flat_mudata,
     modality_sizes,
     prepare_own,
     prepare_query,
@@ -65,7 +71,8 @@ from ._setup import (
     registered_phenotypes,
     resolve_likelihood,
 )
-from ._training import fit_starting_values, train
+from ._starting import fit_starting_values
+from ._training import train
 
 if TYPE_CHECKING:
     import os

@@ -30,7 +30,6 @@ from domainvi.data import (
     PreparedManager,
     check_likelihood,
     check_setup,
-    choose_modalities,
     describe_matrix,
     flatten,
     genes_by_modality,
@@ -43,8 +42,6 @@ from domainvi.errors import InputError
 from domainvi.module import EXTRA_DOMAINS_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from scvi.data.fields import BaseAnnDataField
 
     from domainvi.data import MatrixSummary, PreparedAnnData
@@ -146,31 +143,6 @@ def register(
         warnings.filterwarnings("ignore", message="Category .* has fewer than 3 cells")
         manager.register_fields(prepared, source_registry, **transfer)
     prepared.manager = manager
-
-
-def flat_mudata(
-    mdata: MuData,
-    modalities: str | Sequence[str] | Mapping[str, str | None] | None,
-    columns: dict[str, Any],
-) -> tuple[AnnData, dict[str, str | None]]:
-    """Bring the chosen modalities of a MuData to one table, and check what goes with several."""
-    chosen = choose_modalities(mdata, modalities)
-    if len(chosen) > 1 and columns.get("size_factor_key") is not None:
-        msg = (
-            f"size_factor_key={columns['size_factor_key']!r} is one library size a row, and "
-            f"there are {len(chosen)} modalities. Leave it out: row sums are taken of each."
-        )
-        raise InputError(msg)
-    if len(chosen) > 1 and columns.get("target_keys"):
-        msg = (
-            f"target_keys={columns['target_keys']!r} works on models of one modality, and "
-            f"there are {len(chosen)}. Use modalities=<one of them>."
-        )
-        raise InputError(msg)
-    if columns.get("layer") is not None:
-        msg = f"layer={columns['layer']!r}: name layers as modalities={{'rna': 'counts'}}."
-        raise InputError(msg)
-    return flatten(mdata, chosen), chosen
 
 
 def check_data(data: object) -> None:

@@ -8,7 +8,6 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from domainvi.data import (
@@ -22,38 +21,26 @@ from domainvi.data import (
 )
 from domainvi.errors import InputError
 from domainvi.linear import (
-    FEW_CLASSES,
-    MAX_ROWS,
-    OpenClasses,
-    TrainingRows,
     class_support,
-    rows_for,
     source_domains,
-    subsample,
 )
 from domainvi.module import EXTRA_DOMAINS_KEY
-from domainvi.pretraining import start_classifier
 from domainvi.train import (
     BestWeights,
     DomainTrainingPlan,
     check_trainer_arguments,
-    initialise,
     is_distributed,
-    log_rows,
-    log_values,
-    modalities_of,
-    set_library,
 )
 from domainvi.trust import GuardRecord, alignment_allowed, audit_arrays
 
-from ._inference import embedded, labels_of
-from ._phenotypes import fit_phenotypes, fit_phenotypes_posthoc
-from ._posthoc import fit_posthoc, fit_sets
+from ._inference import labels_of
+from ._phenotypes import fit_phenotypes_posthoc
+from ._posthoc import fit_posthoc
 from ._running import checkpoint_files, run_training
+from ._starting import fit_starting_values, linear_probabilities
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
 
     from lightning.pytorch import LightningModule
     from numpy.typing import NDArray
@@ -202,88 +189,6 @@ def plan_arguments(
     return arguments
 
 
-def fit_starting_values(model: DomainVI, prepared: PreparedAnnData) -> None:
-    """Fit scaling and linear members of each modality to the rows that have it."""
-    module, fitted = model.module, model.fitted
-    domain, label = prepared.domain, labels_of(model, prepared)
-    is_source = source_domains(domain, label, len(model.domains))
-    priors, agreements = [], []
-    held_out: dict[str, pd.DataFrame] = {}
-    for name, part, has in modalities_of(module, prepared):
-        modality = module.modalities.parts[name]
-        own = prepared.order[has[prepared.order]]
-        drawn = own[subsample(domain[own], label[own], model.seed)]
-        set_library(modality, part, drawn)
-        # A modality without labelled rows of a source has nothing to fit members to.
-        taught, read = more_rows(model, name, part, own, drawn, is_source)
-        can_teach = bool((is_source[domain[drawn]] & (label[drawn] >= 0)).any())
-        # The rows are not kept here, so that they can be freed when they have served.
-        fit = initialise(
-            modality,
-            starting_rows(model, name, part, drawn, is_source),
-            model.scaling if can_teach else "domain",
-            more_rows=read,
-            keep_encoder=fitted.pretraining is not None,
-        )
-        if fit is not None:
-            priors.append(torch.as_tensor(fit.log_prior, dtype=torch.float32))
-            agreements += [] if fit.agreement is None else [fit.agreement]
-            held_out[name] = pd.DataFrame(fit.held_out, index=taught).dropna()
-        if model.phenotypes:
-            fit_phenotypes(model, part, starting_rows(model, name, part, drawn, is_source))
-    if priors:
-        module.log_prior.copy_(torch.stack(priors).mean(dim=0))
-    fit_sets(model, prepared, held_out)
-    module.share_vote()
-    module.alignment.is_source.copy_(torch.from_numpy(is_source))
-    fitted.agreement = float(np.mean(agreements)) if agreements else None
-    fitted.is_scaled = True
-    if fitted.pretraining is not None:
-        start_classifier(model, prepared)
-
-
-def starting_rows(
-    model: DomainVI,
-    name: str,
-    part: PreparedAnnData,
-    drawn: NDArray[np.int64],
-    is_source: NDArray[np.bool_],
-) -> TrainingRows:
-    """Read the rows from which starting values of a modality are estimated."""
-    x = log_rows(model.module.modalities.parts[name], part, drawn)
-    if not np.ptp(x, axis=0).any():
-        msg = (
-            f"No gene differs between rows: all {len(x)} hold the same {x.shape[1]} values. "
-            "Check which layer holds the expression values."
-        )
-        raise InputError(msg)
-    domain, label = part.domain[drawn], labels_of(model, part)[drawn]
-    known = None if part.possible is None else OpenClasses(*part.possible).take(drawn)
-    return TrainingRows(x, domain, label, is_source, len(model.classes), known)
-
-
-def more_rows(
-    model: DomainVI,
-    name: str,
-    part: PreparedAnnData,
-    own: NDArray[np.int64],
-    few: NDArray[np.int64],
-    is_source: NDArray[np.bool_],
-) -> tuple[NDArray[np.int64], Callable[[NDArray[np.int64]], TrainingRows] | None]:
-    """Say which rows members of many classes need, and how to read them; ``None`` if few do."""
-    domain, label, n_classes = part.domain, labels_of(model, part), len(model.classes)
-    drawn = own[subsample(domain[own], label[own], model.seed, *rows_for(n_classes))]
-    if len(drawn) <= MAX_ROWS or n_classes <= FEW_CLASSES:
-        return few, None
-    known = None if part.possible is None else OpenClasses(*part.possible).take(drawn)
-
-    def read(genes: NDArray[np.int64]) -> TrainingRows:
-        x = log_values(model.module.modalities.parts[name], part, drawn, genes)
-        return TrainingRows(x, domain[drawn], label[drawn], is_source, n_classes, known)
-
-    return drawn, read
-
-
 def set_support(model: DomainVI, prepared: PreparedAnnData, label: NDArray[np.int64]) -> None:
     """Tell the adversary of each domain column which classes its domains have."""
     module, columns = model.module, [prepared.domain]
@@ -292,19 +197,6 @@ def set_support(model: DomainVI, prepared: PreparedAnnData, label: NDArray[np.in
     for i, (column, n) in enumerate(zip(columns, module.n_domains, strict=True)):
         support = class_support(column.astype(np.int64), label, n, len(model.classes))
         module.alignment.set_support(i, torch.from_numpy(support))
-
-
-@torch.inference_mode()
-def linear_probabilities(model: DomainVI, prepared: PreparedAnnData) -> NDArray[np.float32]:
-    """Class probabilities of the linear members for all rows, ``(n_rows, n_classes)``."""
-    out = np.empty((prepared.n_obs, len(model.classes)), dtype=np.float32)
-    model.module.eval()
-    for places, _, e, _ in embedded(model, prepared, prepared.order, None, wanted=()):
-        rows, p = prepared.order[places], np.exp(e.linear.cpu().numpy())
-        if prepared.possible is not None:
-            p = OpenClasses(*prepared.possible).take(rows).restrict(p)
-        out[rows] = p
-    return out
 
 
 def check_one_process(

@@ -1,0 +1,130 @@
+"""Before training: input scaling, linear members and what they say of all rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+
+from domainvi.errors import InputError
+from domainvi.linear import (
+    FEW_CLASSES,
+    MAX_ROWS,
+    OpenClasses,
+    TrainingRows,
+    rows_for,
+    source_domains,
+    subsample,
+)
+from domainvi.pretraining import start_classifier
+from domainvi.train import initialise, log_rows, log_values, modalities_of, set_library
+
+from ._inference import embedded, labels_of
+from ._phenotypes import fit_phenotypes
+from ._posthoc import fit_sets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from domainvi.data import PreparedAnnData
+
+    from ._domainvi import DomainVI
+
+
+def fit_starting_values(model: DomainVI, prepared: PreparedAnnData) -> None:
+    """Fit scaling and linear members of each modality to the rows that have it."""
+    module, fitted = model.module, model.fitted
+    domain, label = prepared.domain, labels_of(model, prepared)
+    is_source = source_domains(domain, label, len(model.domains))
+    priors, agreements = [], []
+    held_out: dict[str, pd.DataFrame] = {}
+    for name, part, has in modalities_of(module, prepared):
+        modality = module.modalities.parts[name]
+        own = prepared.order[has[prepared.order]]
+        drawn = own[subsample(domain[own], label[own], model.seed)]
+        set_library(modality, part, drawn)
+        # A modality without labelled rows of a source has nothing to fit members to.
+        taught, read = more_rows(model, name, part, own, drawn, is_source)
+        can_teach = bool((is_source[domain[drawn]] & (label[drawn] >= 0)).any())
+        # The rows are not kept here, so that they can be freed when they have served.
+        fit = initialise(
+            modality,
+            starting_rows(model, name, part, drawn, is_source),
+            model.scaling if can_teach else "domain",
+            more_rows=read,
+            keep_encoder=fitted.pretraining is not None,
+        )
+        if fit is not None:
+            priors.append(torch.as_tensor(fit.log_prior, dtype=torch.float32))
+            agreements += [] if fit.agreement is None else [fit.agreement]
+            held_out[name] = pd.DataFrame(fit.held_out, index=taught).dropna()
+        if model.phenotypes:
+            fit_phenotypes(model, part, starting_rows(model, name, part, drawn, is_source))
+    if priors:
+        module.log_prior.copy_(torch.stack(priors).mean(dim=0))
+    fit_sets(model, prepared, held_out)
+    module.share_vote()
+    module.alignment.is_source.copy_(torch.from_numpy(is_source))
+    fitted.agreement = float(np.mean(agreements)) if agreements else None
+    fitted.is_scaled = True
+    if fitted.pretraining is not None:
+        start_classifier(model, prepared)
+
+
+def starting_rows(
+    model: DomainVI,
+    name: str,
+    part: PreparedAnnData,
+    drawn: NDArray[np.int64],
+    is_source: NDArray[np.bool_],
+) -> TrainingRows:
+    """Read the rows from which starting values of a modality are estimated."""
+    x = log_rows(model.module.modalities.parts[name], part, drawn)
+    if not np.ptp(x, axis=0).any():
+        msg = (
+            f"No gene differs between rows: all {len(x)} hold the same {x.shape[1]} values. "
+            "Check which layer holds the expression values."
+        )
+        raise InputError(msg)
+    domain, label = part.domain[drawn], labels_of(model, part)[drawn]
+    known = None if part.possible is None else OpenClasses(*part.possible).take(drawn)
+    return TrainingRows(x, domain, label, is_source, len(model.classes), known)
+
+
+def more_rows(
+    model: DomainVI,
+    name: str,
+    part: PreparedAnnData,
+    own: NDArray[np.int64],
+    few: NDArray[np.int64],
+    is_source: NDArray[np.bool_],
+) -> tuple[NDArray[np.int64], Callable[[NDArray[np.int64]], TrainingRows] | None]:
+    """Say which rows members of many classes need, and how to read them; ``None`` if few do."""
+    domain, label, n_classes = part.domain, labels_of(model, part), len(model.classes)
+    drawn = own[subsample(domain[own], label[own], model.seed, *rows_for(n_classes))]
+    if len(drawn) <= MAX_ROWS or n_classes <= FEW_CLASSES:
+        return few, None
+    known = None if part.possible is None else OpenClasses(*part.possible).take(drawn)
+
+    def read(genes: NDArray[np.int64]) -> TrainingRows:
+        x = log_values(model.module.modalities.parts[name], part, drawn, genes)
+        return TrainingRows(x, domain[drawn], label[drawn], is_source, n_classes, known)
+
+    return drawn, read
+
+
+@torch.inference_mode()
+def linear_probabilities(model: DomainVI, prepared: PreparedAnnData) -> NDArray[np.float32]:
+    """Class probabilities of the linear members for all rows, ``(n_rows, n_classes)``."""
+    out = np.empty((prepared.n_obs, len(model.classes)), dtype=np.float32)
+    model.module.eval()
+    for places, _, e, _ in embedded(model, prepared, prepared.order, None, wanted=()):
+        rows, p = prepared.order[places], np.exp(e.linear.cpu().numpy())
+        if prepared.possible is not None:
+            p = OpenClasses(*prepared.possible).take(rows).restrict(p)
+        out[rows] = p
+    return out
