@@ -93,7 +93,7 @@ def benchmark(
     """
     check_device(device)
     check_inputs(data, columns={"batch_key": [batch], "labels_key": [labels]})
-    check_output(output, force, kind=".csv", others=(data,))
+    check_output(output, force, kind=".csv", others=(data, figure))
     if figure is not None:
         check_output(figure, force, others=(data, output))
     if figure is not None and figure.suffix.lower() not in _FIGURES:

@@ -95,15 +95,15 @@ def check_output(
     ``others`` is what the command reads, or writes besides: the output must be none of them and
     hold none of them. With ``force`` it may be there already.
     """
-    if kind and (path.is_dir() or path.exists() > path.is_file()):
-        what = "a folder" if path.is_dir() else "no ordinary file"
-        msg = f"{path} is {what}; expected the name of a file to write, such as out{kind}."
-        raise InputError(msg)
     if not path.absolute().parent.is_dir():
         msg = f"{path}: the folder {path.parent} does not exist. Create it first."
         raise InputError(msg)
     if any(_is_in(other, path) for other in others if other is not None):
         msg = f"{path} is also read by this command, or written twice. Write to another place."
+        raise InputError(msg)
+    if kind and (path.is_dir() or path.exists() > path.is_file()):
+        what = "a folder" if path.is_dir() else "no ordinary file"
+        msg = f"{path} is {what}; expected the name of a file to write, such as out{kind}."
         raise InputError(msg)
     if kind and path.suffix.lower() in OTHER_FORMATS - {kind}:
         msg = (

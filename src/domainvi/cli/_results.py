@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _CHATTY = ("scvi", "lightning.pytorch", "lightning.fabric")
 
@@ -104,7 +104,7 @@ def reporting(as_json: bool = False) -> Iterator[Results]:
     with redirect_stdout(sys.stderr), _levels(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.filterwarnings("always", module="domainvi")
-        warnings.showwarning = lambda message, *_, **__: note(f"warning: {message}")
+        warnings.showwarning = _once()
         logger = logging.getLogger("domainvi")
         logger.addHandler(handler)
         try:
@@ -112,6 +112,18 @@ def reporting(as_json: bool = False) -> Iterator[Results]:
             say.finish()
         finally:
             logger.removeHandler(handler)
+
+
+def _once() -> Callable[..., None]:
+    """Show each warning once: reference and query, alone and together, are looked at in turn."""
+    shown: set[str] = set()
+
+    def show(message: object, *_: object, **__: object) -> None:
+        if (text := str(message)) not in shown:
+            shown.add(text)
+            note(f"warning: {text}")
+
+    return show
 
 
 @contextmanager

@@ -84,8 +84,8 @@ def transfer(
                 check_results(adata, reference, options, sets=set_alpha is not None)
             taken = set(clean_names(reference.obs[options.batch], missing=False).astype(str))
             cohort = cohort_of(adata, options, query.stem, taken)
-            joined, genes = join(reference, adata, cohort, options)
             check_scales(reference, adata, options.layer)
+            joined, genes = join(reference, adata, cohort, options)
         _describe(say, joined, genes, taken, cohort)
         del reference
         model = fit(joined, replace(options, layer=None))

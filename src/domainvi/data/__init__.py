@@ -46,6 +46,7 @@ from ._matrix import (
     matrix_digest,
     prepare_values,
     raw_hint,
+    rows_are_alike,
     select_matrix,
     variable_genes,
 )

@@ -170,12 +170,6 @@ def align_genes(
             "adata.var_names = adata.var['gene_symbol']."
         )
         raise GeneMatchError(msg)
-    if all(_NUMBERED.match(name) for name in (*names, *reference)) and len(names):
-        logger.warning(
-            "The genes have numbers for names, such as %s, and are matched by them: make sure that "
-            "a number stands for the same gene in both.",
-            names[0],
-        )
     source = _places(names, reference)
     missing = tuple(reference[source < 0][:_N_EXAMPLES])
     alignment = GeneAlignment(source, len(names), missing)
@@ -184,6 +178,12 @@ def align_genes(
         needed = f"{0.5 if min_overlap is None else min_overlap:.1%} and one gene"
         needed = needed if min_genes is None else f"{min_genes} genes (min_genes)"
         raise GeneMatchError(_mismatch(alignment, names, reference, needed))
+    if all(_NUMBERED.match(name) for name in (*names, *reference)) and len(names):
+        logger.warning(
+            "The genes have numbers for names, such as %s, and are matched by them: make sure that "
+            "a number stands for the same gene in both.",
+            names[0],
+        )
     return alignment
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from domainvi import _keys as keys
 from domainvi._compat import SETUP_ARGS_KEY
+from domainvi.data import rows_are_alike, select_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,9 +34,11 @@ def figures(model: DomainVI, adata: AnnData, facts: dict[str, Any]) -> dict[str,
     if model.history_:
         wanted["training"] = lambda: pl.training_curves(model, show=False)
     batch, predicted = facts["batch_key"], keys.prediction(facts["labels_key"])
-    if batch in adata.obs and adata.n_obs > 30:
+    layer = model.registry_[SETUP_ARGS_KEY]["layer"]
+    differ = adata.n_obs > 30 and not rows_are_alike(select_matrix(adata, layer))
+    if batch in adata.obs and differ:
         some = thinned(adata)
-        wanted["latent"] = lambda: pl.latent(some, [batch, predicted], show=False)
+        wanted["latent"] = lambda: pl.latent(some, [batch, predicted], layer=layer, show=False)
     compared = facts["comparison"]
     if compared is not None and compared["scores"]:
         unlabelled = model.registry_[SETUP_ARGS_KEY]["unlabeled_category"]

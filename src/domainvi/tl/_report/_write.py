@@ -9,6 +9,7 @@ import jinja2
 from anndata import AnnData
 
 from domainvi._compat import SETUP_ARGS_KEY
+from domainvi.data import check_labels
 from domainvi.errors import InputError
 from domainvi.io import put_file
 
@@ -92,6 +93,8 @@ def report(
     if truth is not None and truth not in data.obs:
         msg = f"truth={truth!r} is not a column of obs: {', '.join(map(str, data.obs.columns))}."
         raise InputError(msg)
+    if truth is not None:
+        check_labels(data.obs[truth], f"truth={truth!r}", truth)
     key = model.registry_[SETUP_ARGS_KEY]["labels_key"]
     own, annotated = data is model._adata, _working_copy(data)
     model.annotate(
