@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 ALPHA = 0.1
 BUDGETS = ("0", "5")
-SEEDS = (0, 1, 2)
+SEEDS = (0,)
 HIDDEN = 0.3
 MAX_ROWS = 1000
 
