@@ -25,7 +25,7 @@ from .conftest import QUIET, small_cohorts
 if TYPE_CHECKING:
     from pathlib import Path
 
-IN_TENSORS = ("centring", "unknown", "phenotype_unknown", "row_ids")
+IN_TENSORS = ("centring", "unknown", "phenotype_unknown", "sets", "row_ids")
 MAX_SECONDS, MAX_BYTES = 10, 2**28
 JUNK = (
     None, True, -1, 0, 7, 2**40, 2**63, 0.5, "", "x", "y" * 1000, [], {}, [[]], [1, "a"],

@@ -167,6 +167,19 @@ def test_seeds_repeat():
     assert not np.array_equal(one, other)
 
 
+def test_a_classifier_on_the_spaces_takes_the_place_of_logits(tmp_path):
+    z, label, logits = draw(300, 7)
+    coef = np.linalg.lstsq(np.c_[np.ones(300), z], logits, rcond=None)[0]
+    own = np.c_[np.ones(300), z] @ coef
+    plain = UnknownScorer.fit({"latent": z}, label, own)
+    known = UnknownScorer.fit({"latent": z}, label, own, classifier=coef)
+    expected = plain.p_value({"latent": z}, own)
+    again = UnknownScorer.from_arrays(known.to_arrays())
+    for scorer in (known, again):
+        found = scorer.p_value({"latent": z}, np.zeros_like(own))
+        np.testing.assert_allclose(found, expected)
+
+
 def test_values_that_would_rank_as_unknown_are_refused(scorer):
     z, _, logits = draw(5, 0)
     with pytest.raises(InputError, match=r"spaces\['latent'\] holds 20 NaN"):

@@ -16,7 +16,7 @@ from domainvi.linear import fit_class_phenotype, fit_numeric_phenotype, leading_
 from domainvi.module import PhenotypeScores, heads_of, phenotype_scores
 from domainvi.train import log_rows
 
-from ._inference import forward, scaling_statistics, unknown_spaces
+from ._inference import forward, scaling_statistics
 from ._posthoc import MIN_ROWS, fit_calibration, fit_unknown, posthoc_rows
 from ._setup import refuse_several
 
@@ -108,12 +108,12 @@ def fit_phenotypes_posthoc(model: DomainVI, prepared: PreparedAnnData) -> None:
     held_out = np.isin(rows, model.validation_indices)
     for i, phenotype in enumerate(model.phenotypes):
         values, block = phenotype_values(prepared, phenotype)[rows], heads.block(i)
-        network, linear = out.phenotype_network[:, block], out.phenotype_linear[:, block]
+        network = out.phenotype_network[:, block]
         if phenotype.is_numeric:
             set_spread(model, i, network[:, 0], values, domain, held_out)
             continue
         heads.temperature[i, 0] = fit_calibration(network, values, held_out).temperature
-        scorer = fit_unknown(unknown_spaces(model, out, 0), linear, values, domain, model.seed)
+        scorer = fit_unknown(out.reference, values, domain, model.seed)
         if scorer is not None:
             model.fitted.phenotype_unknown[phenotype.key] = scorer
 

@@ -11,12 +11,13 @@ from scipy.special import softmax
 
 from domainvi._keys import ROW_WISE_SHARE
 from domainvi.data import MODALITIES
-from domainvi.linear import fit_centring, subsample
+from domainvi.linear import fit_centring, logistic, subsample
 from domainvi.trust import (
     Calibrator,
     PredictionSets,
     UnknownScorer,
     audit_arrays,
+    deal_folds,
     fit_calibrator,
 )
 
@@ -61,7 +62,7 @@ def fit_posthoc(model: DomainVI, prepared: PreparedAnnData, *, centre: bool) -> 
         if not modalities.n_members:
             fit_network_sets(model, pattern, out, label[rows], domain[rows], held_out)
         spaces = unknown_spaces(model, out, pattern)
-        scorer = fit_unknown(spaces, out.linear, label[rows], domain[rows], model.seed)
+        scorer = fit_unknown(spaces["reference"], label[rows], domain[rows], model.seed)
         if scorer is not None:
             fitted.unknown[pattern] = scorer
         views.append((out, rows, pattern))
@@ -193,21 +194,32 @@ def fit_network_sets(
 
 
 def fit_unknown(
-    spaces: dict[str, NDArray[np.float32]],
-    linear: NDArray[np.float32],
-    label: NDArray[np.int64],
-    domain: NDArray[np.int64],
-    seed: int,
+    z: NDArray[np.float32], label: NDArray[np.int64], domain: NDArray[np.int64], seed: int
 ) -> UnknownScorer | None:
-    """Unknown score from all labelled rows; ``None`` when there are too few of them."""
+    """Unknown score from un-adapted components of labelled rows; ``None`` with too few of them.
+
+    Nothing that was taught about a target has a part in it: members that learnt to call rows of
+    an unknown class by a known one are sure of them, and latents put them where that class is.
+    """
     used = label >= 0
-    count = np.bincount(label[used])
-    if used.sum() < MIN_ROWS or (count > 1).sum() < 2:
+    label, z = label[used], z[used].astype(np.float64)
+    count = np.bincount(label)
+    if len(label) < MIN_ROWS or (count > 1).sum() < 2:
         return None
+    # Classes count the same, and the weight of a row is one on average.
+    n_classes, weight = len(count), len(label) / (count > 0).sum() / np.maximum(count, 1)
+    fold = deal_folds(label, np.random.default_rng(seed))
+    logits = np.empty((len(label), n_classes))
+    for f in np.unique(fold):
+        held = fold == f
+        coef, intercept = logistic(z[~held], label[~held], weight[label[~held]], n_classes)
+        logits[held] = z[held] @ coef + intercept
+    coef, intercept = logistic(z, label, weight[label], n_classes)
     return UnknownScorer.fit(
-        {name: z[used] for name, z in spaces.items()},
-        label[used],
-        linear[used],
+        {"reference": z},
+        label,
+        logits,
         domain=domain[used],
         seed=seed,
+        classifier=np.vstack([intercept, coef]),
     )

@@ -19,7 +19,7 @@ from ._cautions import (
 from ._guard import GuardRecord, agreement, alignment_allowed
 from ._sets import PredictionSets, check_set_alpha, rows_needed
 from ._suggest import suggest_rows
-from ._unknown import UnknownScorer
+from ._unknown import UnknownScorer, deal_folds
 
 __all__ = [
     "UNSURE",
@@ -36,6 +36,7 @@ __all__ = [
     "audit_arrays",
     "cautions_of_rows",
     "check_set_alpha",
+    "deal_folds",
     "find_cautions",
     "fit_calibrator",
     "probe_components",

@@ -130,6 +130,9 @@ class UnknownScorer:
         Location and spread of each score, by name.
     calibration
         Sorted scores of the calibration rows.
+    classifier
+        Intercepts, and below them coefficients, of a linear classifier on the spaces side by side,
+        whose logits are used in place of those that are passed; or ``None``.
 
     Examples
     --------
@@ -147,6 +150,7 @@ class UnknownScorer:
     distances: dict[str, ClassDistance]
     scales: dict[str, Scale]
     calibration: FloatArray
+    classifier: FloatArray | None = None
 
     @classmethod
     def fit(
@@ -157,6 +161,7 @@ class UnknownScorer:
         *,
         domain: IntArray | None = None,
         seed: int = 0,
+        classifier: FloatArray | None = None,
     ) -> UnknownScorer:
         """Fit distances and calibration scores on labelled rows of two classes or more.
 
@@ -171,6 +176,8 @@ class UnknownScorer:
             Domain of each row, to bring the scores of the domains to one level first; or ``None``.
         seed
             Random seed for the five folds behind the calibration scores.
+        classifier
+            What gives the logits of other rows, where they are not passed on.
         """
         ell, named = _finite(spaces, logits)
         fold, predicted = deal_folds(label, np.random.default_rng(seed)), ell.argmax(axis=1)
@@ -182,7 +189,7 @@ class UnknownScorer:
         scorer = cls(distances, scales, np.sort(score))
         if domain is not None:
             score = score - scorer.offset(score, domain)
-        return replace(scorer, calibration=np.sort(score))
+        return replace(scorer, calibration=np.sort(score), classifier=classifier)
 
     def score(self, spaces: Mapping[str, ArrayLike], logits: ArrayLike) -> FloatArray:
         """Return the combined score: about 0 for a known row, larger for one less like any class.
@@ -190,6 +197,9 @@ class UnknownScorer:
         An :class:`~domainvi.errors.InputError` says where a value is NaN or infinite.
         """
         ell, named = _finite(spaces, logits)
+        if self.classifier is not None:
+            z = np.concatenate([named[k] for k in self.distances], axis=1)
+            ell = z @ self.classifier[1:] + self.classifier[0]
         raw = {k: distance(named[k]) for k, distance in self.distances.items()}
         raw[_ENERGY] = energy(ell)
         return _combine(raw, self.scales, ell.argmax(axis=1))
@@ -223,6 +233,7 @@ class UnknownScorer:
     def to_arrays(self) -> dict[str, FloatArray]:
         """Return everything as numeric arrays by name, for a file without pickle."""
         out = {"calibration": self.calibration}
+        out |= {} if self.classifier is None else {"classifier": self.classifier}
         for name, scale in self.scales.items():
             out |= {f"scale/{name}/{k}": v for k, v in vars(scale).items()}
         for name, distance in self.distances.items():
@@ -242,6 +253,7 @@ class UnknownScorer:
             {name: ClassDistance(**parts["space", name]) for name in names},
             {name: Scale(**parts["scale", name]) for name in [*names, _ENERGY]},
             arrays["calibration"],
+            arrays.get("classifier"),
         )
 
 
