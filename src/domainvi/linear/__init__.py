@@ -6,16 +6,7 @@ from ._cotraining import LinearEnsembleFit, fit_linear_ensemble
 from ._members import LinearMember, components, logistic
 from ._phenotypes import LinearPhenotype, fit_class_phenotype, fit_numeric_phenotype
 from ._row_experts import RowExperts
-from ._rows import (
-    FEW_CLASSES,
-    MAX_ROWS,
-    TrainingRows,
-    blocks,
-    class_support,
-    rows_for,
-    source_domains,
-    subsample,
-)
+from ._rows import TrainingRows, blocks, class_support, rows_for, source_domains, subsample
 from ._statistics import (
     MIN_SCALE,
     N_TOP_GENES,
@@ -29,8 +20,6 @@ from ._statistics import (
 )
 
 __all__ = [
-    "FEW_CLASSES",
-    "MAX_ROWS",
     "MIN_SCALE",
     "N_TOP_GENES",
     "Centring",

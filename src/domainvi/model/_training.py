@@ -12,15 +12,7 @@ import torch
 
 from domainvi.data import SMALLEST_CAP, TransferDataModule, labelled_weights, stratified_split
 from domainvi.errors import InputError
-from domainvi.linear import (
-    FEW_CLASSES,
-    MAX_ROWS,
-    TrainingRows,
-    class_support,
-    rows_for,
-    source_domains,
-    subsample,
-)
+from domainvi.linear import TrainingRows, class_support, rows_for, source_domains, subsample
 from domainvi.module import EXTRA_DOMAINS_KEY
 from domainvi.pretraining import start_classifier
 from domainvi.train import (
@@ -238,9 +230,10 @@ def more_rows(
 ) -> Callable[[NDArray[np.int64]], TrainingRows] | None:
     """Say how to read rows for members of many classes; ``None`` if the others do."""
     domain, label, n_classes = part.domain, labels_of(model, part), len(model.classes)
-    drawn = own[subsample(domain[own], label[own], model.seed, *rows_for(n_classes))]
-    if len(drawn) <= MAX_ROWS or n_classes <= FEW_CLASSES:
+    limit, of_class = rows_for(n_classes)
+    if not of_class or len(own) <= rows_for(1)[0]:
         return None
+    drawn = own[subsample(domain[own], label[own], model.seed, limit, of_class)]
 
     def read(genes: NDArray[np.int64]) -> TrainingRows:
         x = log_values(model.module.modalities.parts[name], part, drawn, genes)
