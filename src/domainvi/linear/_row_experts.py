@@ -129,7 +129,8 @@ def fit_row_experts(rows: TrainingRows) -> RowExperts:
         fits.append((genes[:, None] * (basis @ coef), intercept - mean @ basis @ coef))
     coef, intercept = (np.stack(values) for values in zip(*fits, strict=True))
     present = np.bincount(part.label, minlength=rows.n_classes) > 0
-    to_space = focus[:, None] * discriminants(features[:, :MIXTURE_RANK], part.label, basis)
+    leading = np.asarray(features[:, :MIXTURE_RANK], dtype=np.float64)
+    to_space = focus[:, None] * discriminants(leading, part.label, basis)
     place = standardise(part.x, nobody, statistics) @ to_space
     position = class_means(place, part.label, rows.n_classes)
     profile = marker_profiles(class_means(part.x, part.label, rows.n_classes), present)

@@ -10,8 +10,6 @@ import torch
 
 from domainvi.errors import InputError
 from domainvi.linear import (
-    FEW_CLASSES,
-    MAX_ROWS,
     OpenClasses,
     TrainingRows,
     rows_for,
@@ -105,9 +103,10 @@ def more_rows(
 ) -> tuple[NDArray[np.int64], Callable[[NDArray[np.int64]], TrainingRows] | None]:
     """Say which rows members of many classes need, and how to read them; ``None`` if few do."""
     domain, label, n_classes = part.domain, labels_of(model, part), len(model.classes)
-    drawn = own[subsample(domain[own], label[own], model.seed, *rows_for(n_classes))]
-    if len(drawn) <= MAX_ROWS or n_classes <= FEW_CLASSES:
+    limit, of_class = rows_for(n_classes)
+    if not of_class or len(own) <= rows_for(1)[0]:
         return few, None
+    drawn = own[subsample(domain[own], label[own], model.seed, limit, of_class)]
     known = None if part.possible is None else OpenClasses(*part.possible).take(drawn)
 
     def read(genes: NDArray[np.int64]) -> TrainingRows:

@@ -71,8 +71,11 @@ def log_values(
     genes: NDArray[np.int64],
 ) -> NDArray[np.float32]:
     """Read some genes of rows as :func:`log_rows` does, few rows at a time with all genes."""
-    parts = (rows[start : start + READ_ROWS] for start in range(0, len(rows), READ_ROWS))
-    return np.concatenate([log_rows(modality, prepared, part)[:, genes] for part in parts])
+    x = np.empty((len(rows), len(genes)), dtype=np.float32)
+    for start in range(0, len(rows), READ_ROWS):
+        some = slice(start, start + READ_ROWS)
+        x[some] = log_rows(modality, prepared, rows[some])[:, genes]
+    return x
 
 
 def log_rows(
