@@ -199,8 +199,8 @@ def check_scale(summary: MatrixSummary, likelihood: str, modality: Modality) -> 
     if likelihood == "normal" and typical <= LARGEST_LOG_VALUE < summary.maximum:
         msg = (
             f"The model was trained on log values, typically up to {typical:.3g}, and the "
-            f"largest value of adata is {summary.maximum:g}. Bring it to one scale: log-transform "
-            "as in training."
+            f"largest value of adata is {summary.maximum:g}: another scale. Log-transform as in "
+            "training."
         )
         raise InputError(msg)
     check_likelihood(summary, likelihood)
