@@ -107,7 +107,10 @@ def test_draws_as_of_several_domains_take_turns(model: dv.DomainVI) -> None:
         n_samples=2, transform_batch=list(model.domains), **rows
     ).todense()
     for i, name in enumerate(model.domains):
-        distance = {d: np.abs(draws[..., i].mean(0) - m.mean(0)).mean() for d, m in mean.items()}
+        distance = {
+            d: np.abs(draws[..., i].mean(axis=0) - m.to_numpy().mean(axis=0)).mean()
+            for d, m in mean.items()
+        }
         assert min(distance, key=distance.get) == name
 
 
