@@ -131,6 +131,7 @@ def calls(case: Case) -> dict[str, Callable[[], Any]]:
         "setup_annbatch": lambda: cls.setup_annbatch(),
         "setup_anndata": lambda: cls.setup_anndata(small_cohorts(), **named),
         "setup_mudata": lambda: cls.setup_mudata(two_modalities(small_cohorts()), **named),
+        "suggest_labels": lambda: model.suggest_labels(5, rows),
         "swap_test": lambda: model.swap_test("label_true", "domain"),
         "to_device": lambda: model.to_device("cpu"),
         "train": lambda: model.train(max_epochs=1, **QUIET),
