@@ -61,11 +61,6 @@ class TrainingRows:
         self.labels_per_class = n_labelled / self.n_classes
         self.partly_labelled = ~self.is_source & (n_labelled > 0)
 
-    @property
-    def precision(self) -> type[np.floating]:
-        """Precision of components: double for up to 6,000 rows, single for more."""
-        return np.float64 if len(self.x) <= MAX_ROWS else np.float32
-
     def with_genes(self, genes: IntArray) -> TrainingRows:
         """Return the same rows with some genes, given in order; these rows where it is all."""
         return self if len(genes) == self.x.shape[1] else replace(self, x=self.x[:, genes])
