@@ -1,5 +1,7 @@
 """Linear members of many classes: rows, directions of rare classes, and the solver."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import softmax
@@ -8,7 +10,7 @@ from sklearn.metrics import f1_score
 from domainvi.linear import TrainingRows, fit_linear_ensemble, logistic, rows_for, subsample
 from domainvi.linear._many_classes import class_directions, components_and_markers
 from domainvi.linear._members import View, balanced_weights
-from domainvi.linear._statistics import domain_statistics
+from domainvi.linear._statistics import domain_statistics, standardise
 
 
 def atlas(n_rows=8_000, n_classes=40, n_genes=200, n_domains=2, seed=0):
@@ -63,26 +65,32 @@ def test_rare_classes_are_found_where_6000_rows_lose_them():
 
 
 def test_directions_leave_out_what_chance_explains(rng):
-    label = np.repeat([0, 1, -1], [20, 180, 800])
-    s = rng.normal(size=(1_000, 50)).astype(np.float32)
-    s[label == 0, :3] += 3
-    s -= s.mean(axis=0)
-    directions = class_directions(s, label, np.ones(50, dtype=np.float32))
-    rare = directions[:, 0]
-    assert np.linalg.norm(rare) == pytest.approx(1)
-    assert np.linalg.norm(rare[:3]) > 0.95
+    centres = rng.normal(size=(3, 50)) / np.sqrt([[20], [180], [20]])
+    centres[0, :3] += 3
+    centres[1, 3:5] -= 1
+    centres[2] = 0
+    directions = class_directions(centres, np.array([20, 180, 20]), np.ones(50))
+    assert directions.shape == (50, 2)
+    np.testing.assert_allclose(np.linalg.norm(directions, axis=0), 1)
+    assert np.linalg.norm(directions[:3, 0]) > 0.95
+    assert (directions[3:5, 1] < -0.5).all()
 
 
 def test_markers_join_the_components(rng):
-    label = np.r_[np.zeros(10, dtype=int), np.full(7_000, -1)]
-    s = (rng.normal(size=(7_010, 3)) @ (5 * rng.normal(size=(3, 60)))).astype(np.float32)
-    s += rng.normal(size=s.shape).astype(np.float32)
-    s[:10, :2] += 12
-    scores, basis, _ = components_and_markers(s.copy(), label, rank=3)
+    rows, _ = atlas(6_500, n_genes=60)
+    x = (rng.normal(size=(6_500, 3)) @ (5 * rng.normal(size=(3, 60)))).astype(np.float32)
+    x += rng.normal(size=x.shape).astype(np.float32)
+    x[:10, :2] += 30
+    label = np.r_[np.zeros(10, dtype=int), np.full(6_490, -1)]
+    rows = replace(rows, x=x, label=label, domain=0 * label)
+    statistics = domain_statistics(rows)
+    scores, basis, mean = components_and_markers(rows, statistics, np.ones(60), rank=3)
     gram = basis.T @ basis
     np.testing.assert_allclose(gram, gram[0, 0] * np.eye(4), atol=1e-9)
-    assert scores.dtype == np.float32
-    assert abs(scores[:10, 3]).min() > abs(scores[10:, 3]).mean() + 3 * scores[10:, 3].std()
+    s = standardise(rows.x, rows.domain, statistics, 1.0)
+    np.testing.assert_allclose(scores, (s - mean) @ basis, atol=1e-4)
+    marker = np.abs(scores[:, 3])
+    assert marker[:10].min() > marker[10:].max()
 
 
 def test_the_solver_is_that_of_scikit_learn(rng):
@@ -108,7 +116,7 @@ def test_the_solver_is_that_of_scikit_learn(rng):
 def test_a_fit_goes_on_from_the_last_one():
     rows, _ = atlas(6_500, n_genes=60)
     view = View(rows, domain_statistics(rows), np.ones(60))
-    weight = balanced_weights(rows, 0.0)
+    weight = balanced_weights(rows, np.zeros(rows.n_classes))
     view.fit(rows.label, weight)
     coef, intercept = view.start()
     np.testing.assert_allclose(coef, view.coef, atol=1e-6)
@@ -129,6 +137,6 @@ def test_of_many_classes_each_counts_by_the_root_of_its_rows():
     label = np.r_[np.zeros(90, dtype=int), np.ones(10, dtype=int)]
     for n_classes, ratio in ((25, 1), (26, 3)):
         rows = TrainingRows(np.zeros((100, 1)), 0 * label, label, np.array([True]), n_classes)
-        weight = balanced_weights(rows, 0.0)
+        weight = balanced_weights(rows, np.zeros(rows.n_classes))
         assert weight[:90].sum() / weight[90:].sum() == pytest.approx(ratio)
         assert weight.sum() == pytest.approx(100)

@@ -114,7 +114,7 @@ def test_the_draw_of_rows_does_not_depend_on_their_order(
     mdata: MuData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = partial(subsample, limit=80)
-    monkeypatch.setattr("domainvi.model._training.subsample", few)
+    monkeypatch.setattr("domainvi.model._starting.subsample", few)
     shuffled = mdata[np.random.default_rng(1).permutation(mdata.n_obs)].copy()
     model, other = fit(mdata, max_epochs=1), fit(shuffled, max_epochs=1)
     np.testing.assert_allclose(

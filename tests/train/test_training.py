@@ -273,7 +273,7 @@ def test_planted_classes_are_found_by_default(seed):
 
 
 @pytest.mark.parametrize(
-    ("n_rows", "epochs"), [(40, 20), (10_000, 20), (20_000, 10), (100_000, 2), (1_000_000, 2)]
+    ("n_rows", "epochs"), [(40, 20), (15_000, 20), (30_000, 10), (100_000, 3), (1_000_000, 2)]
 )
 def test_epochs_fall_with_rows(n_rows, epochs):
     assert default_epochs(n_rows) == epochs

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.sparse import csr_array
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -97,20 +98,22 @@ def fit_centring(
     z: NDArray[np.float32], p: FloatArray, domain: IntArray, n_domains: int
 ) -> Centring:
     """Estimate the shifts from the rows of training; arrays are those of :meth:`Centring.apply`."""
-    in_domain = np.eye(n_domains)[domain]
-    p = np.eye(p.shape[1])[p.argmax(axis=1)]
-    mass = in_domain.T @ p
-    sums = np.einsum("nd,nk,nl->dkl", in_domain, p, z, optimize=True)
+    n_latent, n_classes = z.shape[1], p.shape[1]
+    group = domain * n_classes + p.argmax(axis=1)
+    member = csr_array(
+        (np.ones(len(z)), (group, np.arange(len(z)))), (n_domains * n_classes, len(z))
+    )
+    mass = np.bincount(group, minlength=n_domains * n_classes).reshape(n_domains, n_classes)
+    sums = (member @ z.astype(np.float64)).reshape(n_domains, n_classes, n_latent)
     group_means = sums / np.maximum(mass, 1e-8)[..., None]
     present = mass >= MIN_ROWS
     counted = present[..., None]
     means = (group_means * counted).sum(axis=0) / np.maximum(counted.sum(axis=0), 1)
     # A class of one domain has no common mean to be centred at.
     means[present.sum(axis=0) < 2] = np.nan
-    residual = z - np.einsum("nd,nk,dkl->nl", in_domain, p, group_means, optimize=True)
+    residual = z - group_means.reshape(-1, n_latent)[group]
     covariance = residual.T @ residual / len(z)
     covariance += RIDGE * np.diag(covariance.diagonal() + 1e-8)
-    n_latent, n_classes = z.shape[1], p.shape[1]
     start = Centring(means, np.linalg.inv(covariance), np.zeros((0, n_classes, n_latent)))
     shift = np.zeros((n_domains, n_classes, n_latent))
     for d in np.unique(domain):

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.optimize import minimize
 from sklearn.utils.extmath import randomized_svd
 
-from ._rows import MAX_ROWS
+from ._rows import MAX_ROWS, blocks
+from ._statistics import standardise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from domainvi._checks import FloatArray, IntArray
+
+    from ._rows import TrainingRows
+    from ._statistics import ScalingStatistics
 
     Solution = tuple[FloatArray, FloatArray]
 
@@ -24,46 +28,60 @@ MAX_ITERATIONS = 100
 
 
 def components_and_markers(
-    s: NDArray[np.float32], label: IntArray, rank: int
+    rows: TrainingRows, statistics: ScalingStatistics, gene_weight: FloatArray, rank: int
 ) -> tuple[NDArray[np.float32], FloatArray, FloatArray]:
-    """Principal components, and beside them the directions of the classes.
+    """Principal components of standardised rows, and beside them the directions of the classes.
 
     A class with one row in a thousand has no part in the components. So its direction joins them:
     the mean of its rows, shrunk gene by gene to what chance does not explain, as in nearest
     shrunken centroids (Tibshirani et al., PNAS 2002). All together are made orthogonal and have
-    the units of :func:`components`. Components are those of every n-th row, about 6,000 of
-    them. Rows are centred in place; ``label`` is -1 where there is none.
+    the units of :func:`components`. Mean and components are those of every n-th row, about
+    6,000 of them, and a few rows are standardised at a time.
 
     Returns
     -------
     As of :func:`components`, with scores in single precision.
     """
+
+    def standardised(some: Any) -> NDArray[np.floating]:
+        part = rows.x[some], rows.domain[some]
+        return standardise(*part, statistics, gene_weight, np.float32)
+
+    n = len(rows.x)
+    s = standardised(slice(None, None, -(-n // MAX_ROWS)))
     mean = s.mean(axis=0, dtype=np.float64)
     s -= mean.astype(np.float32)
-    some = s[:: -(-len(s) // MAX_ROWS)]
-    covariance = some.T @ some / (len(some) - 1)
-    error = np.sqrt(covariance.diagonal())
+    covariance = s.T @ s / (len(s) - 1)
     axes, variance, _ = randomized_svd(covariance, min(rank, len(covariance)), random_state=0)
-    basis = np.linalg.qr(np.hstack([axes, class_directions(s, label, error)]).astype(np.float64))[0]
+    classes = [np.flatnonzero(rows.label == c) for c in range(rows.n_classes)]
+    centres = [standardised(own).mean(axis=0) - mean for own in classes if len(own)]
+    count = np.array([len(own) for own in classes if len(own)])
+    directions = class_directions(np.array(centres), count, np.sqrt(covariance.diagonal()))
+    basis = np.linalg.qr(np.hstack([axes, directions]).astype(np.float64))[0]
     basis /= max(float(np.sqrt(variance[0])), 1e-12)
-    return s @ basis.astype(np.float32), basis, mean
+    short, origin = basis.astype(np.float32), (mean @ basis).astype(np.float32)
+    scores = np.empty((n, basis.shape[1]), dtype=np.float32)
+    for some in blocks(n):
+        scores[some] = standardised(some) @ short - origin
+    return scores, basis, mean
 
 
 def class_directions(
-    s: NDArray[np.float32], label: IntArray, error: NDArray[np.float32]
+    centres: FloatArray, count: IntArray, deviation: NDArray[np.floating]
 ) -> FloatArray:
-    """Shrunken means of the classes of centred rows as unit vectors, ``(n_genes, n)``.
+    """Shrunken class means as unit vectors, ``(n_genes, n)``; a class that is left with none drops.
 
-    ``error`` is the standard deviation of each gene.
+    Parameters
+    ----------
+    centres, count
+        Means and numbers of the rows of each class, ``(n_classes, n_genes)`` and ``(n_classes,)``.
+    deviation
+        Standard deviation of each gene.
     """
-    found = []
-    for c in np.unique(label[label >= 0]):
-        own = label == c
-        mean = s[own].mean(axis=0, dtype=np.float64)
-        shrunk = np.maximum(np.abs(mean) - N_ERRORS * error / np.sqrt(own.sum()), 0)
-        if shrunk.any():
-            found.append(np.sign(mean) * shrunk / np.linalg.norm(shrunk))
-    return np.stack(found, axis=1) if found else np.zeros((s.shape[1], 0))
+    least = N_ERRORS * deviation / np.sqrt(count)[:, None]
+    shrunk = np.sign(centres) * np.maximum(np.abs(centres) - least, 0)
+    length = np.linalg.norm(shrunk, axis=1)
+    return (shrunk[length > 0] / length[length > 0, None]).T
 
 
 def fit_softmax(

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.extmath import randomized_svd, svd_flip
 
 from ._many_classes import components_and_markers, fit_softmax
-from ._rows import FEW_CLASSES
+from ._rows import FEW_CLASSES, MAX_ROWS
 from ._statistics import ScalingStatistics, standardise
 
 if TYPE_CHECKING:
@@ -55,11 +55,13 @@ def components(
     return s @ basis, basis, mean
 
 
-def features_of(s: NDArray[np.floating], label: IntArray) -> tuple[Any, FloatArray, FloatArray]:
-    """Components of rows; in single precision beside directions of the classes."""
-    if s.dtype == np.float32:
-        return components_and_markers(s, label, RANK)
-    return components(s)
+def features_of(
+    rows: TrainingRows, statistics: ScalingStatistics, gene_weight: FloatArray
+) -> tuple[Any, FloatArray, FloatArray]:
+    """Components of standardised rows; many rows of many classes have directions of these, too."""
+    if len(rows.x) > MAX_ROWS and rows.n_classes > FEW_CLASSES:
+        return components_and_markers(rows, statistics, gene_weight, RANK)
+    return components(standardise(rows.x, rows.domain, statistics, gene_weight))
 
 
 def logistic(
@@ -152,9 +154,8 @@ class View:
     solution: tuple[FloatArray, FloatArray] | None = None
 
     def __post_init__(self) -> None:
-        rows = self.rows
-        s = standardise(rows.x, rows.domain, self.statistics, self.gene_weight, rows.precision)
-        self.features, self.basis, self.mean = features_of(s, rows.label)
+        parts = features_of(self.rows, self.statistics, self.gene_weight)
+        self.features, self.basis, self.mean = parts
 
     def fit(
         self, label: IntArray, weight: FloatArray, second: tuple[IntArray, FloatArray] | None = None

@@ -123,8 +123,7 @@ def fit_row_experts(rows: TrainingRows) -> RowExperts:
     focus = gene_weights(part)
     fits = []
     for genes in (np.ones_like(focus), focus):
-        s = standardise(part.x, nobody, statistics, genes, rows.precision)
-        features, basis, mean = features_of(s, part.label)
+        features, basis, mean = features_of(replace(part, domain=nobody), statistics, genes)
         coef, intercept = logistic(features, part.label, weight, rows.n_classes)
         fits.append((genes[:, None] * (basis @ coef), intercept - mean @ basis @ coef))
     coef, intercept = (np.stack(values) for values in zip(*fits, strict=True))

@@ -95,11 +95,6 @@ class TrainingRows:
             return p
         return (self.open_classes if rows is None else self.open_classes.take(rows)).restrict(p)
 
-    @property
-    def precision(self) -> type[np.floating]:
-        """Precision of components: double for up to 6,000 rows, single for more."""
-        return np.float64 if len(self.x) <= MAX_ROWS else np.float32
-
     def with_genes(self, genes: IntArray) -> TrainingRows:
         """Return the same rows with some genes, given in order; these rows where it is all."""
         return self if len(genes) == self.x.shape[1] else replace(self, x=self.x[:, genes])

@@ -648,7 +648,7 @@ class DomainVI(ArchesMixin, CohortModel):
         ----------
         max_epochs
             Passes over the training rows; an epoch has at least 20 steps. By default 20 for up to
-            10,000 rows, and for more as many as let 200,000 rows pass, at least 2.
+            15,000 rows, and for more as many as let 300,000 rows pass, at least 2.
         accelerator, devices
             Arguments of :class:`lightning.pytorch.Trainer`.
         train_size

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # Passes over the rows: as many as give this many rows, between the least and the most.
-LEAST_EPOCHS, MOST_EPOCHS, ROWS_OF_TRAINING = 2, 20, 200_000
+LEAST_EPOCHS, MOST_EPOCHS, ROWS_OF_TRAINING = 2, 20, 300_000
 TARGET_SHARE = 0.6
 PRETRAINED_LR_FACTOR = 0.1
 
@@ -157,7 +157,7 @@ def refuse_phenotypes(model: DomainVI, n_test: int) -> None:
 
 
 def default_epochs(n_rows: int) -> int:
-    """20 passes over up to 10,000 rows, then fewer, so that 200,000 rows pass, but at least 2."""
+    """20 passes over up to 15,000 rows, then fewer, so that 300,000 rows pass, but at least 2."""
     return int(np.clip(round(ROWS_OF_TRAINING / n_rows), LEAST_EPOCHS, MOST_EPOCHS))
 
 

@@ -37,6 +37,7 @@ def report(
     overwrite: bool = False,
     set_alpha: float | None = None,
     classes: Sequence[str] | None = None,
+    level_confidence: float | None = 0.8,
 ) -> Path:
     """Write a report on a model and what it says of some rows: one HTML file, for a colleague.
 
@@ -67,6 +68,8 @@ def report(
         Whether to replace a file that exists.
     set_alpha, classes
         Prediction sets, and classes that can be there, as in :meth:`domainvi.DomainVI.annotate`.
+    level_confidence
+        How sure a name of a label tree has to be, as in :meth:`domainvi.DomainVI.annotate`.
 
     Returns
     -------
@@ -103,6 +106,7 @@ def report(
         overwrite=True,
         set_alpha=set_alpha,
         classes=classes,
+        level_confidence=level_confidence,
     )
     facts = gather(model, annotated, own=own, truth=truth, n_genes=n_genes)
     html = render(facts, figures(model, annotated, facts), title or f"Label transfer: {key}")
