@@ -110,7 +110,7 @@ def saved(adata: AnnData, tmp_path: Path, **setup: Any) -> Path:
 def test_load_refuses_values_on_another_scale(tmp_path: Path) -> None:
     logs, counts = small_cohorts(values="log"), small_cohorts(values="counts")
     path = saved(logs, tmp_path)
-    with pytest.raises(InputError, match="log-transform as in training"):
+    with pytest.raises(InputError, match="Log-transform as in training"):
         dv.DomainVI.load(path, counts)
     path = saved(counts, tmp_path / "counts")
     with pytest.raises(InputError, match="counts"):

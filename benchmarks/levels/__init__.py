@@ -1,0 +1,1 @@
+"""Whether labels of two depths in one tree do better than flat models of either level."""
