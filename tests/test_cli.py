@@ -484,7 +484,7 @@ def test_one_file_is_not_used_twice(case: str, folder: Path, capsys) -> None:
 
 BAD = {
     "no such file": (["transfer", "{ref}", "nope.h5ad", "-o", "{out}", *QUICK], "nope.h5ad does"),
-    "no h5ad": (["audit", "{text}", *KEYS], "no HDF5 file, or cut off"),
+    "no h5ad": (["audit", "{text}", *KEYS], "cannot be read as csv"),
     "a folder": (["audit", "{folder}", *KEYS], "is a folder"),
     "no such column": (
         ["transfer", "{ref}", "{query}", "-o", "{out}", "--labels", "lable", "--batch", "cohort"],

@@ -161,7 +161,7 @@ def test_a_class_without_rows_has_no_genes(model: dv.DomainVI) -> None:
 
 
 def test_stability() -> None:
-    model = fit(small_cohorts(), max_epochs=10)
+    model = fit(small_cohorts(), max_epochs=20)
     found = model.explain(stability=1).attrs["stability"]
     assert set(found) == set(model.classes)
     assert all(0.3 < v < 0.999 for v in found.values())

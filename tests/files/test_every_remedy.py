@@ -91,7 +91,7 @@ def command(*line: object) -> int:
     return status
 
 
-def transfer(w: World, *, scale: float = 1.0, rename: dict | None = None) -> int:
+def transfer(w: World, *more: object, scale: float = 1.0, rename: dict | None = None) -> int:
     """Move labels between files: counts, or fractions of them; cohorts x and z, or renamed."""
     ref, query = (w.make(40, counts=True, cohorts=(c,), hidden=()) for c in "xz")
     query.X = query.X * np.float32(scale)
@@ -106,8 +106,35 @@ def transfer(w: World, *, scale: float = 1.0, rename: dict | None = None) -> int
     files = [w.tmp / "ref.h5ad", w.tmp / "query.h5ad", "-o", w.tmp / "out.h5ad", "--force"]
     return command(
         "transfer", *files, "--labels", "label", "--batch", "cohort", "--max-epochs", 1,
-        "--device", "cpu",
+        "--device", "cpu", *more,
     )  # fmt: skip
+
+
+def tree(w: World, labels: Any = "label", parents: Any = None, **columns: Any) -> dv.DomainVI:
+    """A model of labels on several levels; ``columns`` have values for two rows in turn."""
+    adata = w.make(60, hidden=())
+    for name, values in columns.items():
+        adata.obs[name] = np.array(values, dtype=object)[np.arange(60) % len(values)]
+    return fresh(w, adata=adata, labels_key=labels, label_tree=parents)
+
+
+def split(w: World, train: range, *, known: int, **setup: Any) -> None:
+    """Train on some rows, the first ``known`` ones labelled, and validate and test on others."""
+    adata = w.make(60, hidden=())
+    adata.obs["label"] = adata.obs["label"].where(np.arange(60) < known, None)
+    adata.obs["sex"] = np.array(["f", "m"])[np.arange(60) // 2 % 2]
+    rows = [np.array(r) for r in (train, range(40, 50), range(50, 60))]
+    model = fresh(w, adata=adata, **setup)
+    model.train(**RUN, datasplitter_kwargs={"external_indexing": rows})
+
+
+def few(w: World, n: int) -> dv.DomainVI:
+    """A trained model with so many labelled rows."""
+    adata = w.make(60, hidden=())
+    adata.obs["label"] = adata.obs["label"].where(np.arange(60) < n, None)
+    model = fresh(w, adata=adata)
+    model.train(**RUN)
+    return model
 
 
 def file(w: World, name: str = "a.h5ad") -> Path:
@@ -487,6 +514,43 @@ CASES: list[tuple[str, Step, Step]] = [
      lambda w: flatten(query(w), {"rna": None, "mirna": None}, {"rna": ["A"], "mirna": ["B"]}),
      lambda w: flatten(query(w), {"rna": None, "mirna": None},
                        {"rna": [*query(w).var_names], "mirna": ["B"]})),
+    ("Take a larger one, or leave it out",
+     lambda w: transfer(w, "--set-alpha", 0.01), lambda w: transfer(w, "--set-alpha", 0.1)),
+    ("classes are {', '.join(sorted(known))}. Name some of these",
+     lambda w: transfer(w, "--classes", "c"), lambda w: transfer(w, "--classes", "a")),
+    ("Give the one another name",
+     lambda w: tree(w, ["top", "fine"], top=["T", "NK", "T"], fine=["NK", None, "x"]),
+     lambda w: tree(w, ["top", "fine"], top=["T", "NK", "T"], fine=["NK-like", None, "x"])),
+    ("is a tree: leave label_tree out, or name one column",
+     lambda w: tree(w, ["top", "label"], {"a": "T"}, top=["T", "B"]),
+     lambda w: (tree(w, ["top", "label"], top=["T", "B"]), tree(w, "label", {"a": "T"}))),
+    ("Name each level once", lambda w: tree(w, ["label", "label"]),
+     lambda w: tree(w, ["top", "label"], top=["T", "B"])),
+    ("two parents, {known!r} and {str(parent).strip()!r}. Keep one",
+     lambda w: tree(w, "label", pd.DataFrame([("a", "T"), ("a", "B")])),
+     lambda w: tree(w, "label", pd.DataFrame([("a", "T")]))),
+    ("Use the names of obs", lambda w: tree(w, "label", {"A": "T"}),
+     lambda w: tree(w, "label", {"a": "T"})),
+    ("Name it apart in each, or mend the rows of obs",
+     lambda w: tree(w, ["top", "fine"], top=["T", "B"], fine=["x", "x", "y", "z"]),
+     lambda w: tree(w, ["top", "fine"], top=["T", "B"], fine=["T x", "B x", "y", "z"])),
+    ("rows of training is labelled. Add some that are",
+     lambda w: split(w, range(30, 40), known=30), lambda w: split(w, range(40), known=30)),
+    ("Set values of these rows to missing instead",
+     lambda w: split(w, range(40), known=60, target_keys=["sex"]),
+     lambda w: split(w, range(40), known=60)),
+    ("Name the arguments: their order is not that of scvi-tools",
+     lambda w: dv.DomainVI(w.adata, None, 4, 8, 1, 8, 0.1, "nb", "mix", "none", 0, None, "gene"),
+     lambda w: dv.DomainVI(w.adata, n_latent=4)),
+    ("there is nothing to score. Pass labelled rows",
+     lambda w: metrics.level_accuracy(np.empty((0, 2)), np.empty((0, 2)), np.empty(0)),
+     lambda w: metrics.level_accuracy([["T", "x"]], [["T", "x"]], [1])),
+    ("Train it again on more", lambda w: few(w, 8).prediction_sets(alpha=0.3),
+     lambda w: few(w, 60).prediction_sets(alpha=0.3)),
+    ("so none can be suggested. Pass other rows", lambda w: w.model.suggest_labels(2),
+     lambda w: w.model.suggest_labels(2, w.make(30))),
+    ("or more, or train with more labelled rows", lambda w: few(w, 20).prediction_sets(alpha=0.01),
+     lambda w: few(w, 20).prediction_sets(alpha=0.2)),
     ("such as anndata.AnnData(frame) makes",
      lambda w: dv.DomainVI.setup_anndata(w.make(40).to_df(), **KEYS),
      lambda w: dv.DomainVI.setup_anndata(
@@ -616,12 +680,15 @@ ELSEWHERE: dict[str, str] = {
     "Start workers by multiprocessing": "model/test_threads.py",
     "Copy the model again from its source": "io/test_hostile.py",
     "; give each a folder of its own": "files/test_tables.py",
+    "is empty (0 bytes): copy it again": "files/test_old_and_damaged.py",
+    "whatever its name says, or damaged: copy it again": "files/test_old_and_damaged.py",
 }
 # Advice that no test can take, and why.
 NOT_TAKEN: dict[str, str] = {
     "lower it, or use more classes": "no arguments are known that lead there",
     "Rename what has '/' in its name": "names are mended before: only a fault of anndata is left",
     "Run: pip install 'domainvi[interpret]'": "a test installs nothing",
+    "The SCVI model has no data. Pass adata=": "a model of scvi-tools is loaded with its data",
     "Save fewer or smaller tensors": "it takes more bytes than a test has",
     "Pass long lists as arrays of numbers": "it takes more bytes than a test has",
 }

@@ -173,7 +173,7 @@ def test_what_is_refused(adata: AnnData) -> None:
     for arguments, message in (
         ({"labels_key": ["linage", "label"]}, "'linage' is not a column.*Did you mean 'lineage'"),
         ({"labels_key": ["label", "label"]}, "names a column twice"),
-        ({"labels_key": LEVELS, "label_tree": LINEAGE}, "2 columns, and label_tree is given"),
+        ({"labels_key": LEVELS, "label_tree": LINEAGE}, "is a tree: leave label_tree out"),
         ({"labels_key": []}, "is a list; expected the name of a column"),
     ):
         with pytest.raises(InputError, match=message):

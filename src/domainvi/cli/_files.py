@@ -22,6 +22,8 @@ OTHER_FORMATS = {
     ".h5ad", ".h5mu", ".h5", ".hdf5", ".zarr", ".loom", ".csv", ".tsv", ".txt", ".xlsx", ".html",
     ".json", ".parquet", ".rds", ".gz", ".pdf", ".png", ".svg", ".zip", ".pkl", ".pt", ".mtx",
 }  # fmt: skip
+# What gzip, zip, bz2 and xz files begin with.
+PACKED = (b"\x1f\x8b", b"PK", b"BZh", b"\xfd7zXZ")
 
 
 def read(path: Path, modality: str | None = None, columns: Sequence[str] = ()) -> AnnData:
@@ -62,14 +64,19 @@ def check_model(path: Path) -> None:
 
 
 def _check_signature(path: Path) -> None:
-    """Refuse a file that is called h5ad and is none, before what reads it is imported."""
+    """Refuse a file that is called h5ad and is damaged, before what reads it is imported."""
     import h5py
 
-    if path.suffix == ".h5ad" and path.is_file() and not h5py.is_hdf5(path):
-        msg = (
-            f"{path} cannot be read as h5ad: it is no HDF5 file, or cut off. Copy it again from "
-            "where it was made, or write it anew with adata.write_h5ad('new.h5ad')."
-        )
+    if path.suffix != ".h5ad" or not path.is_file() or h5py.is_hdf5(path):
+        return
+    with path.open("rb") as file:
+        head = file.read(512)
+    if not head:
+        msg = f"{path} is empty (0 bytes): copy it again."
+        raise InputError(msg)
+    # Text and packed files are looked at when they are read.
+    if b"\0" in head and not head.startswith(PACKED):
+        msg = f"{path} is not HDF5, whatever its name says, or damaged: copy it again."
         raise InputError(msg)
 
 

@@ -21,6 +21,7 @@ from ._words import clean_names
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from anndata import AnnData
     from numpy.typing import NDArray
 
 # Fewer rows of a class than this share may stand under another parent, as slips of annotators.
@@ -43,6 +44,12 @@ class LabelTree:
         Names at each level, by class.
     in_one_column
         Whether the last column holds names of every level, and the others do not exist.
+
+    Examples
+    --------
+    >>> tree = dv.data.LabelTree(("lineage", "type"), {"CD4": ("T", "CD4"), "B": ("B", "B")})
+    >>> tree.names(0, ["CD4", "B"])
+    ['T', 'B']
     """
 
     levels: tuple[str, ...]
@@ -87,7 +94,7 @@ class LabelTree:
             ends = [name for name, classes in below.items() if classes == {name}]
             finer_is_missing = table[list(self.levels[number + 1 :])].isna().all(axis=1)
             out = out.where(~(finer_is_missing & table[level].isin(ends)), table[level])
-        return out.where(out.notna(), None)
+        return _with_none(out.to_frame()).iloc[:, 0]
 
     def possible(
         self, obs: pd.DataFrame, classes: Sequence[str], unlabeled_category: str
@@ -103,15 +110,17 @@ class LabelTree:
         """
         table = self.table(obs, unlabeled_category)
         is_coarse = self.classes_of(obs, unlabeled_category).isna().to_numpy()
-        names = table[list(self.levels[:-1])][is_coarse].dropna(how="all")
+        names = table[list(self.levels[:-1])].to_numpy(dtype=object)
         found, code = [np.ones(len(classes), dtype=bool)], np.zeros(len(obs), dtype=np.int64)
-        for given, rows in names.groupby(list(names), dropna=False).groups.items():
-            mask = found[0].copy()
-            for number, name in enumerate(given if isinstance(given, tuple) else (given,)):
-                mask &= np.array([self.paths[c][number] == name or pd.isna(name) for c in classes])
-            if mask.any() and not mask.all():
-                code[rows] = len(found)
-                found.append(mask)
+        seen: dict[tuple[str | None, ...], int] = {}
+        for row in np.flatnonzero(is_coarse):
+            if (given := tuple(names[row])) not in seen:
+                mask = found[0].copy()
+                for k, name in enumerate(given):
+                    mask &= [name in (None, self.paths[c][k]) for c in classes]
+                seen[given] = len(found) if mask.any() and not mask.all() else 0
+                found += [mask] if seen[given] else []
+            code[row] = seen[given]
         return (code, np.stack(found)) if len(found) > 1 else None
 
     def names(self, level: int, classes: Sequence[str]) -> list[str]:
@@ -209,8 +218,7 @@ def find_tree(
     if label_tree is None:
         levels = tuple(labels_key)
         for key in levels:
-            if key in obs:
-                check_labels(obs[key], f"labels_key={key!r}", key)
+            check_labels(obs[key], f"labels_key={key!r}", key)
         table = _columns(obs, levels, unlabeled_category)
     else:
         key, parents = labels_key[-1], _parents(label_tree)
@@ -233,7 +241,7 @@ def find_tree(
 
 
 def label_levels(
-    obs: pd.DataFrame,
+    adata: AnnData,
     labels_key: str | Sequence[str],
     label_tree: Mapping[str, str] | pd.DataFrame | None,
     unlabeled_category: str,
@@ -243,11 +251,9 @@ def label_levels(
     if not isinstance(keys, list | tuple) or (len(keys) < 2 and label_tree is None):
         return (keys[0] if isinstance(keys, list | tuple) and len(keys) == 1 else labels_key), None
     if label_tree is not None and len(keys) > 1:
-        msg = (
-            f"labels_key names {len(keys)} columns, and label_tree is given: the columns are the "
-            "tree. Leave label_tree out, or name the column that it is about."
-        )
+        msg = f"labels_key={list(keys)} is a tree: leave label_tree out, or name one column."
         raise InputError(msg)
+    obs = adata.obs
     for key in keys:
         if key not in obs:
             raise InputError(unknown_column("labels_key", key, obs.columns))
@@ -265,7 +271,13 @@ def _columns(obs: pd.DataFrame, levels: Sequence[str], unlabeled_category: str) 
             names = clean_names(obs[key]).astype(object)
             names = names.where(names.notna() & (names != unlabeled_category), None)
             out[key] = names.map(str, na_action="ignore").to_numpy(dtype=object)
-    return out.where(out.notna(), None)
+    return _with_none(out)
+
+
+def _with_none(table: pd.DataFrame) -> pd.DataFrame:
+    """Let missing names be ``None`` in every series of pandas."""
+    values = np.where(table.isna(), None, table.to_numpy(dtype=object))
+    return pd.DataFrame(values, index=table.index, columns=table.columns, dtype=object)
 
 
 def _spread(
@@ -278,7 +290,7 @@ def _spread(
         own = (given == name).to_numpy()
         for level, step in zip(levels, _upwards(name, parents)[::-1], strict=False):
             out.loc[own, level] = step
-    return out.where(out.notna(), None)
+    return _with_none(out)
 
 
 def _upwards(name: str, parents: Mapping[str, str]) -> list[str]:
@@ -300,10 +312,7 @@ def _parents(label_tree: Mapping[str, str] | pd.DataFrame) -> dict[str, str]:
         pairs = list(label_tree.items())
     else:
         kind = type(label_tree).__name__
-        msg = (
-            f"label_tree is a {kind}; expected a dict of each name's parent, or a frame with the "
-            "two columns child and parent."
-        )
+        msg = f"label_tree is a {kind}; expected a dict of parents, or a frame of child and parent."
         raise InputError(msg)
     parents: dict[str, str] = {}
     for child, parent in pairs:

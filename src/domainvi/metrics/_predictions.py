@@ -117,6 +117,11 @@ class LevelAccuracy:
     share_named, accuracy_named
         Share of rows that are named at each level, and of these the share of right ones, both of
         shape (levels,); NaN where there is none.
+
+    Examples
+    --------
+    >>> dv.metrics.level_accuracy([["T", "CD4"]], [["T", "CD8"]], [1]).accuracy.tolist()
+    [1.0, 0.0]
     """
 
     accuracy: FloatArray

@@ -336,7 +336,7 @@ class DomainVI(ArchesMixin, CohortModel):
                 "column; for latents without any use scvi.model.SCVI."
             )
             raise InputError(msg)
-        key, tree = label_levels(adata.obs, labels_key, label_tree, unlabeled_category)
+        key, tree = label_levels(adata, labels_key, label_tree, unlabeled_category)
         batch_keys: list[Any] = (
             list(batch_key) if isinstance(batch_key, list | tuple) else [batch_key]
         )
