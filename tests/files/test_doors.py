@@ -298,6 +298,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("made")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", REFERENCES)
 def test_all_doors_say_the_same_of_a_reference(what: str, made: Path, make_adata) -> None:
     query = made / "query.h5ad"
@@ -307,6 +308,7 @@ def test_all_doors_say_the_same_of_a_reference(what: str, made: Path, make_adata
     compare(what, REFERENCES[what], doors, sound(make_adata, "xy"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", QUERIES)
 def test_all_doors_say_the_same_of_a_query(what: str, made: Path, make_adata) -> None:
     reference, model = made / "reference.h5ad", made / "model"

@@ -648,6 +648,7 @@ def spoken(fragment: str) -> str:
     return max(re.split(r"\{[^}]*\}?|\}", fragment), key=len)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("said", "wrong", "right"), CASES, ids=[c[0][:40] for c in CASES])
 def test_the_advice_is_taken_and_leads_on(
     said: str, wrong: Step, right: Step, world: World
