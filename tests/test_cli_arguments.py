@@ -70,7 +70,7 @@ def folder_of_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bad")
     dv.data.synthetic_cohorts(n_obs=60, n_genes=40).write_h5ad(folder / "ref.h5ad")
     (folder / "there.csv").write_text("mine\n")
-    (folder / "broken.h5ad").write_text("no HDF5\n")
+    (folder / "broken.h5ad").write_bytes(b"no HDF5\0")
     return folder
 
 

@@ -160,6 +160,7 @@ def test_a_class_without_rows_has_no_genes(model: dv.DomainVI) -> None:
     assert genes.attrs["n_rows"][model.classes[0]] == 0
 
 
+@pytest.mark.slow
 def test_stability() -> None:
     model = fit(small_cohorts(), max_epochs=20)
     found = model.explain(stability=1).attrs["stability"]

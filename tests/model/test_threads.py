@@ -107,7 +107,7 @@ def fresh_interpreter(case: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "case",
     [
-        "before",
+        pytest.param("before", marks=pytest.mark.slow),
         pytest.param("beside_a_thread", marks=pytest.mark.slow),
         pytest.param("after_one_thread", marks=pytest.mark.slow),
     ],
