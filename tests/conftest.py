@@ -9,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+import scvi
 import torch
 from scipy import sparse
 from threadpoolctl import threadpool_limits
@@ -38,6 +39,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def one_blas_thread() -> None:
     """Limit BLAS and OpenMP as well, anew in each file, for libraries that came since."""
     threadpool_limits(1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_seed_of_scvi() -> None:
+    """Forget a seed that an earlier file has set for all models."""
+    scvi.settings.seed = None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
