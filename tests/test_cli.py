@@ -214,6 +214,8 @@ def test_transfer_of_labels_on_two_levels(
     written = ad.read_h5ad(folder / "out ñ.h5ad")
     assert (written.obs["broad_pred"] == "all").all()
     assert set(written.obs["label_pred"]) <= {"all", "a", "b"}
+    assert transfer(folder, "--coarse-labels", "brood", "--force") == BAD_INPUT
+    assert "'brood' is not a column" in capsys.readouterr().err
     query.obs["broad_pred"] = "mine"
     query.write_h5ad(folder / "query ü.h5ad")
     assert transfer(folder, "--coarse-labels", "broad", "--force") == BAD_INPUT

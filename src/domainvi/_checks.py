@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 # Formats of files that can be read, in words.
 READABLE = "h5ad, h5mu, zarr, loom, 10x h5, a folder with matrix.mtx, csv or tsv (also gzipped)"
 
+# What files are instead of what their names say, and the way out.
+EMPTY_FILE = "is empty (0 bytes): copy it again"
+NO_HDF5 = "is not HDF5, whatever its name says, or damaged: copy it again"
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 

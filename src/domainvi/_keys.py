@@ -38,7 +38,7 @@ ROW_WISE_SHARE = "row_wise_share"
 
 # Names of files have 255 bytes at most, and zarr makes one of each key and what is put behind it.
 _MOST_BYTES = 200
-_UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")
+UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")
 
 
 def storable(key: str) -> str:
@@ -53,7 +53,7 @@ def storable(key: str) -> str:
     >>> len(storable("a" * 300)), storable("a" * 300) == storable("a" * 301)
     (209, False)
     """
-    key = _UNSTORABLE.sub("_", key.replace("/", "|"))
+    key = UNSTORABLE.sub("_", key.replace("/", "|"))
     if key == "_index":  # which anndata keeps for the names of the rows
         return "_index_"
     whole = key.encode()

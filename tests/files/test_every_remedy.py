@@ -681,8 +681,6 @@ ELSEWHERE: dict[str, str] = {
     "Start workers by multiprocessing": "model/test_threads.py",
     "Copy the model again from its source": "io/test_hostile.py",
     "; give each a folder of its own": "files/test_tables.py",
-    "is empty (0 bytes): copy it again": "files/test_old_and_damaged.py",
-    "whatever its name says, or damaged: copy it again": "files/test_old_and_damaged.py",
 }
 # Advice that no test can take, and why.
 NOT_TAKEN: dict[str, str] = {

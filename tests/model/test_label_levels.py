@@ -180,6 +180,20 @@ def test_what_is_refused(adata: AnnData) -> None:
             dv.DomainVI.setup_anndata(adata, batch_key="domain", **arguments)
 
 
+def test_coarse_labels_of_test_rows_are_not_read(adata: AnnData) -> None:
+    part, found = np.arange(adata.n_obs) % 10, []
+    rows = [np.flatnonzero(part > 1), np.flatnonzero(part == 1)]
+    for lie in ({}, {"one": "two", "two": "one"}):
+        other = adata.copy()
+        other.obs.loc[part == 0, "label"] = None
+        other.obs.loc[part == 0, "lineage"] = adata.obs["lineage"][part == 0].replace(lie)
+        dv.DomainVI.setup_anndata(other, batch_key="domain", labels_key=LEVELS)
+        model = dv.DomainVI(other)
+        model.train(max_epochs=1, datasplitter_kwargs={"external_indexing": rows}, **QUIET)
+        found.append(model.predict(soft=True).to_numpy())
+    np.testing.assert_array_equal(*found)
+
+
 def test_probabilities_are_kept_to_open_classes() -> None:
     rows = OpenClasses(np.array([0, 1, 1]), np.array([[True] * 3, [True, True, False]]))
     p = np.array([[0.2, 0.3, 0.5], [0.2, 0.3, 0.5], [0.0, 0.0, 1.0]])

@@ -69,14 +69,13 @@ def _check_signature(path: Path) -> None:
 
     if path.suffix != ".h5ad" or not path.is_file() or h5py.is_hdf5(path):
         return
+    from domainvi._checks import EMPTY_FILE, NO_HDF5
+
     with path.open("rb") as file:
         head = file.read(512)
-    if not head:
-        msg = f"{path} is empty (0 bytes): copy it again."
-        raise InputError(msg)
     # Text and packed files are looked at when they are read.
-    if b"\0" in head and not head.startswith(PACKED):
-        msg = f"{path} is not HDF5, whatever its name says, or damaged: copy it again."
+    if not head or (b"\0" in head and not head.startswith(PACKED)):
+        msg = f"{path} {NO_HDF5 if head else EMPTY_FILE}."
         raise InputError(msg)
 
 

@@ -75,7 +75,7 @@ def columns_of(options: Training) -> dict[str, list[str]]:
 
 def named(options: Training) -> list[str]:
     """List the columns that the options name."""
-    return [options.batch, options.labels, *(options.targets or ())]
+    return [key for keys in columns_of(options).values() for key in keys]
 
 
 def fit(adata: AnnData, options: Training) -> DomainVI:

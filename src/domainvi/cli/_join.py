@@ -21,8 +21,10 @@ def check_columns(adata: AnnData, options: Training, *, is_reference: bool) -> N
 
     A single cohort is enough; the query needs neither labels nor a cohort column.
     """
-    from domainvi.data import check_setup
+    from domainvi.data import check_setup, label_levels
 
+    if is_reference:
+        label_levels(adata, options.levels, None, options.unlabeled)
     check_setup(
         adata,
         batch_keys=[options.batch] if is_reference or options.batch in adata.obs else [],
@@ -55,7 +57,7 @@ def check_sets(
     reference: AnnData, options: Training, alpha: float | None, classes: list[str] | None
 ) -> None:
     """Refuse what could be said of prediction sets and classes only after training."""
-    from domainvi.data import clean_names, is_labelled
+    from domainvi.data import clean_names, is_labelled, label_levels
     from domainvi.trust import rows_needed
 
     labelled = is_labelled(reference.obs[options.labels], options.unlabeled)
@@ -66,6 +68,8 @@ def check_sets(
         )
         raise InputError(msg)
     known = set(clean_names(reference.obs[options.labels][labelled]).astype(str))
+    _, tree = label_levels(reference, options.levels, None, options.unlabeled)
+    known |= set() if tree is None else tree.paths.keys()
     if unknown := [c for c in classes or () if c not in known]:
         msg = (
             f"--classes has {', '.join(map(repr, unknown))}; the reference's {len(known)} classes "

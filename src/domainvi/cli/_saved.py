@@ -63,7 +63,7 @@ def annotate(
 
     Genes are matched by name. The columns and the layer are those that the model was trained with.
     Rows of a cohort that was not in training, or of data without a cohort column, are standardised
-    by themselves when there are enough of them. Labels in the data are not used.
+    by what they say of their composition. Labels in the data are not used.
 
     Example: `domainvi annotate model query.h5ad -o out.h5ad`
 

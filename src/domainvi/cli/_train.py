@@ -113,7 +113,7 @@ def suggest(
         from domainvi.io import whole_file
 
         accelerator(options.device)  # refused, if it is, before the data are read
-        adata = read(data, options.modality)
+        adata = read(data, options.modality, named(options))
         with naming(data):
             model = fit(adata, options)
             table = model.suggest_labels(n)

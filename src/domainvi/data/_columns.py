@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from domainvi._keys import UNSTORABLE
 from domainvi.errors import InputError
 
 from ._words import clean_names
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _N_EXAMPLES = 5
 # Fewer numbers than this teach nothing that could be checked.
 _MIN_NUMBERS = 10
-_UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def check_names(levels: Levels, argument: str) -> None:
 
 
 def _check_storable(names: Iterable[object], argument: str) -> None:
-    broken = [name for name in names if isinstance(name, str) and _UNSTORABLE.search(name)]
+    broken = [name for name in names if isinstance(name, str) and UNSTORABLE.search(name)]
     if broken:
         msg = (
             f"{argument} holds names with a NUL or surrogate character, which h5ad cannot "

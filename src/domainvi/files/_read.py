@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from domainvi._checks import READABLE
+from domainvi._checks import EMPTY_FILE, NO_HDF5, READABLE
 from domainvi.errors import InputError
 
 from ._folders import matrix_folder
@@ -135,7 +135,7 @@ def _file_format(path: Path) -> tuple[str, str]:
     with path.open("rb") as file:
         head = file.read(_HEAD)
     if not head:
-        return "", "is empty (0 bytes): copy it again"
+        return "", EMPTY_FILE
     if h5py.is_hdf5(path):  # also behind a block of the user's, as in h5mu
         return _hdf5_format(path)
     if pack := packer(head):
@@ -146,7 +146,7 @@ def _file_format(path: Path) -> tuple[str, str]:
         return "csv", ""
     suffixes = {suffix.lower() for suffix in path.suffixes}
     if suffixes & {".h5ad", ".h5mu", ".h5", ".hdf5", ".loom"}:
-        return "", "is not HDF5, whatever its name says, or damaged: copy it again"
+        return "", NO_HDF5
     return "", "is of no format that is known here: convert it to h5ad first"
 
 

@@ -22,8 +22,8 @@ from ._inference import (
     outputs,
     probabilities,
     restricted,
+    unadapted,
     unknown_p_values,
-    unknown_spaces,
 )
 from ._phenotypes import phenotype_numbers, phenotype_probabilities
 from ._setup import columns_of, prepare_query
@@ -259,8 +259,7 @@ def add_phenotype(
     p = phenotype_probabilities(model, i, out, domain)[:, places]
     known = np.full(len(domain), np.nan)
     if (scorer := model.fitted.phenotype_unknown.get(key)) is not None:
-        linear = out.phenotype_linear[:, heads_of(model.module).block(i)]
-        known = scorer.p_value(unknown_spaces(model, out, 0), linear, domain=domain)
+        known = scorer.p_value(unadapted(model, out, 0), domain=domain)
     columns.add_classes(key, order, p, known, unlabelled, unknown_alpha)
 
 

@@ -310,18 +310,15 @@ def at_level(model: DomainVI, by_class: pd.DataFrame, level: int) -> pd.DataFram
     return pd.DataFrame(total, index=by_class.index, columns=tree.names(level, classes))
 
 
-def unknown_spaces(
-    model: DomainVI, out: RowOutputs, pattern: int
-) -> dict[str, NDArray[np.float32]]:
-    """Spaces in which a row can be far from every class, un-centred and un-adapted.
+def unadapted(model: DomainVI, out: RowOutputs, pattern: int) -> NDArray[np.float32]:
+    """Components that neither centring nor alignment nor teaching can move to a known class.
 
-    Centring moves whatever is called a class to where that class is, and alignment can do so too.
-    Components are those of the modalities of the pattern.
+    They are those of the modalities of the pattern.
     """
     parts = list(model.module.modalities.parts.values())
     visible = patterns(len(parts))[pattern]
     widths = [len(part.reference_origin) for part in parts]
-    return {"latent": out.mean, "reference": out.reference[:, np.repeat(visible, widths)]}
+    return out.reference[:, np.repeat(visible, widths)]
 
 
 def unknown_p_values(
@@ -332,6 +329,5 @@ def unknown_p_values(
     for pattern, rows in out.by_pattern():
         if (scorer := model.fitted.unknown.get(pattern)) is not None:
             own = out if len(rows) == len(p) else out.take(rows)
-            spaces = unknown_spaces(model, own, pattern)
-            p[rows] = scorer.p_value(spaces, own.linear, domain=domain[rows])
+            p[rows] = scorer.p_value(unadapted(model, own, pattern), domain=domain[rows])
     return p

@@ -21,7 +21,7 @@ from domainvi.trust import (
     fit_calibrator,
 )
 
-from ._inference import forward, labels_of, patterns, unknown_spaces
+from ._inference import forward, labels_of, patterns, unadapted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,8 +61,8 @@ def fit_posthoc(model: DomainVI, prepared: PreparedAnnData, *, centre: bool) -> 
         fitted.calibration[pattern] = fit_calibration(out.network, label[rows], held_out)
         if not modalities.n_members:
             fit_network_sets(model, pattern, out, label[rows], domain[rows], held_out)
-        spaces = unknown_spaces(model, out, pattern)
-        scorer = fit_unknown(spaces["reference"], label[rows], domain[rows], model.seed)
+        z = unadapted(model, out, pattern)
+        scorer = fit_unknown(z, label[rows], domain[rows], model.seed)
         if scorer is not None:
             fitted.unknown[pattern] = scorer
         views.append((out, rows, pattern))
@@ -194,7 +194,7 @@ def fit_network_sets(
 
 
 def fit_unknown(
-    z: NDArray[np.float32], label: NDArray[np.int64], domain: NDArray[np.int64], seed: int
+    components: NDArray[np.float32], label: NDArray[np.int64], domain: NDArray[np.int64], seed: int
 ) -> UnknownScorer | None:
     """Unknown score from un-adapted components of labelled rows; ``None`` with too few of them.
 
@@ -202,7 +202,7 @@ def fit_unknown(
     an unknown class by a known one are sure of them, and latents put them where that class is.
     """
     used = label >= 0
-    label, z = label[used], z[used].astype(np.float64)
+    label, z = label[used], components[used].astype(np.float64)
     count = np.bincount(label)
     if len(label) < MIN_ROWS or (count > 1).sum() < 2:
         return None
@@ -215,11 +215,5 @@ def fit_unknown(
         coef, intercept = logistic(z[~held], label[~held], weight[label[~held]], n_classes)
         logits[held] = z[held] @ coef + intercept
     coef, intercept = logistic(z, label, weight[label], n_classes)
-    return UnknownScorer.fit(
-        {"reference": z},
-        label,
-        logits,
-        domain=domain[used],
-        seed=seed,
-        classifier=np.vstack([intercept, coef]),
-    )
+    classifier = np.vstack([intercept, coef])
+    return UnknownScorer.fit(z, label, logits, classifier, fold, domain=domain[used])

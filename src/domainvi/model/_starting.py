@@ -89,8 +89,17 @@ def starting_rows(
         )
         raise InputError(msg)
     domain, label = part.domain[drawn], labels_of(model, part)[drawn]
-    known = None if part.possible is None else OpenClasses(*part.possible).take(drawn)
-    return TrainingRows(x, domain, label, is_source, len(model.classes), known)
+    return TrainingRows(x, domain, label, is_source, len(model.classes), open_classes(part, drawn))
+
+
+def open_classes(part: PreparedAnnData, rows: NDArray[np.int64]) -> OpenClasses | None:
+    """Classes that coarse labels of rows leave open, where training may read these."""
+    if part.possible is None:
+        return None
+    known = OpenClasses(*part.possible).take(rows)
+    if part.hidden is None:
+        return known
+    return OpenClasses(np.where(part.hidden[rows], 0, known.code), known.masks)
 
 
 def more_rows(
@@ -107,7 +116,7 @@ def more_rows(
     if not of_class or len(own) <= rows_for(1)[0]:
         return few, None
     drawn = own[subsample(domain[own], label[own], model.seed, limit, of_class)]
-    known = None if part.possible is None else OpenClasses(*part.possible).take(drawn)
+    known = open_classes(part, drawn)
 
     def read(genes: NDArray[np.int64]) -> TrainingRows:
         x = log_values(model.module.modalities.parts[name], part, drawn, genes)
@@ -123,7 +132,6 @@ def linear_probabilities(model: DomainVI, prepared: PreparedAnnData) -> NDArray[
     model.module.eval()
     for places, _, e, _ in embedded(model, prepared, prepared.order, None, wanted=()):
         rows, p = prepared.order[places], np.exp(e.linear.cpu().numpy())
-        if prepared.possible is not None:
-            p = OpenClasses(*prepared.possible).take(rows).restrict(p)
-        out[rows] = p
+        known = open_classes(prepared, rows)
+        out[rows] = p if known is None else known.restrict(p)
     return out

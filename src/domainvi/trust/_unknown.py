@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import logsumexp
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from domainvi._checks import FloatArray, IntArray
 
-_ENERGY = "energy"
 _FOLDS = 5
 # How far location and spread of a score are those of the predicted class, and not common to all.
 _CLASS_WEIGHT = 0.5
@@ -96,6 +95,10 @@ class Scale:
                 spread[c] *= (own / spread[c]) ** _CLASS_WEIGHT
         return cls(location, spread)
 
+    def __call__(self, score: FloatArray, predicted: IntArray) -> FloatArray:
+        """Return scores by the location and spread of the predicted class."""
+        return (score - self.location[predicted]) / self.spread[predicted]
+
 
 @dataclass(frozen=True)
 class UnknownScorer:
@@ -105,12 +108,12 @@ class UnknownScorer:
     :math:`-\log \sum_c \exp \ell_c` of the logits, centred by row (Liu et al., NeurIPS 2020), is
     high between known classes. The logarithm of the Mahalanobis distance to the nearest class
     centre with a shared, shrunk covariance (Lee et al., NeurIPS 2018) is high away from all of
-    them. Distances are taken in every space that is passed: an adversary can hide an unknown
-    inside a known cluster of the adapted latents, so pass an un-adapted space as well. Each score
-    is set to median 0 and a spread (0.9 quantile minus median) of 1 on the calibration rows, half
-    by predicted class and half in common, and
+    them. Both read coordinates that nothing was adapted in: an adversary, or a member that was
+    taught about a target, can hide an unknown inside a known class. Each score is set to median 0
+    and a spread (0.9 quantile minus median) of 1 on the calibration rows, half by predicted class
+    and half in common, and
 
-    .. math:: s = s_{\mathrm{energy}} + \mathrm{mean}_{spaces}\, s_{\mathrm{distance}}, \qquad
+    .. math:: s = s_{\mathrm{energy}} + s_{\mathrm{distance}}, \qquad
               p = \frac{1 + \#\{j : s_j \ge s\}}{n + 1}
 
     over the n calibration rows: the conformal p-value (Vovk, Gammerman and Shafer 2005), never 0,
@@ -124,85 +127,82 @@ class UnknownScorer:
 
     Parameters
     ----------
-    distances
-        One fitted distance for each space, by name.
-    scales
-        Location and spread of each score, by name.
+    classifier
+        Intercepts, and below them coefficients, of the classifier whose logits are scored, shape
+        (1 + dimensions, classes).
+    distance
+        Distance from the centres of the classes.
+    energy_scale, distance_scale
+        Location and spread of both scores.
     calibration
         Sorted scores of the calibration rows.
-    classifier
-        Intercepts, and below them coefficients, of a linear classifier on the spaces side by side,
-        whose logits are used in place of those that are passed; or ``None``.
 
     Examples
     --------
     >>> rng = np.random.default_rng(0)
     >>> label = rng.integers(2, size=400)
     >>> z = rng.normal(size=(400, 2)) + 8 * np.eye(2)[label]
-    >>> scorer = UnknownScorer.fit({"latent": z}, label, logits=z)
+    >>> fold = deal_folds(label, rng)
+    >>> scorer = UnknownScorer.fit(z, label, z, np.eye(3)[:, 1:], fold)
     >>> known, unknown = [[8.0, 0.0]], [[40.0, 40.0]]
-    >>> scorer.p_value({"latent": known}, known).item() > 0.1
+    >>> scorer.p_value(known).item() > 0.1
     True
-    >>> round(scorer.p_value({"latent": unknown}, unknown).item(), 4)
+    >>> round(scorer.p_value(unknown).item(), 4)
     0.0025
     """
 
-    distances: dict[str, ClassDistance]
-    scales: dict[str, Scale]
+    classifier: FloatArray
+    distance: ClassDistance
+    energy_scale: Scale
+    distance_scale: Scale
     calibration: FloatArray
-    classifier: FloatArray | None = None
 
     @classmethod
     def fit(
         cls,
-        spaces: Mapping[str, ArrayLike],
+        z: FloatArray,
         label: IntArray,
-        logits: ArrayLike,
+        logits: FloatArray,
+        classifier: FloatArray,
+        fold: IntArray,
         *,
         domain: IntArray | None = None,
-        seed: int = 0,
-        classifier: FloatArray | None = None,
     ) -> UnknownScorer:
-        """Fit distances and calibration scores on labelled rows of two classes or more.
+        """Fit distance and calibration scores on labelled rows of two classes or more.
 
         Parameters
         ----------
-        spaces
-            Coordinates by name of the space, each of shape (rows, dimensions). A name has no slash
-            and is not ``"energy"``.
+        z
+            Coordinates, shape (rows, dimensions).
         label, logits
             Class codes, and logits that did not see the row's own label.
+        classifier
+            What gives the logits of other rows.
+        fold
+            Fold of each row behind the calibration scores (:func:`deal_folds`).
         domain
             Domain of each row, to bring the scores of the domains to one level first; or ``None``.
-        seed
-            Random seed for the five folds behind the calibration scores.
-        classifier
-            What gives the logits of other rows, where they are not passed on.
         """
-        ell, named = _finite(spaces, logits)
-        fold, predicted = deal_folds(label, np.random.default_rng(seed)), ell.argmax(axis=1)
-        raw = {k: ClassDistance.cross_fit(z, label, fold) for k, z in named.items()}
-        raw[_ENERGY] = energy(ell)
-        scales = {k: Scale.fit(v, predicted, ell.shape[1]) for k, v in raw.items()}
-        score = _combine(raw, scales, predicted)
-        distances = {k: ClassDistance.fit(z, label) for k, z in named.items()}
-        scorer = cls(distances, scales, np.sort(score))
+        predicted, n_classes = logits.argmax(axis=1), logits.shape[1]
+        near, between = ClassDistance.cross_fit(z, label, fold), energy(logits)
+        wide, far = (Scale.fit(v, predicted, n_classes) for v in (between, near))
+        score = wide(between, predicted) + far(near, predicted)
+        scorer = cls(classifier, ClassDistance.fit(z, label), wide, far, np.sort(score))
         if domain is not None:
             score = score - scorer.offset(score, domain)
-        return replace(scorer, calibration=np.sort(score), classifier=classifier)
+        return replace(scorer, calibration=np.sort(score))
 
-    def score(self, spaces: Mapping[str, ArrayLike], logits: ArrayLike) -> FloatArray:
+    def score(self, z: ArrayLike) -> FloatArray:
         """Return the combined score: about 0 for a known row, larger for one less like any class.
 
-        An :class:`~domainvi.errors.InputError` says where a value is NaN or infinite.
+        An :class:`~domainvi.errors.InputError` says where a value is NaN or infinite, which would
+        rank as unknown.
         """
-        ell, named = _finite(spaces, logits)
-        if self.classifier is not None:
-            z = np.concatenate([named[k] for k in self.distances], axis=1)
-            ell = z @ self.classifier[1:] + self.classifier[0]
-        raw = {k: distance(named[k]) for k, distance in self.distances.items()}
-        raw[_ENERGY] = energy(ell)
-        return _combine(raw, self.scales, ell.argmax(axis=1))
+        z = check_matrix(z, "z")
+        logits = z @ self.classifier[1:] + self.classifier[0]
+        predicted = logits.argmax(axis=1)
+        between = self.energy_scale(energy(logits), predicted)
+        return between + self.distance_scale(self.distance(z), predicted)
 
     def offset(self, score: FloatArray, domain: IntArray) -> FloatArray:
         """Return what to subtract from each score to bring its domain down to the common level.
@@ -216,15 +216,13 @@ class UnknownScorer:
                 out[rows] = max(0.0, np.quantile(score[rows], _QUANTILE) - level)
         return out
 
-    def p_value(
-        self, spaces: Mapping[str, ArrayLike], logits: ArrayLike, *, domain: IntArray | None = None
-    ) -> FloatArray:
+    def p_value(self, z: ArrayLike, *, domain: IntArray | None = None) -> FloatArray:
         """Return the p-value of belonging to any known class, above 0: small means unknown.
 
         With ``domain``, that of each row, domains are shifted as described above: a p-value then
         depends on the other rows.
         """
-        score = self.score(spaces, logits)
+        score = self.score(z)
         if domain is not None:
             score = score - self.offset(score, domain)
         n = len(self.calibration)
@@ -232,29 +230,26 @@ class UnknownScorer:
 
     def to_arrays(self) -> dict[str, FloatArray]:
         """Return everything as numeric arrays by name, for a file without pickle."""
-        out = {"calibration": self.calibration}
-        out |= {} if self.classifier is None else {"classifier": self.classifier}
-        for name, scale in self.scales.items():
-            out |= {f"scale/{name}/{k}": v for k, v in vars(scale).items()}
-        for name, distance in self.distances.items():
-            out |= {f"space/{name}/{k}": v for k, v in vars(distance).items()}
+        out = {"classifier": self.classifier, "calibration": self.calibration}
+        for name, kind in _PARTS.items():
+            out |= {f"{name}/{f.name}": vars(getattr(self, name))[f.name] for f in fields(kind)}
         return out
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, FloatArray]) -> UnknownScorer:
         """Return the scorer that :meth:`to_arrays` described."""
-        parts: dict[tuple[str, str], dict[str, FloatArray]] = {}
-        for path, array in arrays.items():
-            if "/" in path:
-                kind, name, field = path.split("/")
-                parts.setdefault((kind, name), {})[field] = array
-        names = [name for kind, name in parts if kind == "space"]
-        return cls(
-            {name: ClassDistance(**parts["space", name]) for name in names},
-            {name: Scale(**parts["scale", name]) for name in [*names, _ENERGY]},
-            arrays["calibration"],
-            arrays.get("classifier"),
-        )
+        parts = {
+            name: kind(**{f.name: arrays[f"{name}/{f.name}"] for f in fields(kind)})
+            for name, kind in _PARTS.items()
+        }
+        return cls(classifier=arrays["classifier"], calibration=arrays["calibration"], **parts)
+
+
+_PARTS: dict[str, Any] = {
+    "distance": ClassDistance,
+    "energy_scale": Scale,
+    "distance_scale": Scale,
+}
 
 
 def energy(logits: FloatArray) -> FloatArray:
@@ -270,24 +265,6 @@ def deal_folds(label: IntArray, rng: np.random.Generator) -> IntArray:
     return fold
 
 
-def _finite(
-    spaces: Mapping[str, ArrayLike], logits: ArrayLike
-) -> tuple[FloatArray, dict[str, FloatArray]]:
-    """Refuse NaN, which would rank as unknown."""
-    named = {k: check_matrix(z, f"spaces[{k!r}]") for k, z in spaces.items()}
-    return check_matrix(logits, "logits"), named
-
-
 def _median_spread(score: FloatArray) -> FloatArray:
     median, upper = np.quantile(score, [0.5, 0.9])
     return np.array([median, upper - median if upper > median else 1.0])
-
-
-def _combine(
-    raw: dict[str, FloatArray], scales: dict[str, Scale], predicted: IntArray
-) -> FloatArray:
-    """Add the energy and the mean of the distances, each on its scale."""
-    scaled = {
-        k: (v - scales[k].location[predicted]) / scales[k].spread[predicted] for k, v in raw.items()
-    }
-    return scaled.pop(_ENERGY) + np.mean(list(scaled.values()), axis=0)
