@@ -43,9 +43,8 @@ def components_and_markers(
     As of :func:`components`, with scores in single precision.
     """
 
-    def standardised(some: Any) -> NDArray[np.floating]:
-        part = rows.x[some], rows.domain[some]
-        return standardise(*part, statistics, gene_weight, np.float32)
+    def standardised(some: Any) -> NDArray[np.float32]:
+        return standardise(rows.x[some], rows.domain[some], statistics, gene_weight)
 
     n = len(rows.x)
     s = standardised(slice(None, None, -(-n // MAX_ROWS)))
