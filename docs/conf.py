@@ -52,6 +52,7 @@ autodoc_typehints_format = "short"
 python_display_short_literal_types = True
 python_maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
+toc_object_entries_show_parents = "hide"
 
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
@@ -73,13 +74,19 @@ if os.environ.get("READTHEDOCS"):
 
 
 # Formulas are MathML, which browsers show without a script and without a network.
+def mathml(node, display):
+    formula = convert(node.astext(), display=display)
+    formula = formula.replace("<mi>&#x0007E;</mi>", "<mo>&#x0223C;</mo>")  # distributed as
+    return formula.replace("<mi>log</mi>", '<mi>log</mi><mspace width="0.167em"/>')
+
+
 def inline_math(writer, node):
-    writer.body.append(convert(node.astext()))
+    writer.body.append(mathml(node, "inline"))
     raise SkipNode
 
 
 def block_math(writer, node):
-    writer.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+    writer.body.append(f'<div class="math">{mathml(node, "block")}</div>')
     raise SkipNode
 
 

@@ -51,7 +51,7 @@ def test_there_are_pages_with_code() -> None:
 
 @pytest.mark.parametrize("page", pages_with("bash"), ids=named)
 def test_commands_parse(page: Path) -> None:
-    lines = [line for block in blocks(page, "bash") for line in block.splitlines()]
+    lines = "".join(blocks(page, "bash")).replace("\\\n", "").splitlines()
     for line in lines:
         for command in line.split(" && "):
             if command.startswith("domainvi "):

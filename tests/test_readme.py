@@ -35,9 +35,8 @@ def blocks(language: str) -> list[str]:
 
 
 def commands() -> list[str]:
-    return [
-        c for block in blocks("bash") for line in block.splitlines() for c in line.split(" && ")
-    ]
+    lines = "".join(blocks("bash")).replace("\\\n", "").splitlines()
+    return [command for line in lines for command in line.split(" && ")]
 
 
 def documented(where: str) -> set[str]:
