@@ -93,6 +93,8 @@ def test_coarse_labels_stand_in_for_the_phenotype(parts) -> None:
     assert (two["lineage"] == "up").all()
     assert (two["age"] == 3).all()
     dv.DomainVI.setup_anndata(joined, batch_key="cohort", labels_key=["lineage", "label"])
+    with pytest.raises(InputError, match="labels_key='lable' is not a column"):
+        dv.data.join_references(parts, labels_key="lable", coarse_keys=["lineage"])
     with pytest.raises(InputError, match="columns='sex' is not a column"):
         dv.data.join_references(parts, labels_key="lineage", columns=["sex"])
 

@@ -127,11 +127,15 @@ def join_references(
                 check_labels(column, f"labels_key={label!r}", label)
                 frames[name][labels[0]] = column
     _check_used(names, found)
-    for key in (*coarse_keys, *columns):
-        if not any(key in frame for frame in frames.values()):
-            there = dict.fromkeys(c for part in references.values() for c in part.obs)
-            argument = "coarse_keys" if key in coarse_keys else "columns"
-            raise InputError(unknown_column(argument, key, there))
+    for argument, keys in (
+        ("labels_key", labels[:1]),
+        ("coarse_keys", coarse_keys),
+        ("columns", columns),
+    ):
+        for key in keys:
+            if not any(key in frame for frame in frames.values()):
+                there = dict.fromkeys(c for part in references.values() for c in part.obs)
+                raise InputError(unknown_column(argument, key, there))
     return _stack(references, frames, layer, min_genes)
 
 
@@ -211,8 +215,8 @@ def _common_names(
             "'reference' where a row is for one reference only."
         )
         raise InputError(msg)
-    table = table.reindex(columns=["label", "name", "reference"]).fillna("").astype(str)
-    table = table.map(bare_name)
+    table = table.reindex(columns=["label", "name", "reference"]).astype(object)
+    table = table.where(table.notna(), "").astype(str).map(bare_name)
     if unknown := sorted(set(table["reference"]) - {*references, ""}):
         msg = (
             f"label_map names references that are not there: {shorten(unknown)}. The "
