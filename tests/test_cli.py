@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import re
+import shutil
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -499,6 +500,10 @@ BAD = {
     ),
     "reference twice": (
         ["transfer", "{ref}", "{ref}", "-o", "{out}", *QUICK],
+        "ref é.h5ad stands twice among the files",
+    ),
+    "one cohort in both files": (
+        ["transfer", "{ref}", "{same}", "-o", "{out}", *QUICK],
         "All rows of reference and query are of one cohort, 'x'",
     ),
     "few genes": (["transfer", "{ref}", "{few}", "-o", "{out}", *QUICK], "3 of the 20 reference"),
@@ -531,7 +536,7 @@ BAD = {
     "no such device": (["demo", "--out", "{folder}", "--device", "tpu"], "--device 'tpu'"),
     "no such option": (["demo", "--sede", "1"], "Unknown option: --sede. Did you mean --seed?"),
     "no such command": (["transfre"], 'Did you mean "transfer"?'),
-    "missing argument": (["transfer", "{ref}"], "QUERY"),
+    "missing argument": (["transfer", "{ref}", "-o", "{out}", *QUICK], "QUERY"),
     "missing option": (["transfer", "{ref}", "{query}", *KEYS], "--output"),
     "not a number": (["demo", "--seed", "one"], "--seed"),
     "no epochs": (["demo", "--max-epochs", "0"], "--max-epochs"),
@@ -566,8 +571,9 @@ def test_bad_input_is_one_clear_line(
     counts = make_adata(counts=True)
     counts.obs["cohort"] = "z"
     counts.write_h5ad(folder / "counts.h5ad")
-    files = {name: str(folder / f"{name}.h5ad") for name in ("text", "few", "nan", "counts", "out")}
-    files |= {"both": str(folder / "both.h5ad")}
+    shutil.copy(folder / "ref é.h5ad", folder / "same.h5ad")
+    names = ("text", "few", "nan", "counts", "same", "both", "out")
+    files = {name: str(folder / f"{name}.h5ad") for name in names}
     files |= {"ref": str(folder / "ref é.h5ad"), "query": str(folder / "query ü.h5ad")}
     before = sorted(folder.iterdir())
     arguments, message = BAD[case]

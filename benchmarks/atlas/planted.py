@@ -53,7 +53,11 @@ class Size:
 
 
 def planted_atlas(size: Size, recipe: Recipe | None = None) -> ad.AnnData:
-    """Draw an atlas: ``cohort``, ``label`` (``Unknown`` where hidden) and ``truth`` in ``obs``."""
+    """Draw an atlas.
+
+    ``obs`` has ``cohort``, ``label`` (``Unknown`` where hidden), ``truth``, and the ``lineage`` of
+    the true class.
+    """
     recipe = recipe or Recipe()
     rng = np.random.default_rng(size.seed)
     k, g = size.classes, size.genes
@@ -78,6 +82,7 @@ def planted_atlas(size: Size, recipe: Recipe | None = None) -> ad.AnnData:
             "cohort": pd.Categorical([f"c{i:02d}" for i in cohort]),
             "label": pd.Categorical(np.where(cohort % 2 == 0, names, "Unknown")),
             "truth": pd.Categorical(names),
+            "lineage": pd.Categorical([f"l{i}" for i in lineage[truth]]),
         },
         index=[f"row_{i}" for i in range(size.rows)],
     )

@@ -20,6 +20,8 @@ def test_the_planted_atlas_has_a_long_tail_and_cohorts_of_other_mixes():
     assert hidden.tolist() == [0, 1] * 3
     shown = obs["label"] != "Unknown"
     assert (obs["label"] == obs["truth"])[shown].all()
+    assert (obs.groupby("truth")["lineage"].nunique() == 1).all()
+    assert 1 < obs["lineage"].nunique() < obs["truth"].nunique()
     share = obs.groupby("cohort")["truth"].value_counts(normalize=True).unstack(fill_value=0)
     assert (share.max() > 3 * share.median()).sum() > 5
 

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from domainvi.errors import InputError
 
-from ._files import check_inputs
+from ._files import check_inputs, read
 from ._options import Data, Json, Layer, Modality, Unlabeled
-from ._results import reporting
+from ._results import Results, reporting
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
 
 
 def check(
     *paths: Data,
     batch: Annotated[str | None, Parameter(help="Column of obs that names the cohort.")] = None,
-    labels: Annotated[str | None, Parameter(help="Column of obs with the phenotype.")] = None,
+    labels: Annotated[
+        list[str] | None,
+        Parameter(
+            negative="",
+            help="Column of obs with the phenotype; one for all files, or one for each.",
+        ),
+    ] = None,
     layer: Layer = None,
     modality: Modality = None,
     unlabeled: Unlabeled = "Unknown",
@@ -25,6 +36,7 @@ def check(
     """Say what is in files: format, scale, gene names, columns, and what would be refused.
 
     Ends with status 0 when every file can be read, also if something in it would be refused.
+    Of several files, it says how many genes all of them have.
 
     Example: `domainvi check a.h5ad b.h5ad --batch cohort --labels cell_type`
     """
@@ -33,18 +45,33 @@ def check(
         raise InputError(msg)
     check_inputs(*paths)
     with reporting(as_json) as say:
-        from domainvi import files
+        from domainvi import data, files
 
-        for path in paths:
+        columns: Sequence[str | None] = [None] * len(paths)
+        if labels is not None:
+            columns = data.label_columns(labels, len(paths))
+        genes = {}
+        for path, column in zip(paths, columns, strict=True):
+            adata = read(path, modality, [key for key in (batch, column) if key is not None])
             facts = files.describe(
-                path,
-                batch=batch,
-                labels=labels,
-                layer=layer,
-                unlabeled=unlabeled,
-                modality=modality,
+                adata, path, batch=batch, labels=column, layer=layer, unlabeled=unlabeled
             )
             say("\n".join(_lines(facts)), files=[facts])
+            genes[str(path)] = adata.var
+        if len(genes) > 1:
+            _say_shared(say, genes)
+
+
+def _say_shared(say: Results, genes: dict[str, pd.DataFrame]) -> None:
+    """Say how many genes all files have, or why they cannot be joined."""
+    from domainvi.data import shared_genes
+
+    try:
+        n = len(next(iter(shared_genes(genes).values())))
+    except InputError as error:
+        say(f"together: refused: {error}", together={"refused": str(error)})
+    else:
+        say(f"together: {n} genes are in all {len(genes)} files", together={"genes": n})
 
 
 def _lines(facts: dict[str, Any]) -> list[str]:

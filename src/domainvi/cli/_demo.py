@@ -59,7 +59,7 @@ def demo(
         )
         say(f"audit: {found.sentence}")
         options = Training(
-            labels=LABELS, batch=BATCH, seed=seed, device=device, max_epochs=max_epochs
+            labels=[LABELS], batch=BATCH, seed=seed, device=device, max_epochs=max_epochs
         )
         model = fit(adata, options)
         model.annotate(adata)

@@ -191,14 +191,14 @@ def _read_back(adata: AnnData, path: Path) -> None:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Put the name of the file before the message of what is wrong with it."""
+def naming(*paths: Path) -> Iterator[None]:
+    """Put the name of the file, or of all, before the message of what is wrong with it."""
     try:
         yield
     except InputError as error:
         from domainvi.files import format_of
 
-        seen = format_of(path)
-        alone = "" if seen != "csv" else " (a csv table: text columns are columns of obs)"
-        msg = f"{path}{alone}: {error}"
+        is_table = "csv" in map(format_of, paths)
+        alone = " (a csv table: text columns are columns of obs)" if is_table else ""
+        msg = f"{', '.join(map(str, paths))}{alone}: {error}"
         raise type(error)(msg) from error

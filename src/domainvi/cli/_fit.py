@@ -67,7 +67,7 @@ def check_training(options: Training) -> None:
 def columns_of(options: Training) -> dict[str, list[str]]:
     """Columns that the options name, by the argument of the setup."""
     return {
-        "batch_key": [options.batch],
+        "batch_key": [] if options.batch is None else [options.batch],
         "labels_key": options.levels,
         "target_keys": options.targets or [],
     }
@@ -84,7 +84,7 @@ def fit(adata: AnnData, options: Training) -> DomainVI:
 
     DomainVI.setup_anndata(
         adata,
-        batch_key=options.batch,
+        batch_key=options.domain,
         labels_key=options.levels,
         target_keys=options.targets,
         unlabeled_category=options.unlabeled,

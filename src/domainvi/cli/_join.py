@@ -27,8 +27,8 @@ def check_columns(adata: AnnData, options: Training, *, is_reference: bool) -> N
         label_levels(adata, options.levels, None, options.unlabeled)
     check_setup(
         adata,
-        batch_keys=[options.batch] if is_reference or options.batch in adata.obs else [],
-        labels_key=options.labels if is_reference else None,
+        batch_keys=[options.domain] if is_reference or options.batch in adata.obs else [],
+        labels_key=options.label if is_reference else None,
         unlabeled_category=options.unlabeled,
         layer=options.layer,
         target_keys=options.targets if is_reference else None,
@@ -42,9 +42,9 @@ def check_results(query: AnnData, reference: AnnData, options: Training, *, sets
     from domainvi.data import is_number_column
     from domainvi.model import check_free
 
-    inputs = (options.batch, *options.levels, *(options.targets or ()))
+    inputs = (options.domain, *options.levels, *(options.targets or ()))
     for key in inputs[1:]:
-        names = keys.of_classes(key, sets=sets and key == options.labels)
+        names = keys.of_classes(key, sets=sets and key == options.label)
         if key in (options.coarse_labels or ()):
             names = {"obs": names["obs"][:2], "obsm": names["obsm"]}
         if is_number_column(reference.obs[key]):
@@ -60,37 +60,20 @@ def check_sets(
     from domainvi.data import clean_names, is_labelled, label_levels
     from domainvi.trust import rows_needed
 
-    labelled = is_labelled(reference.obs[options.labels], options.unlabeled)
+    labelled = is_labelled(reference.obs[options.label], options.unlabeled)
     if alpha is not None and labelled.sum() < rows_needed(alpha):
         msg = (
             f"--set-alpha {alpha:g} needs {rows_needed(alpha)} labelled rows, and the reference "
             f"has {labelled.sum()}. Take a larger one, or leave it out."
         )
         raise InputError(msg)
-    known = set(clean_names(reference.obs[options.labels][labelled]).astype(str))
+    known = set(clean_names(reference.obs[options.label][labelled]).astype(str))
     _, tree = label_levels(reference, options.levels, None, options.unlabeled)
     known |= set() if tree is None else tree.paths.keys()
     if unknown := [c for c in classes or () if c not in known]:
         msg = (
             f"--classes has {', '.join(map(repr, unknown))}; the reference's {len(known)} classes "
             f"are {', '.join(sorted(known))}. Name some of these."
-        )
-        raise InputError(msg)
-
-
-def check_scales(ref: AnnData, query: AnnData, layer: str | None) -> None:
-    """Refuse counts on one side and other values on the other."""
-    from domainvi.data import describe_matrix, fraction_hint, raw_hint, select_matrix
-
-    summaries = [describe_matrix(select_matrix(part, layer)) for part in (ref, query)]
-    kinds = [summary.kind for summary in summaries]
-    is_empty = not all(summary.n_nonzero for summary in summaries)
-    if not is_empty and (kinds[0] == "counts") != (kinds[1] == "counts"):
-        words = ["counts" if kind == "counts" else "values that are no counts" for kind in kinds]
-        msg = (
-            f"The reference holds {words[0]} and the query {words[1]}."
-            f"{''.join(fraction_hint(s) for s in summaries)}{raw_hint(ref)}{raw_hint(query)} Bring "
-            "both to one scale, such as log2(x + 1), or choose counts in both with --layer."
         )
         raise InputError(msg)
 
@@ -128,9 +111,9 @@ def join(
     genes = match_genes(query.var, ref.var_names, ref.var, min_genes=options.min_genes)
     warn_of_missing(genes, "of the reference", query.var_names, "left out")
     shared = ref.var_names[genes.mask]
-    names = clean_names(ref.obs[options.batch], missing=False)
+    names = clean_names(ref.obs[options.domain], missing=False)
     obs = pd.DataFrame(
-        {options.batch: np.r_[names.astype(str), cohort.to_numpy()]},
+        {options.domain: np.r_[names.astype(str), cohort.to_numpy()]},
         index=[str(i) for i in range(ref.n_obs + query.n_obs)],
     )
     parts = [

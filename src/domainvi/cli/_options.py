@@ -21,6 +21,29 @@ Modality = Annotated[str | None, Parameter(help="Modality to take from an h5mu f
 Model = Annotated[Path, Parameter(help="Folder that `domainvi train` wrote.")]
 Labels = Annotated[str, Parameter(help="Column of obs with the phenotype.")]
 Batch = Annotated[str, Parameter(help="Column of obs that names the cohort.")]
+# Of commands that take several files.
+LabelsOfFiles = Annotated[
+    list[str],
+    Parameter(
+        negative="",
+        help="Column of obs with the phenotype. With several references: once for all, or once for "
+        "each, in their order; the first is the name of the predictions.",
+    ),
+]
+BatchOfFiles = Annotated[
+    str | None,
+    Parameter(
+        help="Column of obs that names the cohort. A file without it is one cohort, by the name of "
+        "the file; so is each file, if not given.",
+    ),
+]
+LabelMap = Annotated[
+    Path | None,
+    Parameter(
+        help="A csv file with columns label and name, the common name of a label; and reference, "
+        "the name of a file, where a row is for that file only.",
+    ),
+]
 Unlabeled = Annotated[
     str, Parameter(help="Rows with this label, like rows without one, are unlabelled.")
 ]
@@ -110,8 +133,9 @@ class Training:
         Go on from the folder of --checkpoints, if there is a checkpoint in it yet.
     """
 
-    labels: Labels
-    batch: Batch
+    labels: LabelsOfFiles
+    batch: BatchOfFiles = None
+    label_map: LabelMap = None
     coarse_labels: Annotated[list[str] | None, Parameter(**SEVERAL)] = None
     targets: Annotated[list[str] | None, Parameter(**SEVERAL)] = None
     layer: Layer = None
@@ -125,6 +149,16 @@ class Training:
     resume: Annotated[bool, Parameter(**SWITCH)] = False
 
     @property
+    def label(self) -> str:
+        """Column of the labels, once there is one object."""
+        return self.labels[0]
+
+    @property
+    def domain(self) -> str:
+        """Column of the cohorts, once there is one object."""
+        return self.batch or "cohort"
+
+    @property
     def levels(self) -> list[str]:
         """Columns of the labels, from coarse to fine."""
-        return [*(self.coarse_labels or ()), self.labels]
+        return [*(self.coarse_labels or ()), self.label]

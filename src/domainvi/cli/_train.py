@@ -7,19 +7,31 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from ._files import check_inputs, check_output, naming, read
-from ._fit import accelerator, check_training, columns_of, fit, named
-from ._options import Batch, Data, File, Force, Json, Labels, Layer, Modality, Training, Unlabeled
+from ._files import check_output, naming
+from ._fit import accelerator, check_training, fit
+from ._options import (
+    BatchOfFiles,
+    Data,
+    File,
+    Force,
+    Json,
+    LabelMap,
+    LabelsOfFiles,
+    Layer,
+    Modality,
+    Training,
+    Unlabeled,
+)
+from ._references import check_references, read_references
 from ._results import reporting
 from ._summary import say_audit, say_written
 
 
 def audit(
-    data: Data,
-    /,
-    *,
-    batch: Batch,
-    labels: Labels,
+    *data: Data,
+    labels: LabelsOfFiles,
+    batch: BatchOfFiles = None,
+    label_map: LabelMap = None,
     layer: Layer = None,
     modality: Modality = None,
     unlabeled: Unlabeled = "Unknown",
@@ -28,18 +40,31 @@ def audit(
     """Say, before training, whether labels can be transferred between cohorts.
 
     Counts classes by cohort, measures how far they go together, and gives the verdict: alignment
-    allowed, conditional only (within classes), or refused. Writes no file.
+    allowed, conditional only (within classes), or refused. Writes no file. Several files are joined
+    as by `domainvi train`.
 
     Example: `domainvi audit cohorts.h5ad --batch cohort --labels cell_type`
     """
-    check_inputs(data, columns={"batch_key": [batch], "labels_key": [labels]})
+    options = Training(
+        labels=labels,
+        batch=batch,
+        label_map=label_map,
+        layer=layer,
+        modality=modality,
+        unlabeled=unlabeled,
+    )
+    check_references(data, options)
     with reporting(as_json) as say:
         from domainvi.tl import audit_confounding
 
-        adata = read(data, modality, [batch, labels])
-        with naming(data):
+        adata = read_references(data, options, say)
+        with naming(*data):
             found = audit_confounding(
-                adata, batch_key=batch, labels_key=labels, unlabeled_category=unlabeled, layer=layer
+                adata,
+                batch_key=options.domain,
+                labels_key=options.label,
+                unlabeled_category=unlabeled,
+                layer=layer,
             )
         import pandas as pd
 
@@ -47,19 +72,23 @@ def audit(
         table.loc["(unlabelled)"] = found.n_unlabelled
         say(str(found), **found.to_dict() | {"table": table.to_dict("index")})
         say(f"verdict: {found.verdict}")
-        say(f"\nrows by {labels} and {batch}:\n{table.to_string()}")
+        say(f"\nrows by {options.label} and {options.domain}:\n{table.to_string()}")
 
 
 def train(
-    ref: Data, /, *, options: Training, output: File, force: Force = False, as_json: Json = False
+    *ref: Data, options: Training, output: File, force: Force = False, as_json: Json = False
 ) -> None:
-    """Train a model on several cohorts and save it.
+    """Train a model on several cohorts, of one file or several, and save it.
 
     Rows without a label take part as rows to adapt to. The model then annotates these and other
     cohorts with `domainvi annotate`. Its folder holds safetensors and JSON, and nothing in it is
-    ever executed.
+    ever executed. Several files are joined on the genes that all of them have; each may call its
+    labels otherwise (--labels, --label-map).
 
     Example: `domainvi train cohorts.h5ad --batch cohort --labels cell_type -o model`
+
+    Example: `domainvi train a.h5ad b.h5ad --labels type --labels subtype --label-map names.csv
+    -o model`
 
     Parameters
     ----------
@@ -67,12 +96,12 @@ def train(
         Folder of the model to write.
     """
     check_training(options)
-    check_inputs(ref, columns=columns_of(options))
-    check_output(output, force, others=(ref, options.checkpoints))
+    check_output(output, force, others=(*ref, options.label_map, options.checkpoints))
+    check_references(ref, options)
     with reporting(as_json) as say:
         accelerator(options.device)  # refused, if it is, before the data are read
-        adata = read(ref, options.modality, named(options))
-        with naming(ref):
+        adata = read_references(ref, options, say)
+        with naming(*ref):
             model = fit(adata, options)
         model.save(output, overwrite=force)
         say_audit(say, model)
@@ -82,9 +111,7 @@ def train(
 
 
 def suggest(
-    data: Data,
-    /,
-    *,
+    *data: Data,
     options: Training,
     output: File,
     n: Annotated[int, Parameter(("-n", "--rows"), validator=Number(gte=1))] = 20,
@@ -107,14 +134,15 @@ def suggest(
         Rows to suggest; five for each class is a good number to begin with.
     """
     check_training(options)
-    check_inputs(data, columns=columns_of(options))
-    check_output(output, force, kind=".csv", others=(data, options.checkpoints))
+    others = (*data, options.label_map, options.checkpoints)
+    check_output(output, force, kind=".csv", others=others)
+    check_references(data, options)
     with reporting(as_json) as say:
         from domainvi.io import whole_file
 
         accelerator(options.device)  # refused, if it is, before the data are read
-        adata = read(data, options.modality, named(options))
-        with naming(data):
+        adata = read_references(data, options, say)
+        with naming(*data):
             model = fit(adata, options)
             table = model.suggest_labels(n)
         with whole_file(output) as beside:

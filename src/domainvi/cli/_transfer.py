@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._files import check_inputs, check_output, naming, read, write
-from ._fit import accelerator, check_training, columns_of, fit, named
-from ._join import check_columns, check_results, check_scales, check_sets, cohort_of, join
+from domainvi.errors import InputError
+
+from ._files import check_output, naming, read, write
+from ._fit import accelerator, check_training, fit, named
+from ._join import check_columns, check_results, check_sets, cohort_of, join
 from ._options import (
     Classes,
     Data,
@@ -22,6 +24,7 @@ from ._options import (
     Training,
     UnknownAlpha,
 )
+from ._references import check_references, read_references
 from ._results import Results, note, reporting
 from ._summary import say_agreement, say_audit, say_predictions, say_written, status
 
@@ -34,10 +37,7 @@ if TYPE_CHECKING:
 
 
 def transfer(
-    ref: Data,
-    query: Data,
-    /,
-    *,
+    *files: Data,
     options: Training,
     output: Output,
     report: Path | None = None,
@@ -50,14 +50,17 @@ def transfer(
     strict: Strict = False,
     as_json: Json = False,
 ) -> int:
-    """Move labels from REF to QUERY, and write the annotated query.
+    """Move labels from REF, one file or several, to QUERY, the last, and write it annotated.
 
-    Both are joined on the genes that they share by name; the query must have half of the
-    reference's. It may lack the cohort column: then it is one new cohort with the name of its
-    file. Its labels, if it has any, are not used, only compared with the predictions at the end.
+    They are joined on the genes that all share by name; the query must have half of the
+    reference's. A file may lack the cohort column: then it is one cohort with the name of the file.
+    Labels of the query, if it has any, are not used, only compared with the predictions at the end.
     The output is the query with latents, predicted labels, and the verdict on them.
 
     Example: `domainvi transfer ref.h5ad query.h5ad --batch cohort --labels cell_type -o out.h5ad`
+
+    Example: `domainvi transfer a.h5ad b.h5ad query.h5ad --labels type --labels subtype
+    --label-map names.csv -o out.h5ad`
 
     Parameters
     ----------
@@ -65,24 +68,29 @@ def transfer(
         An HTML report to write as well.
     """
     check_training(options)
-    check_inputs(ref, query, columns=columns_of(options))
-    check_output(output, force, kind=".h5ad", others=(ref, options.checkpoints))
+    if len(files) < 2:
+        msg = "transfer needs a REF or several, and the QUERY as the last: two files at least."
+        raise InputError(msg)
+    *refs, query = files
+    inputs = (*refs, options.label_map, options.checkpoints)
+    check_output(output, force, kind=".h5ad", others=inputs)
     if report is not None:
-        read_or_written = (ref, query, output, options.checkpoints)
-        check_output(report, force, kind=".html", others=read_or_written)
+        check_output(report, force, kind=".html", others=(*inputs, query, output))
+    check_references(refs, options, query)
     with reporting(as_json) as say:
-        from domainvi.data import clean_names
+        from domainvi.data import check_scales, clean_names
 
         accelerator(options.device)  # refused, if it is, before the data are read
-        reference, adata = (read(path, options.modality, named(options)) for path in (ref, query))
-        with naming(ref):
+        reference = read_references(refs, options, say)
+        adata = read(query, options.modality, named(options))
+        with naming(*refs):
             check_columns(reference, options, is_reference=True)
             check_sets(reference, options, set_alpha, classes)
         with naming(query):
             check_columns(adata, options, is_reference=False)
             if not overwrite_columns:
                 check_results(adata, reference, options, sets=set_alpha is not None)
-            taken = set(clean_names(reference.obs[options.batch], missing=False).astype(str))
+            taken = set(clean_names(reference.obs[options.domain], missing=False).astype(str))
             cohort = cohort_of(adata, options, query.stem, taken)
             check_scales(reference, adata, options.layer)
             joined, genes = join(reference, adata, cohort, options)
@@ -98,7 +106,7 @@ def transfer(
         _annotate(model, adata, joined, wishes)
         say_audit(say, model)
         say_predictions(say, adata, options.targets or ())
-        say_agreement(say, adata, options.labels, options.unlabeled)
+        say_agreement(say, adata, options.label, options.unlabeled)
         write(adata, output)
         say_written(say, output)
         if report is not None:

@@ -4,7 +4,7 @@
 imported from here, and may change without notice.
 """
 
-from ._cohorts import cohorts, synthetic_cohorts
+from ._cohorts import cohorts, synthetic_cohorts, synthetic_factors
 from ._columns import (
     check_domains,
     check_labels,
@@ -19,6 +19,7 @@ from ._columns import (
 )
 from ._gene_names import gene_forms, match_genes
 from ._genes import GeneAlignment, align_genes
+from ._join import check_scales, join_references, label_columns, shared_genes
 from ._label_tree import LabelTree, find_tree, label_levels
 from ._loaders import (
     ROWS_KEY,
@@ -65,7 +66,6 @@ from ._prepare import (
 )
 from ._rows import PreparedManager, PreparedRows, row_blocks, row_ids, validate_row_ids
 from ._split import check_split, hide_test_rows, split_arguments, split_rows
-from ._synthetic_factors import synthetic_factors
 from ._validate import check_setup
 from ._words import bare_name, clean_names, is_missing_word
 
@@ -75,6 +75,7 @@ __all__ = [
     "LabelTree",
     "align_genes",
     "cohorts",
+    "join_references",
     "synthetic_cohorts",
     "synthetic_factors",
 ]

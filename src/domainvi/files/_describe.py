@@ -15,7 +15,7 @@ from domainvi.data import (
 )
 from domainvi.errors import InputError
 
-from ._read import format_of, read
+from ._read import format_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,22 +27,21 @@ _MOST_LEVELS = 50
 
 
 def describe(
+    adata: AnnData,
     path: Path,
     *,
     batch: str | None = None,
     labels: str | None = None,
     layer: str | None = None,
     unlabeled: str = "Unknown",
-    modality: str | None = None,
 ) -> dict[str, Any]:
-    """Describe a file, and say what a model would refuse in it and why.
+    """Describe what was read from a file, and say what a model would refuse in it and why.
 
     Returns
     -------
     Plain values by name. ``refused`` is the first fault with its remedy, empty if there is none;
     ``remarks`` are what is read otherwise than it is written.
     """
-    adata = read(path, modality, [key for key in (batch, labels) if key is not None])
     facts: dict[str, Any] = {
         "file": str(path),
         "format": format_of(path),

@@ -1,0 +1,147 @@
+"""Read one reference or several, and say what they have in common."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+
+from domainvi.errors import InputError
+
+from ._files import check_inputs, naming, read
+from ._fit import columns_of, named
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import pandas as pd
+    from anndata import AnnData
+
+    from ._options import Training
+    from ._results import Results
+
+
+def check_references(paths: Sequence[Path], options: Training, query: Path | None = None) -> None:
+    """Refuse files that are not there or stand twice, and columns that they lack, in a moment."""
+    if not paths:
+        msg = "There is no file to read. Pass one that holds several cohorts, or several files."
+        raise InputError(msg)
+    if len(paths) == 1 and query is None and options.batch is None:
+        msg = f"{paths[0]} is one cohort without --batch. Name its column of cohorts, or pass more."
+        raise InputError(msg)
+    others = [] if query is None else [query]
+    if options.label_map is not None:
+        others.append(options.label_map)
+    check_inputs(*paths, *others, columns=columns_of(options) if len(paths) == 1 else {})
+    files = [*paths, *others]
+    for i, path in enumerate(files):
+        if same := [earlier for earlier in files[:i] if path.samefile(earlier)]:
+            msg = f"{path} stands twice among the files ({same[0]}). Name each file once."
+            raise InputError(msg)
+    if options.batch is None and options.domain in (*options.levels, *(options.targets or ())):
+        msg = f"obs[{options.domain!r}] is to be predicted. Name the column of cohorts by --batch."
+        raise InputError(msg)
+    if len(options.labels) not in (1, len(paths)):
+        msg = (
+            f"--labels stands {len(options.labels)} times for {len(paths)} references. Give it "
+            "once for all, or once for each, in order."
+        )
+        raise InputError(msg)
+    if not options.coarse_labels:
+        for path, key in zip(paths, options.labels * len(paths), strict=False):
+            check_inputs(path, columns={"labels_key": [key]})
+
+
+def read_references(paths: Sequence[Path], options: Training, say: Results) -> AnnData:
+    """Read one reference as it is, or several as one object, and say what they share."""
+    if len(paths) == 1 and options.batch is not None and options.label_map is None:
+        return read(paths[0], options.modality, named(options))
+    from domainvi.data import join_references, label_columns
+
+    names = _names(paths)
+    labels = label_columns(options.labels, len(paths))
+    others = [key for keys in columns_of(options).values() for key in keys]
+    parts = {
+        name: read(path, options.modality, [key, *others])
+        for (path, name), key in zip(names.items(), labels, strict=True)
+    }
+    with naming(*paths):
+        joined = join_references(
+            parts,
+            labels_key=labels,
+            batch_key=options.batch,
+            coarse_keys=options.coarse_labels or (),
+            columns=options.targets or (),
+            label_map=_label_map(options.label_map, names),
+            layer=options.layer,
+            min_genes=options.min_genes,
+        )
+    if options.layer is not None:
+        joined.layers[options.layer] = joined.X
+    _describe(say, parts, joined, options)
+    return joined
+
+
+def _names(paths: Sequence[Path]) -> dict[Path, str]:
+    """Name each file as it is called without its ending, and apart from the others."""
+    found: dict[Path, str] = {}
+    for path in paths:
+        name, number = path.stem, 1
+        while name in found.values():
+            number += 1
+            name = f"{path.stem} ({number})"
+        found[path] = name
+    return found
+
+
+def _label_map(path: Path | None, names: dict[Path, str]) -> pd.DataFrame | None:
+    """Read the common names of the labels; files may be named with their ending."""
+    if path is None:
+        return None
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(
+            path, sep=None, engine="python", dtype=str, keep_default_na=False, encoding="utf-8-sig"
+        )
+    except (ValueError, csv.Error) as error:
+        msg = (
+            f"{path} cannot be read as csv ({error}). Save it as text with columns label and name."
+        )
+        raise InputError(msg) from error
+    if "reference" in table:
+        own = {key: name for p, name in names.items() for key in (str(p), p.name)}
+        table["reference"] = table["reference"].map(lambda given: own.get(given, given))
+    return table
+
+
+def _describe(say: Results, parts: dict[str, AnnData], joined: AnnData, options: Training) -> None:
+    """Say how many rows, genes and classes each reference has, and what all of them have."""
+    import numpy as np
+
+    from domainvi.data import clean_names, is_labelled
+
+    column = clean_names(joined.obs[options.label]).astype(object)
+    column = column[is_labelled(joined.obs[options.label], options.unlabeled)]
+    of_part = np.repeat(list(parts), [part.n_obs for part in parts.values()])
+    of_part = of_part[is_labelled(joined.obs[options.label], options.unlabeled)]
+    classes = {name: set(column[of_part == name].map(str)) for name in parts}
+    for name, part in parts.items():
+        facts = {"rows": part.n_obs, "genes": part.n_vars, "classes": sorted(classes[name])}
+        say(
+            f"reference {name}: {part.n_obs} rows, {part.n_vars} genes, "
+            f"{len(classes[name])} classes",
+            references={name: facts},
+        )
+    if len(parts) > 1:
+        n = joined.n_vars
+        say(f"genes: {n} are in all {len(parts)} references, and are used; the others are left out")
+        own = {
+            name: found - set().union(*(c for other, c in classes.items() if other != name))
+            for name, found in classes.items()
+        }
+        shared = set().union(*classes.values()) - set().union(*own.values())
+        alone = "; ".join(
+            f"in {name} only: {', '.join(sorted(found))}" for name, found in own.items() if found
+        )
+        say(f"classes: {len(shared)} in several references; {alone or 'none in one only'}")

@@ -1,0 +1,221 @@
+"""Several references at once on the command line: the same as if they were joined by hand."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+import domainvi as dv
+from domainvi.cli import main
+from domainvi.cli._main import BAD_INPUT, SUCCESS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+QUICK = ["--max-epochs", "1", "--device", "cpu"]
+WORDS = "label,name\ncolon,CRC\nlung adenocarcinoma,LUAD\n"
+MAPPED = ["--labels", "cancer_type", "--labels", "site", "--label-map", "{names}"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two references of TCGA by array, with other columns and words, and a query by RNA-seq."""
+    adata = dv.data.cohorts()[::2, :80]
+    array = adata[adata.obs["cohort"] == "agilent"]
+    first, second = array[::2].copy(), array[1::2, ::-1][:, :70].copy()
+    site = {"CRC": "colon", "LUAD": "lung adenocarcinoma"}
+    second.obs["site"] = second.obs["cancer_type"].cat.rename_categories(site)
+    second.obs_names = [*first.obs_names[:2], *second.obs_names[2:]]
+    query = adata[adata.obs["cohort"] == "rnaseq", :75].copy()
+    by_hand = ad.concat(
+        {"first": first, "second": second}, label="cohort", join="inner", index_unique="-"
+    )
+    del query.obs["cohort"], first.obs["cohort"], second.obs["cohort"], second.obs["cancer_type"]
+    parts = {"first": first, "second": second, "query": query, "by_hand": by_hand}
+    for name, part in parts.items():
+        part.write_h5ad(tmp_path / f"{name}.h5ad")
+    (tmp_path / "names.csv").write_text(WORDS)
+    return tmp_path
+
+
+def run(folder: Path, command: str, files: list[str], *more: str) -> int:
+    paths = [str(folder / f"{name}.h5ad") for name in files]
+    options = [word.format(names=folder / "names.csv", folder=folder) for word in more]
+    return main([command, *paths, *options])
+
+
+def test_references_are_as_if_joined_by_hand(folder: Path, capsys) -> None:
+    out = ["-o", "{folder}/out.h5ad", *QUICK]
+    assert run(folder, "transfer", ["first", "second", "query"], *MAPPED, *out) == SUCCESS
+    shown = capsys.readouterr()
+    assert "reference first: 48 rows, 80 genes, 4 classes" in shown.out
+    assert "reference second: 47 rows, 70 genes, 4 classes" in shown.out
+    assert "genes: 70 are in all 2 references, and are used; the others are left out" in shown.out
+    assert "classes: 4 in several references; none in one only" in shown.out
+    assert "cohorts: first, second (reference); query (query)" in shown.out
+    assert "2 names of rows stand in several references" in shown.err
+    joined = ad.read_h5ad(folder / "out.h5ad")
+    hand = ["--labels", "cancer_type", "--batch", "cohort", "-o", "{folder}/hand.h5ad", *QUICK]
+    assert run(folder, "transfer", ["by_hand", "query"], *hand) == SUCCESS
+    expected = ad.read_h5ad(folder / "hand.h5ad")
+    for key in ("cancer_type_prob", "X_domainvi"):
+        np.testing.assert_array_equal(joined.obsm[key], expected.obsm[key])
+    pd.testing.assert_frame_equal(joined.obs, expected.obs)
+    pd.testing.assert_index_equal(joined.obs_names, ad.read_h5ad(folder / "query.h5ad").obs_names)
+
+
+def test_audit_says_which_classes_one_reference_has_alone(folder: Path, capsys) -> None:
+    assert run(folder, "audit", ["first", "second"], *MAPPED[:4], "--json") == SUCCESS
+    found = json.loads(capsys.readouterr().out)
+    assert found["references"]["second"] == {
+        "rows": 47,
+        "genes": 70,
+        "classes": ["KIRC", "KIRP", "colon", "lung adenocarcinoma"],
+    }
+    assert found["domains"] == ["first", "second"]
+    assert run(folder, "audit", ["first", "second"], *MAPPED[:4]) == SUCCESS
+    said = capsys.readouterr().out
+    assert "classes: 2 in several references; in first only: CRC, LUAD; in second only" in said
+
+
+def test_files_of_one_name_are_two_cohorts(folder: Path, capsys) -> None:
+    (folder / "other").mkdir()
+    shutil.copy(folder / "second.h5ad", folder / "other" / "first.h5ad")
+    text = f"label,name,reference\ncolon,CRC,{folder}/other/first.h5ad\n"
+    (folder / "names.csv").write_text(text)
+    assert run(folder, "audit", ["first", "other/first"], *MAPPED, "--json") == SUCCESS
+    found = json.loads(capsys.readouterr().out)
+    assert found["domains"] == ["first", "first (2)"]
+    assert found["references"]["first (2)"]["classes"][0] == "CRC"
+
+
+def test_train_takes_several_files_and_their_model_reads_each(folder: Path, capsys) -> None:
+    model, out = str(folder / "model"), str(folder / "annotated.h5ad")
+    assert run(folder, "train", ["first", "second"], *MAPPED, "-o", model, *QUICK) == SUCCESS
+    said = capsys.readouterr().out
+    assert "classes: CRC, KIRC, KIRP, LUAD\ncohorts: first, second\n" in said
+    assert main(["annotate", model, str(folder / "second.h5ad"), "-o", out]) == SUCCESS
+    assert set(ad.read_h5ad(out).obs["cancer_type_pred"]) <= {"CRC", "KIRC", "KIRP", "LUAD"}
+
+
+def test_check_counts_the_genes_of_all(folder: Path, capsys) -> None:
+    assert run(folder, "check", ["first", "second", "query"]) == SUCCESS
+    assert "together: 65 genes are in all 3 files" in capsys.readouterr().out
+
+
+BAD = {
+    "no files": ("train", [], ["--labels", "cancer_type"], "There is no file to read"),
+    "no query": ("transfer", ["first"], ["--labels", "cancer_type"], "two files at least"),
+    "one cohort": (
+        "train",
+        ["first"],
+        ["--labels", "cancer_type"],
+        "is one cohort without --batch",
+    ),
+    "one file twice": (
+        "transfer",
+        ["first", "first", "query"],
+        ["--labels", "cancer_type"],
+        "first.h5ad stands twice among the files",
+    ),
+    "three columns for two": (
+        "transfer",
+        ["first", "second", "query"],
+        [*MAPPED[:4], "--labels", "sex"],
+        "--labels stands 3 times for 2 references",
+    ),
+    "one lacks the column": (
+        "transfer",
+        ["first", "second", "query"],
+        ["--labels", "cancer_type"],
+        "second.h5ad: labels_key='cancer_type' is not a column",
+    ),
+    "none has the cohort": (
+        "transfer",
+        ["first", "second", "query"],
+        [*MAPPED[:4], "--batch", "chort"],
+        "batch_key='chort' is not a column of adata.obs",
+    ),
+    "few genes": (
+        "transfer",
+        ["first", "few", "query"],
+        ["--labels", "cancer_type"],
+        "few, beside first: adata.var_names has 5 of the 80 reference genes",
+    ),
+    "other names of genes": (
+        "transfer",
+        ["first", "ensembl", "query"],
+        ["--labels", "cancer_type"],
+        "The data seem to use Ensembl ids, the reference symbols",
+    ),
+    "counts": (
+        "transfer",
+        ["first", "counts", "query"],
+        ["--labels", "cancer_type"],
+        "first holds values that are no counts and counts counts",
+    ),
+    "a map of other words": (
+        "transfer",
+        ["first", "second", "query"],
+        [*MAPPED[:4], "--label-map", "{folder}/other.csv"],
+        "label_map has none of the 6 labels",
+    ),
+    "a map of other columns": (
+        "transfer",
+        ["first", "second", "query"],
+        [*MAPPED[:4], "--label-map", "{folder}/columns.csv"],
+        "label_map has columns 'from', 'to'; expected 'label' and 'name'",
+    ),
+    "no such map": (
+        "transfer",
+        ["first", "second", "query"],
+        [*MAPPED[:4], "--label-map", "{folder}/nope.csv"],
+        "nope.csv does not exist",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_wrong_call_is_one_line_before_any_training(case: str, folder: Path, capsys) -> None:
+    first = ad.read_h5ad(folder / "first.h5ad")
+    first[:, :5].write_h5ad(folder / "few.h5ad")
+    ensembl = first.copy()
+    ensembl.var_names = [f"ENSG{i:011d}" for i in range(first.n_vars)]
+    ensembl.write_h5ad(folder / "ensembl.h5ad")
+    counts = first.copy()
+    counts.X = np.random.default_rng(0).poisson(5, first.shape).astype(np.float32)
+    counts.write_h5ad(folder / "counts.h5ad")
+    (folder / "other.csv").write_text("label,name\nheart,HRT\n")
+    (folder / "columns.csv").write_text("from,to\ncolon,CRC\n")
+    before = sorted(folder.iterdir())
+    command, files, more, message = BAD[case]
+    assert run(folder, command, files, *more, "-o", "{folder}/out") == BAD_INPUT
+    err = capsys.readouterr().err
+    last = err.splitlines()[-1]
+    assert last.startswith("domainvi: error: ")
+    assert message in last
+    assert "training" not in err
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_map_for_one_file_leaves_the_others(
+    separator: str, folder: Path, make_adata: Callable[..., ad.AnnData], capsys
+) -> None:
+    for name in ("x", "y"):
+        part = make_adata(hidden=())
+        part = part[part.obs["cohort"] == name].copy()
+        part.write_h5ad(folder / f"{name}.h5ad")
+    text = "label,name,reference\na,b,y.h5ad\nb,a,y.h5ad\n"
+    (folder / "names.csv").write_text(text.replace(",", separator))
+    words = ["--labels", "label", "--batch", "cohort", "--label-map", "{names}"]
+    assert run(folder, "audit", ["x", "y"], *words, "--json") == SUCCESS
+    table = json.loads(capsys.readouterr().out)["table"]
+    assert table["a"] == {"x": 30, "y": 30}
