@@ -13,7 +13,7 @@ from scvi import REGISTRY_KEYS
 from domainvi import _keys
 from domainvi._checks import check_seed, check_sizes
 from domainvi._compat import SETUP_ARGS_KEY
-from domainvi.data import MODALITIES, count_empty_rows
+from domainvi.data import MODALITIES
 from domainvi.errors import InputError
 from domainvi.metrics import domain_probe
 from domainvi.trust import check_set_alpha, suggest_rows
@@ -184,8 +184,11 @@ def rows_of_cautions(
     return unlabelled if unlabelled.any() else every
 
 
-def summarise(model: DomainVI, prepared: PreparedAnnData) -> dict[str, Any]:
-    """Gather what ``uns["domainvi"]`` holds: text, numbers, arrays and dicts of them."""
+def summarise(model: DomainVI, prepared: PreparedAnnData, n_empty: int) -> dict[str, Any]:
+    """Gather what ``uns["domainvi"]`` holds: text, numbers, arrays and dicts of them.
+
+    ``n_empty`` rows have no values.
+    """
     setup, fitted = model.registry_[SETUP_ARGS_KEY], model.fitted
     batch = setup["batch_key"] or ""
     summary: dict[str, Any] = {
@@ -195,7 +198,7 @@ def summarise(model: DomainVI, prepared: PreparedAnnData) -> dict[str, Any]:
         _keys.BATCH_KEY: batch if isinstance(batch, str) else np.asarray(batch, dtype=object),
         _keys.UNLABELED_CATEGORY: setup["unlabeled_category"],
         _keys.GENES_MATCHED: int(prepared.gene_mask.sum()),
-        _keys.ROWS_WITHOUT_VALUES: count_empty_rows(prepared.X),
+        _keys.ROWS_WITHOUT_VALUES: n_empty,
         _keys.UNSEEN_COHORTS: {_keys.storable(k): v for k, v in prepared.scaling_notes.items()},
         _keys.PARAMETERS: {k: v for k, v in model._parameters().items() if v is not None},
         _keys.AUDIT: {} if fitted.audit is None else fitted.audit.to_dict(),
