@@ -16,7 +16,7 @@ from tests.processes import environment, run_to_end
 
 import domainvi as dv
 from domainvi.errors import InputError
-from domainvi.model._lazy import _annotate_lazy
+from domainvi.model._lazy import _annotate_lazy, _begin
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -156,7 +156,7 @@ def test_what_was_interrupted_is_finished(model, tmp_path, monkeypatch, task):
 def test_an_interrupt_before_the_first_task_leaves_nothing_to_finish(model, tmp_path, monkeypatch):
     query, path = query_of(100), tmp_path / "found.zarr"
     with monkeypatch.context() as patch:
-        patch.setattr(_annotate_lazy, "make_result", lambda *_: 1 / 0)
+        patch.setattr(_begin, "make_result", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             model.annotate_lazy(with_dask(query), path)
     model.annotate_lazy(with_dask(query), path)

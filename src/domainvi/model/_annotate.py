@@ -16,9 +16,9 @@ from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import count_empty_rows
 from domainvi.errors import InputError
 from domainvi.module import heads_of
-from domainvi.trust import SMALL_COHORT, Flagged, check_set_alpha, find_cautions, texts
+from domainvi.trust import check_set_alpha
 
-from ._diagnosis import describe_sets, prediction_sets, rows_of_cautions, summarise
+from ._diagnosis import add_verdict, describe_sets, prediction_sets, rows_of_cautions, summarise
 from ._inference import (
     outputs,
     probabilities,
@@ -261,33 +261,6 @@ def fill_columns(
     for name in options.targets:
         add_phenotype(columns, model, name, out, domain, known.get(name), options.unknown_alpha)
     return columns
-
-
-def add_verdict(
-    summary: dict[str, Any],
-    model: DomainVI,
-    prepared: PreparedAnnData,
-    confidence: NDArray[np.float32],
-    known: NDArray[np.float64],
-    about: NDArray[np.bool_],
-    classes: Sequence[str] | None,
-) -> None:
-    """Add to a summary what speaks against the labels of the rows ``about``."""
-    if classes is not None:
-        kept = [c for c in model.fitted.order.classes if c in classes]
-        summary[_keys.RESTRICTED_TO] = np.asarray(kept, dtype=object)
-    summary[_keys.UNKNOWN_ROWS] = Flagged.count(known[about]).to_dict()
-    rows = pd.DataFrame({"confidence": confidence, "unknown": known})
-    found = find_cautions(
-        rows[about],
-        guard=model.fitted.guard,
-        audit=model.fitted.audit,
-        n_genes=len(model.genes),
-        n_missing=len(model.genes) - int(prepared.gene_mask.sum()),
-        set_aside=summary.get(_keys.SET_ASIDE),
-        n_small=int((np.bincount(prepared.domain)[prepared.domain[about]] < SMALL_COHORT).sum()),
-    )
-    summary[_keys.CAUTIONS], summary[_keys.NOTES] = texts(found, "caution"), texts(found, "note")
 
 
 def add_phenotype(

@@ -16,7 +16,14 @@ from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import MODALITIES
 from domainvi.errors import InputError
 from domainvi.metrics import domain_probe
-from domainvi.trust import check_set_alpha, suggest_rows
+from domainvi.trust import (
+    SMALL_COHORT,
+    Flagged,
+    check_set_alpha,
+    find_cautions,
+    suggest_rows,
+    texts,
+)
 
 from ._inference import labels_of, outputs, probabilities, restricted
 
@@ -225,3 +232,30 @@ def summarise(model: DomainVI, prepared: PreparedAnnData, n_empty: int) -> dict[
             for (name, _, block), n in zip(model.module.modalities.blocks(), rows, strict=True)
         }
     return summary
+
+
+def add_verdict(
+    summary: dict[str, Any],
+    model: DomainVI,
+    prepared: PreparedAnnData,
+    confidence: NDArray[np.float32],
+    known: NDArray[np.float64],
+    about: NDArray[np.bool_],
+    classes: Sequence[str] | None,
+) -> None:
+    """Add to a summary what speaks against the labels of the rows ``about``."""
+    if classes is not None:
+        kept = [c for c in model.fitted.order.classes if c in classes]
+        summary[_keys.RESTRICTED_TO] = np.asarray(kept, dtype=object)
+    summary[_keys.UNKNOWN_ROWS] = Flagged.count(known[about]).to_dict()
+    rows = pd.DataFrame({"confidence": confidence, "unknown": known})
+    found = find_cautions(
+        rows[about],
+        guard=model.fitted.guard,
+        audit=model.fitted.audit,
+        n_genes=len(model.genes),
+        n_missing=len(model.genes) - int(prepared.gene_mask.sum()),
+        set_aside=summary.get(_keys.SET_ASIDE),
+        n_small=int((np.bincount(prepared.domain)[prepared.domain[about]] < SMALL_COHORT).sum()),
+    )
+    summary[_keys.CAUTIONS], summary[_keys.NOTES] = texts(found, "caution"), texts(found, "note")

@@ -84,8 +84,8 @@ class Place:
     model: DomainVI
     options: Options
     genes: list[str]
-    work: dict[str, zarr.Array]
-    result: dict[str, zarr.Array]
+    work: dict[str, Any]
+    result: dict[str, Any]
 
     def rows(self, number: int) -> slice:
         """Rows of a shard."""
@@ -112,8 +112,8 @@ def place_at(key: Key) -> Place:
     folder = Path(key.folder)
     model = DomainVI.load(folder / MODEL, adata=False)
     model.module.eval()
-    work = zarr.open_group(folder / WORK, mode="r+", use_consolidated=False)
-    result = zarr.open_group(folder / RESULT, mode="r+", use_consolidated=False)
+    work: Any = zarr.open_group(folder / WORK, mode="r+", use_consolidated=False)
+    result: Any = zarr.open_group(folder / RESULT, mode="r+", use_consolidated=False)
     members = dict(result.members(max_depth=None))
     return Place(
         model,
@@ -124,7 +124,7 @@ def place_at(key: Key) -> Place:
     )
 
 
-def of_domains(stored: zarr.Array, present: NDArray[np.int64]) -> NDArray[Any]:
+def of_domains(stored: Any, present: NDArray[np.int64]) -> NDArray[Any]:
     """Read the entries of some domains, the first axis; those of others are zero.
 
     Pages of zeros that nobody touches take no memory.
