@@ -129,7 +129,6 @@ def fit_centring(
     start = Centring(means, np.linalg.inv(covariance), np.zeros((0, n_classes, n_latent)))
     shift = np.zeros((n_domains, n_classes, n_latent))
     for d in np.unique(domain):
-        rows = domain == d
         own_share = 1 / max(int(counted.sum(axis=0).max()), 1)
-        shift[d] = start.shift_by(*class_sums(z[rows], p[rows]), own_share)
+        shift[d] = start.shift_by(mass[d], sums[d], own_share)
     return Centring(means, start.precision, shift)
