@@ -17,6 +17,7 @@ from tests.processes import environment, run_to_end
 import domainvi as dv
 from domainvi.errors import InputError
 from domainvi.model._lazy import _annotate_lazy, _begin
+from domainvi.model._lazy._shards import Key, place_at
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -172,6 +173,11 @@ def test_what_cannot_be_annotated_is_refused(model, tmp_path):
         spoilt.X[7, 5] = value
         with pytest.raises(InputError, match=said):
             model.annotate_lazy(with_dask(spoilt), tmp_path / f"{value}.zarr")
+    with pytest.raises(InputError, match="nothing"):
+        model.annotate_lazy(with_dask(query), path, classes=["nothing"])
+    assert not path.with_name("found.zarr.unfinished").exists()
+    with pytest.raises(InputError, match="all workers see"):
+        place_at(Key(str(path), "token"))
     path.mkdir()
     with pytest.raises(InputError, match="exists already"):
         model.annotate_lazy(with_dask(query), path)

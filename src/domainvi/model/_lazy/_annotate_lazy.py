@@ -24,7 +24,7 @@ from domainvi.data import POOL_ROWS, POOL_VALUES, select_matrix
 from domainvi.errors import InputError
 from domainvi.model._annotate import Options, say
 from domainvi.model._diagnosis import add_verdict, summarise
-from domainvi.model._inference import n_centred
+from domainvi.model._inference import n_centred, restricted
 from domainvi.model._setup import check_data, columns_of, prepare_query, refuse_several
 from domainvi.module import heads_of
 
@@ -80,6 +80,7 @@ def annotate_lazy(
     for target in chosen:
         heads_of(model.module).index(target)
     named = None if classes is None else [classes] if isinstance(classes, str) else list(classes)
+    restricted(model, np.ones((1, len(model.classes))), named)
     options = Options(unknown_alpha, chosen, named, level_confidence)
     path = Path(path).absolute()
     if path.exists():

@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
+from socket import gethostname
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anndata as ad
@@ -20,6 +21,7 @@ import zarr
 from domainvi import _keys
 from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import GeneAlignment, check_expression, count_empty_rows, in_memory
+from domainvi.errors import InputError
 from domainvi.linear import class_sums
 from domainvi.model._annotate import Columns, Options, fill_columns
 from domainvi.model._inference import (
@@ -110,6 +112,12 @@ def place_at(key: Key) -> Place:
     from domainvi.model._domainvi import DomainVI
 
     folder = Path(key.folder)
+    if not folder.is_dir():
+        msg = (
+            f"{folder} is not there on {gethostname()}. Write to a path that all workers see under "
+            "one name, such as one on a shared file system."
+        )
+        raise InputError(msg)
     model = DomainVI.load(folder / MODEL, adata=False)
     model.module.eval()
     work: Any = zarr.open_group(folder / WORK, mode="r+", use_consolidated=False)
