@@ -31,7 +31,7 @@ def main(folder: Path) -> None:
 
     def kill_half_way(pid: int) -> None:
         while True:
-            time.sleep(0.01)
+            time.sleep(0.05)
             try:
                 work = zarr.open_group(folder / "found.zarr.unfinished" / "work.zarr", mode="r")
                 n_read = int(work["done"][0].sum())
