@@ -178,6 +178,10 @@ def test_what_cannot_be_annotated_is_refused(model, tmp_path):
     assert not path.with_name("found.zarr.unfinished").exists()
     with pytest.raises(InputError, match="all workers see"):
         place_at(Key(str(path), "token"))
+    (tmp_path / "found.zarr.unfinished").mkdir()
+    (tmp_path / "found.zarr.unfinished" / "mine").touch()
+    with pytest.raises(InputError, match="no unfinished work"):
+        model.annotate_lazy(with_dask(query), path)
     path.mkdir()
     with pytest.raises(InputError, match="exists already"):
         model.annotate_lazy(with_dask(query), path)

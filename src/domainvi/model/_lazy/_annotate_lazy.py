@@ -91,7 +91,7 @@ def annotate_lazy(
     matrix = select_matrix(lean, columns_of(model.registry_[SETUP_ARGS_KEY]).layer)
     size = n_rows or min(POOL_ROWS, max(256, POOL_VALUES // max(matrix.shape[1], 1)))
     folder = path.with_name(f"{path.name}.unfinished")
-    begin(model, lean, prepared, options, min(size, prepared.n_obs), folder)
+    begin(model, lean, prepared, options, min(int(size), prepared.n_obs), folder)
     work: Any = zarr.open_group(folder / WORK, mode="r+", use_consolidated=False)
     key = Key(str(folder), work.attrs["token"])
     run_passes(matrix, prepared.domain, key)

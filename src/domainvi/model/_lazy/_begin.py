@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from domainvi.model._domainvi import DomainVI
 
 
+OWN = {MODEL, GENES, WORK, RESULT}
+
+
 def begin(
     model: DomainVI,
     adata: AnnData,
@@ -98,6 +101,9 @@ def is_begun(folder: Path, plan: dict[str, Any]) -> bool:
     except FileNotFoundError:
         found = None
     if found is None:
+        if folder.exists() and not {p.name for p in folder.iterdir()} <= OWN:
+            msg = f"{folder} is no unfinished work. Rename it, or choose another path."
+            raise InputError(msg)
         shutil.rmtree(folder, ignore_errors=True)
         return False
     if differ := [name for name in plan if found.get(name) != plan[name]]:
@@ -126,10 +132,7 @@ def empty(group: Any, name: str, shape: tuple[int, ...], size: int, dtype: str) 
 def store(group: Any, name: str, values: NDArray[Any], size: int | None = None) -> None:
     """Write an array, ``size`` entries of the first axis in a chunk."""
     chunks = (size or len(values), *values.shape[1:])
-    array = group.create_array(
-        name, shape=values.shape, chunks=chunks, dtype=values.dtype, overwrite=True
-    )
-    array[:] = values
+    group.create_array(name, shape=values.shape, chunks=chunks, dtype=values.dtype)[:] = values
 
 
 def make_result(
