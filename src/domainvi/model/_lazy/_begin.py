@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import anndata as ad
@@ -147,7 +148,9 @@ def make_result(
     one = ad.AnnData(
         obs=pd.DataFrame(columns.obs, index=["row"]), obsm=columns.obsm, uns=columns.uns
     )
-    one.write_zarr(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that another format of zarr will be the default
+        one.write_zarr(path)
     group: Any = zarr.open_group(path, mode="r+", use_consolidated=False)
     index = group["obs"].attrs["_index"]
     ad.io.write_elem(group["obs"], index, prepared.obs_names.to_numpy(dtype=object))
