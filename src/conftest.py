@@ -50,6 +50,8 @@ def example_names(
     doctest_namespace |= {"dv": dv, "np": np, "pd": pd, "ad": ad}
     example = getattr(request.node, "dtest", None)
     source = "" if example is None else "".join(e.source for e in example.examples)
+    if "da." in source:
+        doctest_namespace["da"] = pytest.importorskip("dask.array")
     if "domainvi.disentangled" in getattr(example, "name", ""):
         adata, folder = request.getfixturevalue("trained_on_factors")
         adata = copy.deepcopy(adata)

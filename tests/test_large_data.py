@@ -5,11 +5,9 @@ from pathlib import Path
 
 import anndata as ad
 import numpy as np
-import pandas as pd
 import pytest
 
 import domainvi as dv
-from domainvi.data import _disk
 
 PAGE = Path(__file__).parents[1] / "docs" / "large_data.md"
 
@@ -23,25 +21,28 @@ def function(name):
     return scope[name]
 
 
-@pytest.mark.parametrize("opened", ["backed", "with dask"])
-def test_chunks_of_a_file_are_predicted_as_the_whole(tmp_path, monkeypatch, opened):
-    if opened == "with dask":
-        pytest.importorskip("dask")
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["alone", pytest.param("on a cluster", marks=pytest.mark.slow)])
+def test_a_store_is_annotated(tmp_path, kind):
+    pytest.importorskip("xarray")
+    distributed = pytest.importorskip("distributed")
     adata = dv.data.synthetic_cohorts(n_obs=200, n_genes=60, seed=1)
     dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
     model = dv.DomainVI(adata, n_latent=4, n_hidden=8)
     model.train(max_epochs=1, enable_progress_bar=False)
-    query = adata.copy()
+    model.save(tmp_path / "model")
+    query, path = adata.copy(), tmp_path / "found.zarr"
     query.obs["domain"] = "new"
+    query.write_zarr(tmp_path / "query.zarr")
+    if kind == "alone":
+        found = function("annotate_store")(model, tmp_path / "query.zarr", path)
+    else:
+        with distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None) as c:
+            function("annotate_on_cluster")(tmp_path / "model", tmp_path / "query.zarr", path, c)
+        found = ad.read_zarr(path)
     expected = model.predict(query, soft=True)
-    path = tmp_path / "query.h5ad"
-    query.write_h5ad(path)
-    monkeypatch.setattr(_disk, "IN_MEMORY_BYTES", 0)
-    as_file = opened == "backed"
-    query = ad.read_h5ad(path, backed="r") if as_file else function("open_with_dask")(path)
-    chunks = list(function("predict_in_chunks")(model, query, n_rows=90))
-    assert [len(c) for c in chunks] == [90, 90, 20]
-    pd.testing.assert_frame_equal(pd.concat(chunks), expected, atol=1e-5)
+    np.testing.assert_allclose(found.obsm["label_prob"], expected, atol=1e-5)
+    assert found.obs["label_pred"].tolist() == model.predict(query).tolist()
 
 
 @pytest.mark.slow

@@ -38,7 +38,7 @@ FACADES = {
     "disentangled/_disentangledvi.py",
 }
 MAX_FILES = 16
-MAX_LINES, MAX_TOTAL_CODE_LINES = 31_420, 19_330
+MAX_LINES, MAX_TOTAL_CODE_LINES = 32_280, 19_930
 MAX_OWN_CLASSES = 2
 # Pairs of subpackages that may import each other, with the reason.
 ALLOWED_CYCLES: dict[frozenset[str], str] = {}

@@ -11,7 +11,7 @@ import pytest
 
 import domainvi as dv
 from domainvi.errors import InputError
-from domainvi.model import _annotate
+from domainvi.model import _diagnosis
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +59,7 @@ def test_one_missing_gene_is_a_note(adata: ad.AnnData, model: dv.DomainVI) -> No
 def test_none_is_an_empty_list_in_the_file(
     adata: ad.AnnData, model: dv.DomainVI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_annotate, "find_cautions", lambda *_, **__: np.array([], dtype=str))
+    monkeypatch.setattr(_diagnosis, "find_cautions", lambda *_, **__: np.array([], dtype=str))
     query = adata.copy()
     model.annotate(query)
     query.write_h5ad(tmp_path / "query.h5ad")
@@ -75,7 +75,7 @@ def test_they_are_about_rows_that_the_model_did_not_learn_from(
         seen.append(len(rows))
         return np.array([], dtype=str)
 
-    monkeypatch.setattr(_annotate, "find_cautions", count)
+    monkeypatch.setattr(_diagnosis, "find_cautions", count)
     model.annotate(adata)
     model.annotate(adata.copy())
     model.annotate(adata[:100].copy())

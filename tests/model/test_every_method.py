@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 KEYS = {"batch_key": "domain", "labels_key": "label"}
 FACTORS = {"biological": ["label_true"], "technical": ["domain"]}
 KINDS = ("counts", "log", "modalities", "loaded", "disentangled")
-# What a kind of model cannot do, and says so.
+# What a kind of model cannot do, or not with rows in memory, and says so.
 ALWAYS_REFUSED = {
+    "annotate_lazy",
     "convert_legacy_save",
     "get_pretrained_representation",
     "prepare_query_mudata",
@@ -100,6 +101,7 @@ def calls(case: Case) -> dict[str, Callable[[], Any]]:
     named = {"factor_groups": FACTORS} if case.kind == "disentangled" else KEYS
     first = model.subspaces[0] if case.kind == "disentangled" else ""
     return {
+        "annotate_lazy": lambda: model.annotate_lazy(rows, folder / "rows_in_memory.zarr"),
         "convert_legacy_save": lambda: cls.convert_legacy_save("old", "new"),
         "data_registry": lambda: model.data_registry("X"),
         "deregister_manager": lambda: model.deregister_manager(),

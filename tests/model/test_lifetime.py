@@ -98,7 +98,7 @@ def test_nothing_changes_when_a_call_fails_midway(monkeypatch: pytest.MonkeyPatc
     def fail(*_: object, **__: object) -> None:
         raise Boom
 
-    for step in ("outputs", "unknown_p_values", "summarise", "find_cautions"):
+    for step in ("outputs", "unknown_p_values", "summarise", "add_verdict"):
         with monkeypatch.context() as patch:
             patch.setattr(_annotate, step, fail)
             with pytest.raises(Boom):

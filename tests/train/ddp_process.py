@@ -1,4 +1,7 @@
-"""Train in one process or several, save, and note the loss curve; run as a script."""
+"""Train in one process or several, save, and note the loss curve; run as a script.
+
+As a task of a SLURM job, which says its rank, the process is one of as many nodes.
+"""
 
 import json
 import os
@@ -18,6 +21,8 @@ def main(folder: Path, n_processes: int, lr: float) -> None:
     # At a large rate the loss is not always lower than before, and training stops soon.
     _processes.PATIENCE = 2 if lr > 0.1 else _processes.PATIENCE
     several = {"devices": n_processes, "strategy": "ddp"} if n_processes > 1 else {"devices": 1}
+    if "SLURM_PROCID" in os.environ:
+        several |= {"devices": 1, "num_nodes": n_processes}
     model.train(
         max_epochs=60 if lr > 0.1 else 8,
         accelerator="cpu",
@@ -27,7 +32,7 @@ def main(folder: Path, n_processes: int, lr: float) -> None:
         **several,
     )
     model.save(folder / "model")
-    rank = os.environ.get("LOCAL_RANK", "0")
+    rank = os.environ.get("SLURM_PROCID", os.environ.get("LOCAL_RANK", "0"))
     weights = {k: float(v.double().sum()) for k, v in model.module.state_dict().items()}
     outcome = {
         "epochs": model.trainer.current_epoch,

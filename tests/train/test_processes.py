@@ -1,7 +1,9 @@
 """Two processes train as one does, stop together, and write once."""
 
 import json
+import socket
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.strategies import DDPStrategy
-from tests.processes import environment, run_to_end
+from tests.processes import environment, run_to_end, started
 
 import domainvi as dv
 from domainvi.errors import InputError
@@ -18,21 +20,56 @@ from domainvi.train import is_distributed, is_main_process, trainer_arguments
 SCRIPT = Path(__file__).with_name("ddp_process.py")
 
 
-def run(folder, n_processes, lr):
+def command(folder, n_processes, lr):
     folder.mkdir()
-    command = [sys.executable, str(SCRIPT), str(folder), str(n_processes), str(lr)]
-    run_to_end(command, check=True, cwd=folder, env=environment(OMP_NUM_THREADS="1"))
+    return [sys.executable, str(SCRIPT), str(folder), str(n_processes), str(lr)]
+
+
+def run(folder, n_processes, lr):
+    made = command(folder, n_processes, lr)
+    run_to_end(made, check=True, cwd=folder, env=environment(OMP_NUM_THREADS="1"))
     return [json.loads(p.read_text()) for p in sorted(folder.glob("rank_*.json"))]
+
+
+def run_on_nodes(folders, lr, timeout=120):
+    """Start a process for each folder as SLURM does on as many nodes, one task a node."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    job = {
+        "OMP_NUM_THREADS": "1",
+        "MASTER_PORT": str(port),
+        "SLURM_JOB_ID": "1",
+        "SLURM_JOB_NAME": "training",
+        "SLURM_NODELIST": "127.0.0.1",
+        "SLURM_NTASKS": str(len(folders)),
+        "SLURM_NTASKS_PER_NODE": "1",
+        "SLURM_LOCALID": "0",
+    }
+    with ExitStack() as running:
+        for i, folder in enumerate(folders):
+            own = environment(**job, SLURM_PROCID=str(i), SLURM_NODEID=str(i))
+            made = command(folder, len(folders), lr)
+            errors = running.enter_context((folder.parent / f"errors_{i}").open("w"))
+            running.enter_context(started(made, timeout, cwd=folder, env=own, stderr=errors))
+    return [json.loads((f / f"rank_{i}.json").read_text()) for i, f in enumerate(folders)]
 
 
 def written(folder):
     return {p.relative_to(folder).parts[0] for p in folder.rglob("*")}
 
 
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """Folder and outcomes of two processes of one node."""
+    folder = tmp_path_factory.mktemp("processes") / "two"
+    return folder, run(folder, 2, 1e-2)
+
+
 @pytest.mark.slow
-def test_two_processes_give_the_loss_curve_of_one(tmp_path):
+def test_two_processes_give_the_loss_curve_of_one(tmp_path, two):
     (alone,) = run(tmp_path / "one", 1, 1e-2)
-    first, second = run(tmp_path / "two", 2, 1e-2)
+    folder, (first, second) = two
     assert first["weights"] == second["weights"]
     assert first["predicted"] == second["predicted"]
     for name in ("train_loss", "validation_loss"):
@@ -41,8 +78,23 @@ def test_two_processes_give_the_loss_curve_of_one(tmp_path):
     agreement = np.mean(np.array(alone["predicted"]) == np.array(first["predicted"]))
     assert agreement > 0.98
     assert not second["history"]
-    assert written(tmp_path / "two") == {"model", "rank_0.json", "rank_1.json"}
-    assert len(list((tmp_path / "two" / "model").iterdir())) == 2
+    assert written(folder) == {"model", "rank_0.json", "rank_1.json"}
+    assert len(list((folder / "model").iterdir())) == 2
+
+
+@pytest.mark.slow
+def test_two_nodes_train_as_two_processes_of_one(tmp_path, two):
+    expected = two[1]
+    nodes = [tmp_path / "node_0", tmp_path / "node_1"]
+    first, second = run_on_nodes(nodes, 1e-2)
+    assert first["weights"] == second["weights"]
+    assert first["weights"] == pytest.approx(expected[0]["weights"], rel=1e-5)
+    assert first["predicted"] == second["predicted"] == expected[0]["predicted"]
+    for name, values in expected[0]["history"].items():
+        np.testing.assert_allclose(first["history"][name], values, rtol=0.01)
+    assert not second["history"]
+    assert written(nodes[0]) == {"model", "rank_0.json"}
+    assert written(nodes[1]) == {"rank_1.json"}
 
 
 @pytest.mark.slow

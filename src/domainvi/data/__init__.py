@@ -17,6 +17,7 @@ from ._columns import (
     is_number_column,
     single_classes,
 )
+from ._disk import POOL_ROWS, POOL_VALUES
 from ._gene_names import gene_forms, match_genes
 from ._genes import GeneAlignment, align_genes
 from ._join import check_scales, join_references, label_columns, shared_genes
@@ -66,7 +67,7 @@ from ._prepare import (
 )
 from ._rows import PreparedManager, PreparedRows, row_blocks, row_ids, validate_row_ids
 from ._split import check_split, hide_test_rows, split_arguments, split_rows
-from ._validate import check_setup
+from ._validate import check_expression, check_setup
 from ._words import bare_name, clean_names, is_missing_word
 
 # Public; the other names are for the subpackages of DomainVI.

@@ -81,10 +81,21 @@ class DiskMatrix:
             return self.aligned(self.matrix[0:0])
         # Files want ascending rows, each once.
         wanted, inverse = np.unique(index, return_inverse=True)
+        # A dask array takes rows where its chunks are, which may be on other machines.
+        if hasattr(self.matrix, "compute"):
+            found = self._read(wanted, 1)
+        else:
+            reach = wanted // max(1, POOL_VALUES // max(self.matrix.shape[1], 1))
+            groups = np.split(wanted, np.flatnonzero(np.diff(reach)) + 1)
+            found = stacked([self._read(some, READ_FACTOR) for some in groups])
+        return found if np.array_equal(index, wanted) else found[inverse.ravel()]
+
+    def _read(self, wanted: NDArray[np.int64], factor: int) -> Any:
+        """Read ascending rows, with those between them where these are not many times as many."""
         first, last = int(wanted[0]), int(wanted[-1])
-        if last - first < READ_FACTOR * len(wanted):
-            return self.aligned(self.matrix[first : last + 1])[index - first]
-        return self.aligned(self.matrix[wanted])[inverse.ravel()]
+        if last - first < factor * len(wanted):
+            return self.aligned(self.matrix[first : last + 1])[wanted - first]
+        return self.aligned(self.matrix[wanted])
 
     def aligned(self, block: Any) -> Any:
         """Bring rows as they are stored to an ndarray or CSR, with the genes of the model."""
@@ -139,6 +150,8 @@ def reads_with_annbatch(matrix: DiskMatrix) -> bool:
 
 def stacked(parts: list[Any]) -> Any:
     """Put blocks of rows on top of each other."""
+    if len(parts) == 1:
+        return parts[0]
     if sparse.issparse(parts[0]):
         return sparse.vstack(parts, format="csr")
     return np.concatenate(parts)

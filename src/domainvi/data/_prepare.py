@@ -171,6 +171,7 @@ def prepare(
     classes: Sequence[str] | None = None,
     domains: Sequence[str] = (),
     phenotypes: Sequence[Phenotype] | None = None,
+    lazy: bool = False,
 ) -> PreparedAnnData:
     """Gather what a model needs from an AnnData object that was checked, without touching it.
 
@@ -180,11 +181,12 @@ def prepare(
     Of a trained model come ``reference_genes`` in its order (genes are matched by name; missing
     ones are reported, filled with zeros and marked in ``gene_mask``), ``classes`` (labels outside
     of them count as unlabelled), ``domains`` (rows without a column for them belong to none of
-    these) and ``phenotypes``, whose columns may be missing.
+    these) and ``phenotypes``, whose columns may be missing. With ``lazy`` no matrix is too small to
+    stay where it is.
     """
     matrix = select_matrix(adata, columns.layer)
     genes = pd.Index(adata.var_names.astype(str))
-    on_disk = stays_on_disk(matrix)
+    on_disk = lazy or stays_on_disk(matrix)
     matrix = matrix if on_disk else in_memory(matrix)
     alignment = None
     if reference_genes is not None:

@@ -100,7 +100,7 @@ def check_setup(
     levels = _check_names(adata.obs, columns, unlabeled_category, require_labels, require_domains)
     _check_quantities(adata.obs, columns, require_labels)
     if check_values:
-        _check_values(adata, layer, require_labels)
+        check_expression(adata, layer, require_labels)
     messages = _remarks(adata.obs, levels, columns, unlabeled_category)
     if require_labels:
         messages += _set_aside(levels, columns, unlabeled_category)
@@ -174,7 +174,7 @@ def _check_keys(
             raise InputError(msg)
 
 
-def _check_values(adata: AnnData, layer: str | None, needs_differences: bool) -> None:
+def check_expression(adata: AnnData, layer: str | None, needs_differences: bool = False) -> None:
     """Refuse a missing layer, values that are not finite, negative counts, and rows all alike."""
     matrix = select_matrix(adata, layer)
     where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"

@@ -1,6 +1,6 @@
 """Linear experts on expression values: numpy arrays in, numpy arrays out."""
 
-from ._centring import Centring, fit_centring
+from ._centring import Centring, class_sums, fit_centring
 from ._composition import ClassMoments, consensus
 from ._cotraining import LinearEnsembleFit, fit_linear_ensemble
 from ._members import LinearMember, components, logistic
@@ -44,6 +44,7 @@ __all__ = [
     "components",
     "consensus",
     "domain_statistics",
+    "class_sums",
     "fit_centring",
     "fit_class_phenotype",
     "fit_linear_ensemble",

@@ -72,26 +72,38 @@ class Centring:
         for d in np.unique(domain):
             rows = np.flatnonzero(domain == d)
             known = d < len(self.shift)
-            shift = self.shift[d] if known else self._shift_of(z[rows], p[rows].astype(np.float64))
+            shift = self.shift[d] if known else self.shift_by(*class_sums(z[rows], p[rows]))
             moved = p.take(rows, axis=0) @ shift.astype(np.float32)
             out[rows] = np.subtract(z.take(rows, axis=0), moved, out=moved)
         return out
 
-    def _shift_of(
-        self, z: NDArray[np.float32], p: FloatArray, own_share: float = 0.0
-    ) -> FloatArray:
-        """Shift of one domain's rows from the class means, of which they made ``own_share``."""
+    def shift_by(self, count: IntArray, total: FloatArray, own_share: float = 0.0) -> FloatArray:
+        """Shift of one domain from the class means, of which its rows made ``own_share``.
+
+        ``count`` and ``total`` are those of :func:`class_sums`.
+        """
         shift = np.zeros_like(self.means)
-        code = p.argmax(axis=1)
-        for k in np.flatnonzero(np.isfinite(self.means[:, 0])):
-            rows = z[code == k]
-            if len(rows) < MIN_ROWS:
-                continue
-            difference = rows.mean(axis=0, dtype=np.float64) - self.means[k]
+        for k in np.flatnonzero(np.isfinite(self.means[:, 0]) & (count >= MIN_ROWS)):
+            difference = total[k] / count[k] - self.means[k]
             length = np.sqrt(max(difference @ self.precision @ difference, 1e-12))
-            chance = np.sqrt(len(difference) * (1 - own_share) / len(rows))
+            chance = np.sqrt(len(difference) * (1 - own_share) / count[k])
             shift[k] = max(0.0, 1 - chance / length) * difference
         return shift
+
+
+def class_sums(z: NDArray[np.float32], p: NDArray[np.floating]) -> tuple[IntArray, FloatArray]:
+    """Count the rows of each likeliest class, and sum their latents; both add up over parts.
+
+    Examples
+    --------
+    >>> from domainvi.linear import class_sums
+    >>> count, total = class_sums(np.ones((3, 1), np.float32), np.eye(2)[[0, 1, 1]])
+    >>> count.tolist(), total.tolist()
+    ([1, 2], [[1.0], [2.0]])
+    """
+    code = p.argmax(axis=1)
+    total = [z[code == k].sum(axis=0, dtype=np.float64) for k in range(p.shape[1])]
+    return np.bincount(code, minlength=p.shape[1]), np.stack(total)
 
 
 def fit_centring(
@@ -117,6 +129,6 @@ def fit_centring(
     start = Centring(means, np.linalg.inv(covariance), np.zeros((0, n_classes, n_latent)))
     shift = np.zeros((n_domains, n_classes, n_latent))
     for d in np.unique(domain):
-        rows = domain == d
-        shift[d] = start._shift_of(z[rows], p[rows], 1 / max(int(counted.sum(axis=0).max()), 1))
+        own_share = 1 / max(int(counted.sum(axis=0).max()), 1)
+        shift[d] = start.shift_by(mass[d], sums[d], own_share)
     return Centring(means, start.precision, shift)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,11 +13,12 @@ import pandas as pd
 from domainvi import _keys
 from domainvi._checks import check_positive, check_share
 from domainvi._compat import SETUP_ARGS_KEY
+from domainvi.data import count_empty_rows
 from domainvi.errors import InputError
 from domainvi.module import heads_of
-from domainvi.trust import SMALL_COHORT, Flagged, check_set_alpha, find_cautions, texts
+from domainvi.trust import check_set_alpha
 
-from ._diagnosis import describe_sets, prediction_sets, rows_of_cautions, summarise
+from ._diagnosis import add_verdict, describe_sets, prediction_sets, rows_of_cautions, summarise
 from ._inference import (
     outputs,
     probabilities,
@@ -47,6 +48,15 @@ logger = logging.getLogger(__name__)
 SEPARATORS = ("|", ";", "~", "^", "\x1f")
 # Colour of rows that are called none of the classes.
 GREY = "#d3d3d3"
+
+
+class Options(NamedTuple):
+    """Arguments of :meth:`domainvi.DomainVI.annotate` that say what is written of each row."""
+
+    unknown_alpha: float | None
+    targets: list[str]
+    classes: Sequence[str] | None
+    level_confidence: float | None
 
 
 class Columns:
@@ -189,46 +199,30 @@ def annotate(
     if set_alpha is not None:
         check_set_alpha(set_alpha, "set_alpha")
     chosen = [p.key for p in model.phenotypes] if targets is None else list(targets)
-    numbers = [heads_of(model.module).index(key) for key in chosen]
+    for target_key in chosen:
+        heads_of(model.module).index(target_key)
     check_positive(min_genes=min_genes)
     is_own = adata is None or adata is model.adata or min_genes is None
     prepared = model._validate_anndata(adata) if is_own else prepare_query(model, adata, min_genes)
     target = model._own_data() if adata is None else adata
     about = rows_of_cautions(model, prepared, target, caution_rows)
     out = outputs(model, prepared, None, wanted=("reference",))
-    key = model.registry_[SETUP_ARGS_KEY]["labels_key"]
-    unlabelled = model.registry_[SETUP_ARGS_KEY]["unlabeled_category"]
-    order = model.fitted.order
-    places = [model.classes.index(c) for c in order.classes]
-    p = restricted(model, probabilities(model, out), classes)[:, places]
-    known = unknown_p_values(model, prepared, out)
-    columns = Columns()
-    columns.obsm[_keys.LATENT] = out.latent
-    columns.add_classes(key, order, p, known, unlabelled, unknown_alpha)
-    if model.label_tree is not None:
-        columns.add_levels(model.label_tree, order, p, unlabelled, level_confidence)
-    for i in numbers:
-        add_phenotype(columns, model, i, prepared, out, unlabelled, unknown_alpha)
-    columns.uns[_keys.RESULTS] = summary = summarise(model, prepared)
-    if classes is not None:
-        kept = [c for c in order.classes if c in classes]
-        summary[_keys.RESTRICTED_TO] = np.asarray(kept, dtype=object)
+    key, order = model.registry_[SETUP_ARGS_KEY]["labels_key"], model.fitted.order
+    known = {key: unknown_p_values(model, prepared, out)}
+    for name in set(chosen) & set(model.fitted.phenotype_unknown):
+        scorer = model.fitted.phenotype_unknown[name]
+        known[name] = scorer.p_value(unadapted(model, out, 0), domain=prepared.domain)
+    options = Options(unknown_alpha, chosen, classes, level_confidence)
+    columns = fill_columns(model, out, prepared.domain, known, options)
+    columns.uns[_keys.RESULTS] = summary = summarise(model, prepared, count_empty_rows(prepared.X))
     if set_alpha is not None:
+        places = [model.classes.index(c) for c in order.classes]
         sets = prediction_sets(model, out, prepared.domain, set_alpha, classes)[:, places]
-        separator = columns.add_sets(key, order.classes, sets, known <= (unknown_alpha or -1))
+        separator = columns.add_sets(key, order.classes, sets, known[key] <= (unknown_alpha or -1))
         summary[_keys.PREDICTION_SETS] = describe_sets(model, prepared, set_alpha, sets, separator)
-    summary[_keys.UNKNOWN_ROWS] = Flagged.count(known[about]).to_dict()
-    rows = pd.DataFrame({"confidence": columns.obs[_keys.confidence(key)], "unknown": known})
-    found = find_cautions(
-        rows[about],
-        guard=model.fitted.guard,
-        audit=model.fitted.audit,
-        n_genes=len(model.genes),
-        n_missing=len(model.genes) - int(prepared.gene_mask.sum()),
-        set_aside=summary.get(_keys.SET_ASIDE),
-        n_small=int((np.bincount(prepared.domain)[prepared.domain[about]] < SMALL_COHORT).sum()),
+    add_verdict(
+        summary, model, prepared, columns.obs[_keys.confidence(key)], known[key], about, classes
     )
-    summary[_keys.CAUTIONS], summary[_keys.NOTES] = texts(found, "caution"), texts(found, "note")
     if not overwrite:
         setup = columns_of(model.registry_[SETUP_ARGS_KEY])
         levels = (setup.labels_key,) if setup.tree is None else setup.tree.levels
@@ -238,18 +232,49 @@ def annotate(
     columns.write(target, prepared)
 
 
+def fill_columns(
+    model: DomainVI,
+    out: RowOutputs,
+    domain: NDArray[np.int64],
+    known: Mapping[str, NDArray[np.float64]],
+    options: Options,
+) -> Columns:
+    """Turn the answer for rows into what is written of each of them.
+
+    Parameters
+    ----------
+    domain
+        Domain codes, shape ``(n_rows,)``.
+    known
+        P-values of the rows for belonging to any known class, by phenotype; one that is not named
+        was not tested.
+    """
+    setup, order, columns = model.registry_[SETUP_ARGS_KEY], model.fitted.order, Columns()
+    unlabelled = setup["unlabeled_category"]
+    places = [model.classes.index(c) for c in order.classes]
+    p = restricted(model, probabilities(model, out), options.classes)[:, places]
+    columns.obsm[_keys.LATENT] = out.latent
+    key = setup["labels_key"]
+    columns.add_classes(key, order, p, known[key], unlabelled, options.unknown_alpha)
+    if model.label_tree is not None:
+        columns.add_levels(model.label_tree, order, p, unlabelled, options.level_confidence)
+    for name in options.targets:
+        add_phenotype(columns, model, name, out, domain, known.get(name), options.unknown_alpha)
+    return columns
+
+
 def add_phenotype(
     columns: Columns,
     model: DomainVI,
-    i: int,
-    prepared: PreparedAnnData,
+    key: str,
     out: RowOutputs,
-    unlabelled: str,
+    domain: NDArray[np.int64],
+    known: NDArray[np.float64] | None,
     unknown_alpha: float | None,
 ) -> None:
-    """Add the columns of auxiliary phenotype ``i``."""
-    phenotype, domain = model.phenotypes[i], prepared.domain
-    key = phenotype.key
+    """Add the columns of an auxiliary phenotype."""
+    i = heads_of(model.module).index(key)
+    phenotype = model.phenotypes[i]
     if phenotype.is_numeric:
         value, error = phenotype_numbers(model, i, out, domain)
         columns.obs |= {_keys.prediction(key): value, _keys.confidence(key): error}
@@ -257,9 +282,8 @@ def add_phenotype(
     order = model.fitted.phenotype_order[key]
     places = [phenotype.classes.index(c) for c in order.classes]
     p = phenotype_probabilities(model, i, out, domain)[:, places]
-    known = np.full(len(domain), np.nan)
-    if (scorer := model.fitted.phenotype_unknown.get(key)) is not None:
-        known = scorer.p_value(unadapted(model, out, 0), domain=domain)
+    known = np.full(len(domain), np.nan) if known is None else known
+    unlabelled = model.registry_[SETUP_ARGS_KEY]["unlabeled_category"]
     columns.add_classes(key, order, p, known, unlabelled, unknown_alpha)
 
 

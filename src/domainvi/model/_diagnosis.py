@@ -13,10 +13,17 @@ from scvi import REGISTRY_KEYS
 from domainvi import _keys
 from domainvi._checks import check_seed, check_sizes
 from domainvi._compat import SETUP_ARGS_KEY
-from domainvi.data import MODALITIES, count_empty_rows
+from domainvi.data import MODALITIES
 from domainvi.errors import InputError
 from domainvi.metrics import domain_probe
-from domainvi.trust import check_set_alpha, suggest_rows
+from domainvi.trust import (
+    SMALL_COHORT,
+    Flagged,
+    check_set_alpha,
+    find_cautions,
+    suggest_rows,
+    texts,
+)
 
 from ._inference import labels_of, outputs, probabilities, restricted
 
@@ -184,8 +191,11 @@ def rows_of_cautions(
     return unlabelled if unlabelled.any() else every
 
 
-def summarise(model: DomainVI, prepared: PreparedAnnData) -> dict[str, Any]:
-    """Gather what ``uns["domainvi"]`` holds: text, numbers, arrays and dicts of them."""
+def summarise(model: DomainVI, prepared: PreparedAnnData, n_empty: int) -> dict[str, Any]:
+    """Gather what ``uns["domainvi"]`` holds: text, numbers, arrays and dicts of them.
+
+    ``n_empty`` rows have no values.
+    """
     setup, fitted = model.registry_[SETUP_ARGS_KEY], model.fitted
     batch = setup["batch_key"] or ""
     summary: dict[str, Any] = {
@@ -195,7 +205,7 @@ def summarise(model: DomainVI, prepared: PreparedAnnData) -> dict[str, Any]:
         _keys.BATCH_KEY: batch if isinstance(batch, str) else np.asarray(batch, dtype=object),
         _keys.UNLABELED_CATEGORY: setup["unlabeled_category"],
         _keys.GENES_MATCHED: int(prepared.gene_mask.sum()),
-        _keys.ROWS_WITHOUT_VALUES: count_empty_rows(prepared.X),
+        _keys.ROWS_WITHOUT_VALUES: n_empty,
         _keys.UNSEEN_COHORTS: {_keys.storable(k): v for k, v in prepared.scaling_notes.items()},
         _keys.PARAMETERS: {k: v for k, v in model._parameters().items() if v is not None},
         _keys.AUDIT: {} if fitted.audit is None else fitted.audit.to_dict(),
@@ -222,3 +232,30 @@ def summarise(model: DomainVI, prepared: PreparedAnnData) -> dict[str, Any]:
             for (name, _, block), n in zip(model.module.modalities.blocks(), rows, strict=True)
         }
     return summary
+
+
+def add_verdict(
+    summary: dict[str, Any],
+    model: DomainVI,
+    prepared: PreparedAnnData,
+    confidence: NDArray[np.float32],
+    known: NDArray[np.float64],
+    about: NDArray[np.bool_],
+    classes: Sequence[str] | None,
+) -> None:
+    """Add to a summary what speaks against the labels of the rows ``about``."""
+    if classes is not None:
+        kept = [c for c in model.fitted.order.classes if c in classes]
+        summary[_keys.RESTRICTED_TO] = np.asarray(kept, dtype=object)
+    summary[_keys.UNKNOWN_ROWS] = Flagged.count(known[about]).to_dict()
+    rows = pd.DataFrame({"confidence": confidence, "unknown": known})
+    found = find_cautions(
+        rows[about],
+        guard=model.fitted.guard,
+        audit=model.fitted.audit,
+        n_genes=len(model.genes),
+        n_missing=len(model.genes) - int(prepared.gene_mask.sum()),
+        set_aside=summary.get(_keys.SET_ASIDE),
+        n_small=int((np.bincount(prepared.domain)[prepared.domain[about]] < SMALL_COHORT).sum()),
+    )
+    summary[_keys.CAUTIONS], summary[_keys.NOTES] = texts(found, "caution"), texts(found, "note")

@@ -58,6 +58,7 @@ from ._inference import (
     probabilities,
     restricted,
 )
+from ._lazy import annotate_lazy
 from ._phenotypes import head_of, predict_phenotype, training_arguments
 from ._query import all_row_ids, freeze, genes_of, map_query, with_genes
 from ._setup import (
@@ -1018,6 +1019,78 @@ class DomainVI(ArchesMixin, CohortModel):
             classes=classes,
             level_confidence=level_confidence,
             min_genes=min_genes,
+        )
+
+    @explained
+    def annotate_lazy(
+        self,
+        adata: AnnData,
+        path: str | os.PathLike[str],
+        n_rows: int | None = None,
+        unknown_alpha: float | None = None,
+        targets: Sequence[str] | None = None,
+        level_confidence: float | None = 0.8,
+        min_genes: int | None = None,
+        classes: Sequence[str] | None = None,
+    ) -> None:
+        """Annotate rows that are never in memory together, and write the results to a zarr store.
+
+        The expression values are a dask array, as ``anndata.experimental.read_lazy`` opens them.
+        Each task of the graph reads one shard of rows and writes its results, so that memory does
+        not depend on the number of rows, apart from names and columns of ``obs``. With a
+        ``dask.distributed.Client`` the tasks run on all of its workers, which need to see
+        ``path``; when one dies, others repeat its tasks. Without, they run in threads.
+
+        What depends on a whole cohort, its scaling, its centring and the level of its unknown
+        scores, is computed from all of its rows, so that the results are those of :meth:`annotate`.
+
+        Parameters
+        ----------
+        adata
+            Rows to annotate, whose ``X``, or layer of the setup, is a dask array.
+        path
+            The zarr store to write. It appears when everything is written; until then,
+            ``<path>.unfinished`` holds the work. After an interrupt, the same call finishes it.
+        n_rows
+            Rows of a shard; 16,384 if ``None``, or fewer where 256 MB would not hold them dense.
+        unknown_alpha, targets, level_confidence, min_genes, classes
+            As in :meth:`annotate`.
+
+        Returns
+        -------
+        Nothing. ``anndata.read_zarr(path)`` gives an object without genes, whose rows are those of
+        ``adata``, with the columns, arrays and the verdict that :meth:`annotate` writes. Prediction
+        sets are not among them.
+
+        Raises
+        ------
+        NotTrainedError
+            Before :meth:`train`.
+        InputError
+            If the values are no dask array, ``path`` exists, ``<path>.unfinished`` is that of
+            another call, or an argument cannot be used; if values cannot be used, when a task meets
+            them.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> adata.X = da.from_array(adata.X, chunks=(100, -1))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.annotate_lazy(adata, f"{folder}/annotated.zarr")
+        ...     found = ad.read_zarr(f"{folder}/annotated.zarr")
+        >>> found.shape, sorted(found.obsm), "label_pred" in found.obs
+        ((200, 0), ['X_domainvi', 'label_prob'], True)
+        """
+        annotate_lazy(
+            self,
+            adata,
+            path,
+            n_rows=n_rows,
+            unknown_alpha=unknown_alpha,
+            targets=targets,
+            level_confidence=level_confidence,
+            min_genes=min_genes,
+            classes=classes,
         )
 
     def suggest_labels(

@@ -21,7 +21,7 @@ from domainvi.module import OPTIONAL_PARTS, RowReader
 from domainvi.train import extend_statistics, modalities_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from anndata import AnnData
     from mudata import MuData
@@ -171,6 +171,18 @@ def forward(
 ) -> RowOutputs:
     """Run encoder and classifiers on rows, trained or not, without centring."""
     rows = np.arange(prepared.n_obs) if rows is None else rows
+    model.module.eval()
+    blocks = embedded(model, prepared, rows, batch_size, wanted)
+    return gathered(model, blocks, pattern_of(prepared, rows), wanted)
+
+
+def gathered(
+    model: DomainVI,
+    blocks: Iterable[Embedded],
+    pattern: NDArray[np.int64],
+    wanted: tuple[str, ...],
+) -> RowOutputs:
+    """Put blocks of embedded rows together; ``pattern`` has one number for each row."""
     module = model.module
     n, k = module.n_latent, module.n_classes
     origins = [part.reference_origin for part in module.modalities.parts.values()]
@@ -178,16 +190,15 @@ def forward(
     n_reference = sum(map(len, origins)) if "reference" in wanted else 0
     n_scores = sum(p.n_outputs for p in model.phenotypes)
     widths = (n, n_variance, k, k, k, n_reference, n_scores, n_scores)
-    out = [np.empty((len(rows), width), dtype=np.float32) for width in widths]
-    module.eval()
-    for places, domain, e, scores in embedded(model, prepared, rows, batch_size, wanted):
+    out = [np.empty((len(pattern), width), dtype=np.float32) for width in widths]
+    for places, domain, e, scores in blocks:
         logits = module.ensemble(e.network, e.linear, domain)
         parts = (e.mean, e.variance, logits, e.network, e.linear, e.reference, *scores)
         # Without auxiliary phenotypes there are no scores to write.
         for whole, part in zip(out, parts, strict=False):
             whole[places] = part.cpu().numpy()
     names = [f.name for f in fields(RowOutputs)]
-    values: list[Any] = [*out, out[0], pattern_of(prepared, rows)]
+    values: list[Any] = [*out, out[0], pattern]
     return RowOutputs(**dict(zip(names, values, strict=True)))
 
 
@@ -211,11 +222,30 @@ def embedded(
             yield np.arange(start, start + len(domain)), domain, e, ()
             start += len(domain)
         return
-    reader = RowReader(module, statistics, wanted=wanted)
-    n_values = DENSE_VALUES if isinstance(prepared.X, np.ndarray) else INFERENCE_VALUES
-    size = batch_size or max(256, n_values // prepared.n_vars)
     factors = prepared.size_factors(rows)
-    for places, d, block in row_blocks(prepared.X, rows, prepared.domain, size):
+    yield from embedded_rows(
+        model, prepared.X, rows, prepared.domain, factors, statistics, batch_size, wanted
+    )
+
+
+def embedded_rows(
+    model: DomainVI,
+    x: Any,
+    rows: NDArray[np.int64],
+    domain: NDArray[np.int64],
+    factors: NDArray[np.float32] | None,
+    statistics: Mapping[str, ScalingStatistics] | None,
+    batch_size: int | None,
+    wanted: tuple[str, ...],
+) -> Iterator[Embedded]:
+    """Yield what :func:`embedded` does of a matrix of one modality, with the genes of the model.
+
+    ``domain`` has the codes of all rows, ``factors`` those of the chosen ones.
+    """
+    reader = RowReader(model.module, statistics, wanted=wanted)
+    n_values = DENSE_VALUES if isinstance(x, np.ndarray) else INFERENCE_VALUES
+    size = batch_size or max(256, n_values // x.shape[1])
+    for places, d, block in row_blocks(x, rows, domain, size):
         factor = None if factors is None else factors[places]
         e = reader.embed(block, d, factor)
         scores = reader.score_phenotypes(e.mean, block, d, factor) if model.phenotypes else ()

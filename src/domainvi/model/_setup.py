@@ -206,12 +206,27 @@ def check_scale(summary: MatrixSummary, likelihood: str, modality: Modality) -> 
     check_likelihood(summary, likelihood)
 
 
+def check_query_scale(model: DomainVI, matrix: Any) -> None:
+    """Refuse values of a query that are on another scale than those of training."""
+    blocks = model.module.modalities.blocks()
+    for name, modality, block in blocks:
+        values = matrix[:, block] if len(blocks) > 1 else matrix
+        likelihood = model.likelihood
+        kind = likelihood[name] if isinstance(likelihood, dict) else likelihood
+        check_scale(describe_matrix(values), kind, modality)
+
+
 def prepare_query(
-    model: DomainVI, adata: AnnData | MuData, min_genes: int | None = None
+    model: DomainVI,
+    adata: AnnData | MuData,
+    min_genes: int | None = None,
+    *,
+    lazy: bool = False,
 ) -> PreparedAnnData:
     """Prepare rows that the model was not set up with: genes by name, new domains allowed.
 
-    Columns for labels and domains may be missing.
+    Columns for labels and domains may be missing. With ``lazy`` the values are neither read nor
+    checked; each part is checked when it is read.
     """
     columns = columns_of(model.registry_[SETUP_ARGS_KEY])
     check_data(adata)
@@ -226,14 +241,10 @@ def prepare_query(
         continuous_covariate_keys=columns.continuous_covariate_keys,
         require_labels=False,
         require_domains=False,
+        check_values=not lazy,
     )
-    matrix = select_matrix(adata, columns.layer)
-    blocks = model.module.modalities.blocks()
-    for name, modality, block in blocks:
-        values = matrix[:, block] if len(blocks) > 1 else matrix
-        likelihood = model.likelihood
-        kind = likelihood[name] if isinstance(likelihood, dict) else likelihood
-        check_scale(describe_matrix(values), kind, modality)
+    if not lazy:
+        check_query_scale(model, select_matrix(adata, columns.layer))
     prepared = prepare(
         adata,
         columns,
@@ -242,6 +253,7 @@ def prepare_query(
         classes=model.classes,
         domains=model.domains,
         phenotypes=model.phenotypes,
+        lazy=lazy,
     )
     setup_method_args = {k: v for k, v in model.registry_.items() if k != FIELD_REGISTRIES_KEY}
     register(prepared, columns, setup_method_args, model.registry_, extend_categories=True)

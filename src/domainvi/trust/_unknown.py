@@ -225,6 +225,10 @@ class UnknownScorer:
         score = self.score(z)
         if domain is not None:
             score = score - self.offset(score, domain)
+        return self.rank(score)
+
+    def rank(self, score: FloatArray) -> FloatArray:
+        """Return the p-values of scores that were shifted already."""
         n = len(self.calibration)
         return (1 + n - np.searchsorted(self.calibration, score, side="left")) / (n + 1)
 
