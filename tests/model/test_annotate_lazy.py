@@ -189,6 +189,7 @@ def test_what_cannot_be_annotated_is_refused(model, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
+@pytest.mark.filterwarnings("ignore")  # of anndata, on the format of zarr
 def test_a_worker_that_dies_costs_nothing(model, tmp_path):
     pytest.importorskip("distributed")
     query = query_of(1000)
