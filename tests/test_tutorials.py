@@ -27,8 +27,9 @@ if not NOTEBOOKS:
     pytest.skip("the tutorials stand in the repository only", allow_module_level=True)
 
 NUMBER = re.compile(r"(?<![\w.-])([-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?)(?!\w)")
-# TOLERANCE
-TOLERANCE = 0.02
+# Absolute and relative. With Python 3.11 and 3.12, and the versions of libraries that go with each,
+# what DomainVI gives is equal to the last printed digit, and SCANVI's scores within 0.008.
+TOLERANCE = 0.01
 # Colours of a terminal, what training prints when it stops early, and a line of anndata 0.13.
 NOT_COMPARED = re.compile(r"\x1b\[[\d;]*m|Monitored metric .*\n|layers:\s+None(?: \(\.X\))?")
 
