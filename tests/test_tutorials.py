@@ -27,7 +27,9 @@ if not NOTEBOOKS:
     pytest.skip("the tutorials stand in the repository only", allow_module_level=True)
 
 NUMBER = re.compile(r"(?<![\w.-])([-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?)(?!\w)")
-# TOLERANCE
+# Absolute and relative. Python 3.11 and 3.12, with the libraries that go with each, print the same
+# digits but for SCANVI's scores (0.008). Two threads in place of one, which round otherwise, moved
+# probabilities by 0.006 and one row over a threshold: counts by 1, a share of 24 rows by 0.02.
 TOLERANCE = 0.02
 # Colours of a terminal, what training prints when it stops early, and a line of anndata 0.13.
 NOT_COMPARED = re.compile(r"\x1b\[[\d;]*m|Monitored metric .*\n|layers:\s+None(?: \(\.X\))?")
@@ -63,12 +65,15 @@ def shown(cell: NotebookNode) -> str:
 
 
 def agree(stored: str, fresh: str) -> bool:
-    """Whether two texts have the same words, and numbers that differ by the tolerance at most."""
+    """Whether two texts have the same words, and numbers as near as rounding leaves them."""
     old, new = (
         NUMBER.split(" ".join(NOT_COMPARED.sub("", text).split())) for text in (stored, fresh)
     )
-    numbers = [np.array(parts[1::2], float) for parts in (old, new)]
-    return old[::2] == new[::2] and np.allclose(*numbers, rtol=TOLERANCE, atol=TOLERANCE)
+    if old[::2] != new[::2]:
+        return False
+    room = [1 if word.isdigit() else TOLERANCE for word in old[1::2]]
+    before, after = (np.array(parts[1::2], float) for parts in (old, new))
+    return bool((np.abs(after - before) <= room + TOLERANCE * np.abs(before)).all())
 
 
 def store(notebook: NotebookNode, fresh: NotebookNode, path: Path) -> None:
@@ -108,7 +113,8 @@ def test_it_runs_from_a_clean_kernel_and_gives_what_is_stored(
 @pytest.mark.parametrize(
     ("stored", "fresh", "same"),
     [
-        ("macro-F1 0.871\nKIRC   58", "macro-F1 0.873\nKIRC  58", True),
+        ("macro-F1 0.871\nKIRC   58", "macro-F1 0.873\nKIRC  57", True),
+        ("KIRC   58", "KIRC   54", False),
         ("row-wise share 0.21", "row-wise share \x1b[1;36m0.21\x1b[0m", True),
         ("macro-F1 0.871", "macro-F1 0.921", False),
         ("baseline share 0.21", "row-wise share 0.21", False),
