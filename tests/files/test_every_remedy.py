@@ -27,6 +27,7 @@ from domainvi.data import check_setup, describe_matrix, flatten
 from domainvi.errors import DomainVIError, InputError
 from domainvi.files import read
 from domainvi.io import write_model
+from domainvi.model._lazy._shards import Key, place_at
 
 from . import test_remedies
 
@@ -583,7 +584,73 @@ CASES: list[tuple[str, Step, Step]] = [
          dirpath=w.tmp / "k", monitor="train_loss")])),
     ("expected a list of column names", lambda w: fresh(w, categorical_covariate_keys="truth"),
      lambda w: fresh(w, categorical_covariate_keys=["truth"])),
+    ("There is no file to read. Pass one", lambda w: audit(w), lambda w: audit(w, *"zx")),
+    ("is one cohort without --batch. Name its column", lambda w: audit(w, "x"),
+     lambda w: audit(w, "x", batch="cohort")),
+    ("of cohorts, or pass more",
+     lambda w: audit(w, "x"), lambda w: audit(w, *"zx")),
+    ("stands twice among the files", lambda w: audit(w, *"xx"), lambda w: audit(w, *"xz")),
+    ("is to be predicted. Name the column of cohorts by --batch",
+     lambda w: audit(w, *"xz", labels=["cohort"]),
+     lambda w: audit(w, *"xz", labels=["cohort"], batch="label")),
+    ("Give it once for all, or once for each", lambda w: audit(w, *"xz", labels=["label"] * 3),
+     lambda w: audit(w, *"xz", labels=["label"] * 2)),
+    ("Save it as text with columns label and name",
+     lambda w: audit(w, *"xz", names=b"label,name\na,\xff\n"),
+     lambda w: audit(w, *"xz", names=b"label,name\na,A\n")),
+    ("Name one for all, or one for each, in order", lambda w: joined(w, ["label"] * 3),
+     lambda w: joined(w, ["label"] * 2)),
+    ("there is nothing to join. Pass data by name",
+     lambda w: dv.data.join_references({}, labels_key="label"), lambda w: joined(w, "label")),
+    ("are one object. Pass each reference once",
+     lambda w: dv.data.join_references(dict.fromkeys("xz", w.make(40)), labels_key="label"),
+     lambda w: joined(w, "label")),
+    ("label_map gives",
+     lambda w: joined(w, "label", pd.DataFrame({"label": ["a", "a"], "name": ["A", "B"]})),
+     lambda w: joined(w, "label", pd.DataFrame({"label": ["a"], "name": ["A"]}))),
+    ("Use the labels as obs has them", lambda w: joined(w, "label", {"A": "a"}),
+     lambda w: joined(w, "label", {"a": "A"})),
+    ("is no unfinished work. Rename it", lambda w: lazy(w, "mine"),
+     lambda w: (w.tmp / "out.unfinished").rename(w.tmp / "mine") and lazy(w)),
+    ("Rename it, or choose another path", lambda w: lazy(w, "mine"),
+     lambda w: lazy(w, name="other")),
+    ("Write to a path that all workers see",
+     lambda w: place_at(Key(str(w.tmp / "elsewhere"), "")), lambda w: lazy(w)),
 ]  # fmt: skip
+
+
+def audit(
+    w: World,
+    *files: str,
+    labels: Any = ("label",),
+    batch: str | None = None,
+    names: bytes | None = None,
+) -> int:
+    """Audit files of two cohorts each."""
+    line: list[object] = [w.tmp / f"{name}.h5ad" for name in files]
+    for i, path in enumerate(dict.fromkeys(line)):
+        w.make(40 + i, hidden=()).write_h5ad(path)
+    line += [word for key in labels for word in ("--labels", key)]
+    line += [] if batch is None else ["--batch", batch]
+    if names is not None:
+        (w.tmp / "names.csv").write_bytes(names)
+        line += ["--label-map", w.tmp / "names.csv"]
+    return command("audit", *line)
+
+
+def joined(w: World, labels_key: Any, label_map: Any = None) -> ad.AnnData:
+    references = {name: w.make(40, hidden=()) for name in "xz"}
+    return dv.data.join_references(references, labels_key=labels_key, label_map=label_map)
+
+
+def lazy(w: World, foreign: str = "", name: str = "out") -> None:
+    """Annotate a dask array, where a folder of that name may have a file of someone else."""
+    adata = w.make(60)
+    adata.X = pytest.importorskip("dask.array").from_array(adata.X)
+    if foreign:
+        (w.tmp / f"{name}.unfinished").mkdir()
+        (w.tmp / f"{name}.unfinished" / foreign).touch()
+    w.model.annotate_lazy(adata, w.tmp / name)
 
 
 def with_x(w: World, change: Callable[[Any], Any]) -> ad.AnnData:

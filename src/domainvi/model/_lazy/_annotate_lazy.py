@@ -190,4 +190,5 @@ def finish(model: DomainVI, prepared: PreparedAnnData, key: Key, path: Path) -> 
         warnings.simplefilter("ignore")  # that zarr 3 has no standard for it
         zarr.consolidate_metadata(result)
     result.rename(path)
+    place_at.cache_clear()
     shutil.rmtree(key.folder)
