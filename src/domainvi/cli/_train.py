@@ -96,8 +96,8 @@ def train(
         Folder of the model to write.
     """
     check_training(options)
-    check_output(output, force, others=(*ref, options.label_map, options.checkpoints))
     check_references(ref, options)
+    check_output(output, force, others=(*ref, options.label_map, options.checkpoints))
     with reporting(as_json) as say:
         accelerator(options.device)  # refused, if it is, before the data are read
         adata = read_references(ref, options, say)
@@ -134,9 +134,9 @@ def suggest(
         Rows to suggest; five for each class is a good number to begin with.
     """
     check_training(options)
+    check_references(data, options)
     others = (*data, options.label_map, options.checkpoints)
     check_output(output, force, kind=".csv", others=others)
-    check_references(data, options)
     with reporting(as_json) as say:
         from domainvi.io import whole_file
 

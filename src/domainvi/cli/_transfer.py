@@ -72,11 +72,11 @@ def transfer(
         msg = "transfer needs a REF or several, and the QUERY as the last: two files at least."
         raise InputError(msg)
     *refs, query = files
+    check_references(refs, options, query)
     inputs = (*refs, options.label_map, options.checkpoints)
     check_output(output, force, kind=".h5ad", others=inputs)
     if report is not None:
         check_output(report, force, kind=".html", others=(*inputs, query, output))
-    check_references(refs, options, query)
     with reporting(as_json) as say:
         from domainvi.data import check_scales, clean_names
 
