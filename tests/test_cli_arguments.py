@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -35,7 +36,7 @@ BAD = {
     "missing query": ["transfer", "ref.h5ad", "nope.h5ad", *COLUMNS, "-o", "x.h5ad"],
     "missing model": ["annotate", "no model", "ref.h5ad", "-o", "x.h5ad"],
     "column": ["audit", "ref.h5ad", "--batch", "domain", "--labels", "lable"],
-    "format": ["transfer", "ref.h5ad", "ref.h5ad", *COLUMNS, "-o", "x.csv"],
+    "format": ["transfer", "ref.h5ad", "query.h5ad", *COLUMNS, "-o", "x.csv"],
     "folder": ["train", "ref.h5ad", *COLUMNS, "-o", "no folder/model"],
     "existing output": ["benchmark", "ref.h5ad", *COLUMNS, "-o", "there.csv"],
     "device": ["train", "ref.h5ad", *COLUMNS, "-o", "model", "--device", "gpu0"],
@@ -64,6 +65,7 @@ def run(arguments: list[str], folder: Path) -> tuple[set[str], subprocess.Comple
 def folder_of_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bad")
     dv.data.synthetic_cohorts(n_obs=60, n_genes=40).write_h5ad(folder / "ref.h5ad")
+    shutil.copy(folder / "ref.h5ad", folder / "query.h5ad")
     (folder / "there.csv").write_text("mine\n")
     (folder / "broken.h5ad").write_bytes(b"no HDF5\0")
     return folder
@@ -97,7 +99,8 @@ def test_names_of_other_formats_are_refused(
     command: str, name: str, better: str, folder_of_files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ref, folder = str(folder_of_files / "ref.h5ad"), str(folder_of_files)
-    files = [ref, ref, *COLUMNS] if command == "transfer" else [folder, ref]
+    query = str(folder_of_files / "query.h5ad")
+    files = [ref, query, *COLUMNS] if command == "transfer" else [folder, ref]
     assert main([command, *files, "-o", str(folder_of_files / name)]) == 2
     assert f"Use {better}." in capsys.readouterr().err
     assert not (folder_of_files / name).exists()
