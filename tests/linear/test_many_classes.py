@@ -87,7 +87,7 @@ def test_markers_join_the_components(rng):
     scores, basis, mean = components_and_markers(rows, statistics, np.ones(60), rank=3)
     gram = basis.T @ basis
     np.testing.assert_allclose(gram, gram[0, 0] * np.eye(4), atol=1e-9)
-    s = standardise(rows.x, rows.domain, statistics)
+    s = standardise(rows.x, rows.domain, statistics, 1.0)
     np.testing.assert_allclose(scores, (s - mean) @ basis, atol=1e-4)
     marker = np.abs(scores[:, 3])
     assert marker[:10].min() > marker[10:].max()

@@ -43,8 +43,9 @@ def components_and_markers(
     As of :func:`components`, with scores in single precision.
     """
 
-    def standardised(some: Any) -> NDArray[np.float32]:
-        return standardise(rows.x[some], rows.domain[some], statistics, gene_weight)
+    def standardised(some: Any) -> NDArray[np.floating]:
+        part = rows.x[some], rows.domain[some]
+        return standardise(*part, statistics, gene_weight, np.float32)
 
     n = len(rows.x)
     s = standardised(slice(None, None, -(-n // MAX_ROWS)))

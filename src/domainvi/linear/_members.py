@@ -34,25 +34,25 @@ def components(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Principal components in units of the first one's standard deviation, not whitened.
 
-    Those of many rows and genes are computed in single precision, which takes half of the time.
+    Rows in double precision are centred in place, to spare a second copy of them.
 
     Returns
     -------
     Scores ``(n_rows, k)``, the map from genes ``(n_genes, k)`` and the mean ``(n_genes,)``.
     """
     k = min(rank, s.shape[0] - 1, s.shape[1])
-    mean = s.mean(axis=0, dtype=np.float64)
+    s = s.astype(np.float64, copy=False)
+    mean = s.mean(axis=0)
+    s -= mean
     # scikit-learn's PCA would do the same with a second copy of the rows.
     if min(s.shape) > 400:
-        s = s - mean.astype(np.float32)
         u, length, axes = randomized_svd(s, k, flip_sign=False, random_state=0)
     else:
-        s = s - mean
         u, length, axes = svd(s, full_matrices=False)
     _, axes = svd_flip(u, axes, u_based_decision=False)
     spread = max(float(length[0] / np.sqrt(len(s) - 1)), 1e-12)
     basis = axes[:k].T / spread
-    return (s @ basis).astype(np.float64), basis.astype(np.float64), mean
+    return s @ basis, basis, mean
 
 
 def features_of(

@@ -55,11 +55,15 @@ def standardise(
     x: NDArray[np.float32],
     domain: IntArray,
     statistics: ScalingStatistics,
-    gene_weight: FloatArray | None = None,
-) -> NDArray[np.float32]:
-    """Standardise rows by the statistics of their domain, clipped at ±8, times gene weights."""
+    gene_weight: FloatArray | float | None = None,
+    dtype: type[np.floating] = np.float64,
+) -> NDArray[np.floating]:
+    """Standardise rows by the statistics of their domain, clipped at ±8.
+
+    With a weight of each gene, times that and in double precision, or another ``dtype``.
+    """
     centre, scale = (values.astype(np.float32) for values in statistics)
-    out = np.empty(x.shape, dtype=np.float32)
+    out = np.empty(x.shape, dtype=np.float32 if gene_weight is None else dtype)
     for some in blocks(len(x)):
         part = x[some] - centre[domain[some]]
         part /= scale[domain[some]]

@@ -175,7 +175,7 @@ def set_projection(
         The leading genes.
     """
     projection = modality.z_encoder.projection
-    s = standardise(part.x, part.domain, statistics.with_genes(genes))
+    s = standardise(part.x, part.domain, statistics.with_genes(genes), 1.0)
     _, basis, mean = components(s, projection.out_features)
     weight = np.zeros((basis.shape[1], projection.in_features), dtype=np.float32)
     weight[:, genes] = basis.T
@@ -187,7 +187,7 @@ def set_projection(
 @torch.no_grad()
 def set_reference(modality: Modality, part: TrainingRows, genes: NDArray[np.int64]) -> None:
     """Keep the principal components of rows that no alignment touched; ``part`` has the genes."""
-    s = standardise(part.x, part.domain, domain_statistics(part))
+    s = standardise(part.x, part.domain, domain_statistics(part), 1.0)
     _, basis, mean = components(s, modality.reference_basis.shape[1])
     k = basis.shape[1]
     modality.reference_basis[torch.from_numpy(genes), :k] = as_float(basis)
