@@ -27,9 +27,9 @@ if not NOTEBOOKS:
     pytest.skip("the tutorials stand in the repository only", allow_module_level=True)
 
 NUMBER = re.compile(r"(?<![\w.-])([-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?)(?!\w)")
-# Absolute and relative; counts may differ by three rows more. Rounding of another kind, by threads or
-# by processors, is drawn out by self-training: it moved probabilities by 0.01, standard errors by
-# 3 %, probes of leakage by 0.06 and two rows of 24 over a threshold.
+# Absolute and relative; counts may differ by three rows more. Rounding of another kind, by threads
+# or by processors, is drawn out by self-training: it moved probabilities by 0.01, standard errors
+# by 3 %, probes of leakage by 0.06 and two rows of 24 over a threshold.
 TOLERANCE, ROWS = 0.1, 3
 # Share of the words of an output that may differ, since a row that is near a boundary can cross it,
 # and one gene take the place of another in a list of six.
