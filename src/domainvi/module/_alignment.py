@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import nn
@@ -14,9 +17,14 @@ from domainvi.nn import (
     critic_loss,
     encoder_loss,
     one_hot,
+    reverse_gradient,
     standardise_columns,
-    within_class_cross_entropy,
+    weighted_cross_entropy,
+    within_class_weight,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ADVERSARIES = ("conditional", "marginal", "wasserstein", "none")
 HEAD_WIDTHS = (256, 256)
@@ -29,7 +37,7 @@ class DomainAlignment(nn.Module):
     :math:`\lambda` (:class:`~domainvi.nn.DomainAdversary`). The head sees posterior means, which
     are what users get, and not samples, whose noise would hide the domain from it alone. They are
     standardised over the batch, so that nothing can be hidden by shrinking it. The conditional form
-    compares domains within each class (:func:`~domainvi.nn.within_class_cross_entropy`) and takes
+    compares domains within each class (:func:`~domainvi.nn.within_class_weight`) and takes
     every class as certain, known or predicted: from probabilities a head would learn which domain
     has labels. ``"wasserstein"`` trains a critic (:class:`~domainvi.nn.Critic`) on the main domain
     column and pulls the rows of target domains to those of source domains. Weight 0 gives the
@@ -103,19 +111,41 @@ class DomainAlignment(nn.Module):
             return z.new_zeros(()), {}
         if self.kind == "wasserstein":
             return self._wasserstein(z, domains[0], weight)
-        z, p = standardise_columns(z), one_hot(code, self.n_classes)
-        losses, accuracies = [], []
-        for i, (head, domain) in enumerate(zip(self.heads, domains, strict=True)):
-            scores = head(z, p, weight)
-            if self.kind == "conditional":
-                support = getattr(self, f"support_{i}")
-                losses.append(within_class_cross_entropy(scores, domain, code, support))
-            else:
-                losses.append(balanced_cross_entropy(scores, domain))
-            if i == 0:
-                accuracies.append(balanced_domain_accuracy(scores, domain))
+        z = reverse_gradient(standardise_columns(z), weight)
+        losses, scores = zip(*[ask() for ask in self._questions(z, code, domains)], strict=True)
         loss = torch.stack(losses).sum()
-        return loss, {"adversary_loss": loss, "domain_accuracy": accuracies[0]}
+        accuracy = balanced_domain_accuracy(scores[0], domains[0])
+        return loss, {"adversary_loss": loss, "domain_accuracy": accuracy}
+
+    def heads_loss(
+        self, z: torch.Tensor, code: torch.Tensor, domains: list[torch.Tensor]
+    ) -> Callable[[], torch.Tensor]:
+        """Loss of the heads on constant latents, for several steps on the same rows.
+
+        What does not depend on the heads is computed once; arguments as of :meth:`forward`.
+        """
+        if self.kind in ("none", "wasserstein"):
+            return lambda: self(z, code, domains, 0.0)[0]
+        questions = self._questions(standardise_columns(z), code, domains)
+        return lambda: torch.stack([ask()[0] for ask in questions]).sum()
+
+    def _questions(
+        self, z: torch.Tensor, code: torch.Tensor, domains: list[torch.Tensor]
+    ) -> list[Callable[[], tuple[torch.Tensor, torch.Tensor]]]:
+        """One function a domain column, of its head: loss and scores on these rows."""
+        p = one_hot(code, self.n_classes)
+        questions = []
+        for i, (head, domain) in enumerate(zip(self.heads, domains, strict=True)):
+            loss: Callable[[torch.Tensor], torch.Tensor]
+            if self.kind == "conditional":
+                weight, possible = within_class_weight(domain, code, getattr(self, f"support_{i}"))
+                loss = partial(
+                    weighted_cross_entropy, domain=domain, weight=weight, possible=possible
+                )
+            else:
+                loss = partial(balanced_cross_entropy, domain=domain)
+            questions.append(partial(ask_head, head, head.join(z, p), loss))
+        return questions
 
     def _shuffled(self, z: torch.Tensor) -> torch.Tensor:
         return z[torch.from_numpy(self.chance_source.permutation(len(z))).to(z.device)]
@@ -144,6 +174,14 @@ class DomainAlignment(nn.Module):
         if torch.is_grad_enabled():
             metrics["adversary_loss"] = discrimination
         return discrimination + weight * pull, metrics
+
+
+def ask_head(
+    head: DomainAdversary, seen: torch.Tensor, loss: Callable[[torch.Tensor], torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Loss and scores of a domain head on what it sees."""
+    scores = head.network(seen)
+    return loss(scores), scores
 
 
 @torch.no_grad()

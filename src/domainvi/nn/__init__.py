@@ -5,7 +5,8 @@ from ._adversary import (
     balanced_cross_entropy,
     reverse_gradient,
     shared_class_weight,
-    within_class_cross_entropy,
+    weighted_cross_entropy,
+    within_class_weight,
 )
 from ._clamped_product import ClampedProduct
 from ._experts import product_of_experts
@@ -43,6 +44,7 @@ __all__ = [
     "reverse_gradient",
     "shared_class_weight",
     "standardise_columns",
-    "within_class_cross_entropy",
+    "weighted_cross_entropy",
     "within_class_probe",
+    "within_class_weight",
 ]

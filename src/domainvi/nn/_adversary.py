@@ -92,9 +92,11 @@ class DomainAdversary(nn.Module):
             width = n_out
         self.network = nn.Sequential(*layers, nn.Linear(width, n_domains))
 
-    def _join(self, z: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
+    def join(self, z: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
+        """What the head sees of latents and class probabilities, taken as constants."""
         if not self.conditional:
             return z
+        p = p.detach()
         if self.randomised:
             return (z @ self.map_z) * (p @ self.map_p)
         return torch.einsum("nl,nk->nlk", z, p).flatten(1)
@@ -111,7 +113,7 @@ class DomainAdversary(nn.Module):
         reversal
             Weight of the adversary.
         """
-        return self.network(self._join(reverse_gradient(z, reversal), p.detach()))
+        return self.network(self.join(reverse_gradient(z, reversal), p))
 
 
 def balanced_cross_entropy(
@@ -143,47 +145,70 @@ def balanced_cross_entropy(
     return means.sum() / present.sum().clamp_min(1)
 
 
-def within_class_cross_entropy(
-    logits: torch.Tensor, domain: torch.Tensor, code: torch.Tensor, support: torch.Tensor
-) -> torch.Tensor:
-    r"""Cross-entropy over the domains within each class, so that the class mix tells nothing.
+def within_class_weight(
+    domain: torch.Tensor, code: torch.Tensor, support: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    r"""What each row counts when domains are compared within each class, so that the mix is hidden.
 
     With :math:`n_{dk}` rows of domain :math:`d` and class :math:`k`, and :math:`D_k` the domains of
-    the batch that have rows of the class,
+    the batch that have rows of the class, the loss is
 
     .. math:: L = - \sum_k \frac{h_k}{\sum_j h_j} \frac{1}{|D_k|} \sum_{d \in D_k}
-                  \frac{1}{n_{dk}} \sum_{i \in (d, k)} \log q(d \mid i),
+                  \frac{1}{n_{dk}} \sum_{i \in (d, k)} \log q(d \mid i)
+                = - \sum_i w_i \log q(d_i \mid i),
 
     where :math:`q` is restricted to the domains that can have the class, and :math:`h_k` is the
     harmonic mean of :math:`n_{dk}` over :math:`D_k`, that of the rows there are to compare; 0 for
     a class of one domain, which could only be aligned with another class. Whatever the shares of
-    the classes in the domains, a head that knows nothing but the class is at chance.
+    the classes in the domains, a head that knows nothing but the class is at chance. Weights do not
+    depend on the scores: several steps on the same rows need them once.
 
     Parameters
     ----------
-    logits
-        Domain scores, shape ``(n_rows, n_domains)``.
     domain, code
         Domain and class codes, shape ``(n_rows,)``.
     support
         Whether a domain can have a class, boolean, shape ``(n_domains, n_classes)``. Rows of a
         class that their domain does not have are left out.
+
+    Returns
+    -------
+    Weights :math:`w`, shape ``(n_rows,)``, and the domains that a row may be of, boolean, shape
+    ``(n_rows, n_domains)``: what :func:`weighted_cross_entropy` takes.
     """
     n_domains, n_classes = support.shape
     possible = support.T[code]
     counted = possible.gather(1, domain[:, None]).squeeze(1)
-    scores = logits.masked_fill(~possible & counted[:, None], -torch.inf)
-    losses = functional.cross_entropy(scores, domain, reduction="none")
     cell = domain * n_classes + code
-    # Under mixed precision the scores are rounded, and the losses are not.
-    zeros = losses.new_zeros(n_domains * n_classes)
-    n = zeros.index_add(0, cell, counted.to(losses.dtype)).view(support.shape)
-    summed = zeros.index_add(0, cell, losses * counted).view(support.shape)
+    zeros = torch.zeros(n_domains * n_classes, device=domain.device)
+    n = zeros.index_add(0, cell, counted.to(zeros.dtype)).view(support.shape)
     n_present = (n > 0).sum(dim=0)
-    means = (summed / n.clamp_min(1)).sum(dim=0) / n_present.clamp_min(1)
     harmonic = n_present / ((n > 0) / n.clamp_min(1)).sum(dim=0).clamp_min(1e-8)
-    weight = harmonic * (n_present > 1)
-    return (weight * means).sum() / weight.sum().clamp_min(1)
+    compared = harmonic * (n_present > 1)
+    share = compared * (1 / compared.sum().clamp_min(1))
+    of_row = (share / n_present.clamp_min(1) / n.clamp_min(1)).flatten()[cell] * counted
+    return of_row, possible | ~counted[:, None]
+
+
+def weighted_cross_entropy(
+    logits: torch.Tensor, domain: torch.Tensor, weight: torch.Tensor, possible: torch.Tensor
+) -> torch.Tensor:
+    r"""Cross-entropy over the domains that are possible, :math:`-\sum_i w_i \log q(d_i \mid i)`.
+
+    Parameters
+    ----------
+    logits
+        Domain scores, shape ``(n_rows, n_domains)``.
+    domain
+        Domain codes, shape ``(n_rows,)``.
+    weight
+        Weight of each row, shape ``(n_rows,)``.
+    possible
+        Domains that a row may be of, boolean, shape ``(n_rows, n_domains)``.
+    """
+    scores = logits.masked_fill(~possible, -torch.inf)
+    # Under mixed precision the scores are rounded, and the losses are not.
+    return functional.cross_entropy(scores, domain, reduction="none") @ weight
 
 
 def shared_class_weight(p: torch.Tensor, support: torch.Tensor) -> torch.Tensor:

@@ -178,8 +178,7 @@ class DomainTrainingPlan(pl.LightningModule):
             batch, generative_kwargs={"genes": genes}, compute_loss=False
         )
         if self.game is not None:
-            mean = inference["qz"].loc.detach()
-            self.game.play(lambda: self.module.align(mean, batch, 0.0)[0])
+            self.game.play(self.module.heads_loss(inference["qz"].loc, batch))
         output = self.module.loss(batch, inference, generative, genes=genes, **self.loss_weights())
         self._gather(output, "train")
         by_row = {**output.reconstruction_loss, **output.kl_local}
