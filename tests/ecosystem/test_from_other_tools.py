@@ -15,6 +15,7 @@ TEXT = PAGE.read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `(.+?)` \| `(.+?)` \|$", TEXT, re.MULTILINE)
 
 
+@pytest.mark.slow
 # Whatever scanpy's neighbours warn of is theirs.
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_our_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

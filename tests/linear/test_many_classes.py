@@ -51,6 +51,7 @@ def test_each_class_has_the_rows_that_it_needs():
     assert np.unique(drawn).tolist() == drawn.tolist()
 
 
+@pytest.mark.slow
 def test_rare_classes_are_found_where_6000_rows_lose_them():
     rows, truth = atlas(n_genes=400)
     scores = []

@@ -60,13 +60,13 @@ def test_a_domain_that_was_held_out_is_predicted_by_the_others(rng):
 
 
 def test_joint_probe_finds_dependence_and_not_margins(rng):
-    a, b = rng.normal(size=(300, 2)) + 3, rng.normal(size=(300, 2))
-    apart = joint_probe([a, b], n_permutations=3)
-    tied = joint_probe([a, a + 0.3 * b], n_permutations=3)
+    a, b = rng.normal(size=(200, 2)) + 3, rng.normal(size=(200, 2))
+    apart = joint_probe([a, b], n_permutations=0)
+    tied = joint_probe([a, a + 0.3 * b], n_permutations=1)
     assert abs(apart.score - 0.5) < 0.08
     assert tied.score > 0.8
-    assert tied.p_value == 0.25
-    stratum = rng.integers(2, size=300)
+    assert tied.p_value == 0.5
+    stratum = rng.integers(2, size=200)
     shared = [a + 6 * stratum[:, None], b + 6 * stratum[:, None]]
     found = joint_probe(shared, n_permutations=0)
     assert found.score > 0.65

@@ -240,7 +240,7 @@ def test_numbers_know_every_protocol(aged: ad.AnnData) -> None:
     assert result.loc[result["method"] == "ridge_z", "r2"].min() > 0.8
 
 
-QUIET = {"enable_progress_bar": False, "accelerator": "cpu", "max_epochs": 10}
+QUIET = {"enable_progress_bar": False, "accelerator": "cpu", "max_epochs": 3}
 
 
 def test_number_beside_the_main_phenotype(aged: ad.AnnData) -> None:

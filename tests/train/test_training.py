@@ -253,11 +253,10 @@ def test_few_labels_among_many_rows_all_teach(cohorts):
     for c in np.unique(truth):
         label[np.flatnonzero((domain == "domain_0") & (truth == c))[:2]] = c
     adata.obs["label"] = label
-    for seed in range(2):
-        dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
-        model = dv.DomainVI(adata, n_latent=4, n_hidden=8, seed=seed)
-        model.train(max_epochs=1, batch_size=4096, enable_progress_bar=False)
-        assert (model.predict() == truth).mean() > 0.7
+    dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
+    model = dv.DomainVI(adata, n_latent=4, n_hidden=8)
+    model.train(max_epochs=1, batch_size=4096, enable_progress_bar=False)
+    assert (model.predict() == truth).mean() > 0.7
 
 
 @pytest.mark.slow
