@@ -206,7 +206,8 @@ def annotate(
     prepared = model._validate_anndata(adata) if is_own else prepare_query(model, adata, min_genes)
     target = model._own_data() if adata is None else adata
     about = rows_of_cautions(model, prepared, target, caution_rows)
-    out = outputs(model, prepared, None, wanted=("reference",))
+    wanted = ("reference",) if set_alpha is None else ("reference", "linear")
+    out = outputs(model, prepared, None, wanted=wanted)
     key, order = model.registry_[SETUP_ARGS_KEY]["labels_key"], model.fitted.order
     known = {key: unknown_p_values(model, prepared, out)}
     for name in set(chosen) & set(model.fitted.phenotype_unknown):

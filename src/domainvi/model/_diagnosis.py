@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
 from scvi import REGISTRY_KEYS
 
 from domainvi import _keys
@@ -21,6 +20,7 @@ from domainvi.trust import (
     Flagged,
     check_set_alpha,
     find_cautions,
+    row_softmax,
     suggest_rows,
     texts,
 )
@@ -90,7 +90,7 @@ def set_probabilities(
     prior = model.module.log_prior.cpu().numpy()
     known = domain < len(prior)
     shift = np.where(known[:, None], prior[np.where(known, domain, 0)], 0.0)
-    return softmax(out.linear.astype(np.float64) + shift, axis=1)
+    return row_softmax(out.linear + shift)
 
 
 def prediction_sets(

@@ -914,7 +914,7 @@ class DomainVI(ArchesMixin, CohortModel):
         """
         prepared = self._validate_anndata(adata)
         rows = self._row_numbers(prepared, indices)
-        out = outputs(self, prepared, rows, batch_size, centre=False)
+        out = outputs(self, prepared, rows, batch_size, wanted=("linear",), centre=False)
         found = prediction_sets(self, out, prepared.domain[rows], alpha, classes)
         frame = pd.DataFrame(found, index=prepared.obs_names[rows], columns=self.classes)
         return frame[self.fitted.order.classes]

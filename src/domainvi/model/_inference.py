@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
-from scipy.special import softmax
 from scvi import REGISTRY_KEYS
 
 from domainvi._checks import check_positive
@@ -19,6 +18,7 @@ from domainvi.data import MODALITIES, row_blocks, row_loader
 from domainvi.errors import InputError
 from domainvi.module import OPTIONAL_PARTS, RowReader
 from domainvi.train import extend_statistics, modalities_of
+from domainvi.trust import row_softmax
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -41,6 +41,8 @@ INFERENCE_VALUES = 2**23
 DENSE_VALUES = 2**21
 # Rows at a time of models with several modalities.
 INFERENCE_BATCH = 2048
+# What a RowOutputs may go without: with many rows and classes each takes as much as the answer.
+ALL_PARTS = (*OPTIONAL_PARTS, "network", "linear")
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ class RowOutputs:
     logits
         Uncalibrated log-probabilities of the classes, shape ``(n_rows, n_classes)``.
     network, linear
-        Those of the network and of the linear members alone.
+        Those of the network and of the linear members alone; ``(n_rows, 0)`` where they are not
+        needed.
     reference
         Un-adapted components, shape ``(n_rows, 30 n_modalities)``; ``(n_rows, 0)`` where they are
         not needed.
@@ -167,7 +170,7 @@ def forward(
     rows: NDArray[np.int64] | None,
     batch_size: int | None = None,
     *,
-    wanted: tuple[str, ...] = OPTIONAL_PARTS,
+    wanted: tuple[str, ...] = ALL_PARTS,
 ) -> RowOutputs:
     """Run encoder and classifiers on rows, trained or not, without centring."""
     rows = np.arange(prepared.n_obs) if rows is None else rows
@@ -189,14 +192,16 @@ def gathered(
     n_variance = n if "variance" in wanted else 0
     n_reference = sum(map(len, origins)) if "reference" in wanted else 0
     n_scores = sum(p.n_outputs for p in model.phenotypes)
-    widths = (n, n_variance, k, k, k, n_reference, n_scores, n_scores)
+    n_network, n_linear = (k if name in wanted else 0 for name in ("network", "linear"))
+    widths = (n, n_variance, k, n_network, n_linear, n_reference, n_scores, n_scores)
     out = [np.empty((len(pattern), width), dtype=np.float32) for width in widths]
     for places, domain, e, scores in blocks:
         logits = module.ensemble(e.network, e.linear, domain)
         parts = (e.mean, e.variance, logits, e.network, e.linear, e.reference, *scores)
         # Without auxiliary phenotypes there are no scores to write.
         for whole, part in zip(out, parts, strict=False):
-            whole[places] = part.cpu().numpy()
+            if whole.shape[1]:
+                whole[places] = part.cpu().numpy()
     names = [f.name for f in fields(RowOutputs)]
     values: list[Any] = [*out, out[0], pattern]
     return RowOutputs(**dict(zip(names, values, strict=True)))
@@ -285,7 +290,7 @@ def probabilities(
     """Class probabilities in the order of the codes, shape ``(n_rows, n_classes)``."""
     calibration = model.fitted.calibration
     if not calibrated or not calibration or not len(out.logits):
-        return softmax(out.logits.astype(np.float64), axis=1)
+        return row_softmax(out.logits)
     # Rows whose pattern no training row had are calibrated as those with the most modalities.
     p = calibration[max(calibration)].apply(out.logits)
     for pattern, rows in out.by_pattern():

@@ -93,7 +93,7 @@ class DomainAdversary(nn.Module):
         self.network = nn.Sequential(*layers, nn.Linear(width, n_domains))
 
     def join(self, z: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
-        """What the head sees of latents and class probabilities, taken as constants."""
+        """Join latents with class probabilities, taken as constants, to what the head sees."""
         if not self.conditional:
             return z
         p = p.detach()
@@ -148,7 +148,7 @@ def balanced_cross_entropy(
 def within_class_weight(
     domain: torch.Tensor, code: torch.Tensor, support: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    r"""What each row counts when domains are compared within each class, so that the mix is hidden.
+    r"""Weigh rows so that domains are compared within each class, whatever the mix of classes.
 
     With :math:`n_{dk}` rows of domain :math:`d` and class :math:`k`, and :math:`D_k` the domains of
     the batch that have rows of the class, the loss is

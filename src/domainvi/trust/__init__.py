@@ -4,7 +4,7 @@ Arrays and tables in, numbers and sentences out; nothing here knows of AnnData o
 """
 
 from ._audit import Audit, audit_arrays, probe_components
-from ._calibration import Calibrator, fit_calibrator
+from ._calibration import Calibrator, fit_calibrator, row_softmax
 from ._cautions import (
     CODES,
     SMALL_COHORT,
@@ -40,6 +40,7 @@ __all__ = [
     "find_cautions",
     "fit_calibrator",
     "probe_components",
+    "row_softmax",
     "rows_needed",
     "suggest_rows",
 ]

@@ -17,6 +17,21 @@ if TYPE_CHECKING:
     from domainvi._checks import FloatArray, IntArray
 
 _MAX_TEMPERATURE = 100.0
+_ROWS_AT_ONCE = 16_384
+
+
+def row_softmax(logits: ArrayLike, temperature: float = 1.0) -> FloatArray:
+    r"""Softmax of each row of :math:`\ell / T` in double precision.
+
+    Some rows at a time, since intermediate values of all would take several times the memory of the
+    result.
+    """
+    logits = np.asarray(logits)
+    out = np.empty(logits.shape)
+    for start in range(0, len(logits), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        out[rows] = softmax(logits[rows].astype(np.float64) / temperature, axis=1)
+    return out
 
 
 @dataclass(frozen=True)
@@ -38,7 +53,7 @@ class Calibrator:
 
     def apply(self, logits: ArrayLike) -> FloatArray:
         """Return calibrated probabilities of logits, both of shape (rows, classes)."""
-        return softmax(np.asarray(logits, dtype=np.float64) / self.temperature, axis=1)
+        return row_softmax(logits, self.temperature)
 
     def to_dict(self) -> dict[str, float]:
         """Return values that JSON can hold."""
