@@ -14,7 +14,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "cautions.md"
 
 
 def rows(**columns):
-    return pd.DataFrame({"confidence": np.full(100, 0.9), "unknown": np.full(100, 0.5)} | columns)
+    label = np.repeat(["B", "T"], 50)
+    defaults = {"label": label, "confidence": np.full(100, 0.9), "unknown": np.full(100, 0.5)}
+    return pd.DataFrame(defaults | columns)
 
 
 def cautions(of=None, *, guard=None, audit=None, n_missing=0, **arguments):
@@ -53,14 +55,32 @@ def test_nothing_tested_is_nothing_called():
     }
 
 
+PLAIN = audit_arrays([0, 1, 0, 1], [0, 0, 1, 1])
 NESTED = replace(
     audit_arrays([0, 1, 0, 1], [0, 0, 1, 1]), nested=("Tumours are in one cohort only.",)
 )
 
 
 REASONS = [
-    ("C01 alignment", "caution", {"guard": GuardRecord("off")}, "because the audit refused it."),
+    (
+        "C01 alignment",
+        "caution",
+        {"guard": GuardRecord("off"), "audit": PLAIN},
+        "because the audit refused it.",
+    ),
+    (
+        "C01 alignment",
+        "caution",
+        {"guard": GuardRecord("off"), "is_new": True},
+        "trained on one cohort",
+    ),
     ("C02 nested", "caution", {"audit": NESTED}, "Tumours are in one"),
+    (
+        "C02 nested",
+        "note",
+        {"audit": replace(PLAIN, with_predictions=NESTED)},
+        "By the predictions, Tumours are in one cohort only.",
+    ),
     (
         "C03 composition",
         "caution",
@@ -71,7 +91,19 @@ REASONS = [
         "C04 unknown",
         "caution",
         {"of": rows(unknown=np.repeat([0.01, 0.5], [30, 70]))},
-        "30 of 100 rows fit no known class at p ≤ 0.05, where chance gives 5.",
+        "30 of 100 rows fit no known class at p ≤ 0.05, where chance gives 5; 30 are called",
+    ),
+    (
+        "C04 unknown",
+        "caution",
+        {"of": rows(unknown=np.repeat([0.01, 0.5], [30, 70]))},
+        "30 of them are called 'B': the reference may lack a class that is near it",
+    ),
+    (
+        "C04 unknown",
+        "caution",
+        {"of": rows(unknown=np.tile([0.01, 0.5], 50))},
+        "The reference may lack classes.",
     ),
     ("C05 untested", "caution", {"of": rows(unknown=np.nan)}, "could not be looked for"),
     ("C06 unsure", "caution", {"of": rows(confidence=np.repeat([0.4, 0.9], [40, 60]))}, "40% of"),
@@ -98,7 +130,7 @@ def test_every_code_is_tried_and_has_its_own_number():
 
 
 def test_levels_are_kept_apart():
-    found = cautions(guard=GuardRecord("off"), n_missing=1)
+    found = cautions(guard=GuardRecord("off"), is_new=True, n_missing=1)
     assert [len(texts(found, level)) for level in ("caution", "note")] == [1, 1]
     assert texts([], "note").dtype.kind == "U"  # h5ad holds an empty array of text
 

@@ -59,6 +59,7 @@ from ._prepare import (
     Columns,
     Phenotype,
     PreparedAnnData,
+    ScalingNote,
     check_unchanged,
     genes_by_modality,
     prepare,

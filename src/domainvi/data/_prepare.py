@@ -10,7 +10,7 @@ import logging
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -104,6 +104,21 @@ class FlatAnnData(AnnData):
     gene_mask: NDArray[np.bool_]
 
 
+class ScalingNote(NamedTuple):
+    """How a cohort that was not in training is standardised.
+
+    Parameters
+    ----------
+    said
+        In words.
+    row_wise_share
+        Share of experts of single rows in the vote on its composition; 0 where none was needed.
+    """
+
+    said: str
+    row_wise_share: float = 0.0
+
+
 class PreparedAnnData(AnnData):
     """Working copy of an AnnData object; made by :func:`prepare` only."""
 
@@ -113,8 +128,8 @@ class PreparedAnnData(AnnData):
     hidden: NDArray[np.bool_] | None = None
     # The expression values, where they stay in their file.
     on_disk: DiskMatrix | None = None
-    # How each cohort that was not in training is standardised, in words.
-    scaling_notes: dict[str, str]
+    # How each cohort that was not in training is standardised.
+    scaling_notes: dict[str, ScalingNote]
     # Classes that coarse labels leave open, as `LabelTree.possible` returns them.
     possible: tuple[NDArray[np.int64], NDArray[np.bool_]] | None = None
     # Of the values at the time; a matrix in memory is shared with the user's object.

@@ -220,10 +220,11 @@ def annotate(
         places = [model.classes.index(c) for c in order.classes]
         sets = prediction_sets(model, out, prepared.domain, set_alpha, classes)[:, places]
         separator = columns.add_sets(key, order.classes, sets, known[key] <= (unknown_alpha or -1))
-        summary[_keys.PREDICTION_SETS] = describe_sets(model, prepared, set_alpha, sets, separator)
-    add_verdict(
-        summary, model, prepared, columns.obs[_keys.confidence(key)], known[key], about, classes
-    )
+        summary[_keys.PREDICTION_SETS] = describe_sets(
+            model, prepared, set_alpha, sets, about, separator
+        )
+    label, confidence = (columns.obs[name(key)] for name in (_keys.prediction, _keys.confidence))
+    add_verdict(summary, model, prepared, label, confidence, known[key], about, classes)
     if not overwrite:
         setup = columns_of(model.registry_[SETUP_ARGS_KEY])
         levels = (setup.labels_key,) if setup.tree is None else setup.tree.levels

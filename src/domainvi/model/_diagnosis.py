@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from scvi import REGISTRY_KEYS
 from domainvi import _keys
 from domainvi._checks import check_seed, check_sizes
 from domainvi._compat import SETUP_ARGS_KEY
-from domainvi.data import MODALITIES
+from domainvi.data import MODALITIES, ScalingNote
 from domainvi.errors import InputError
 from domainvi.metrics import domain_probe
 from domainvi.trust import (
@@ -123,18 +124,20 @@ def describe_sets(
     prepared: PreparedAnnData,
     alpha: float,
     sets: NDArray[np.bool_],
+    about: NDArray[np.bool_],
     separator: str,
 ) -> dict[str, Any]:
-    """Gather what ``uns["domainvi"]`` says of prediction sets."""
+    """Gather what ``uns["domainvi"]`` says of the prediction sets of the rows ``about``."""
     calibrated = model.fitted.sets[max(model.fitted.sets)]
     levels = prepared.manager.get_state_registry(REGISTRY_KEYS.BATCH_KEY).categorical_mapping
-    names = {int(d): str(levels[d]) for d in np.unique(prepared.domain)}
+    names = {int(d): str(levels[d]) for d in np.unique(prepared.domain[about])}
+    size = sets[about].sum(axis=1)
     return {
         "alpha": float(alpha),
         "separator": separator,
         "calibration_rows": len(calibrated.score),
-        "mean_size": float(sets.sum(axis=1).mean()),
-        "one_class": float((sets.sum(axis=1) == 1).mean()),
+        "mean_size": float(size.mean()) if len(size) else 0.0,
+        "one_class": float((size == 1).mean()) if len(size) else 0.0,
         "promise": calibrated.promise(alpha, names),
     }
 
@@ -184,11 +187,28 @@ def rows_of_cautions(
             raise InputError(msg)
         return mask[target.obs_names.astype(str).isin(prepared.obs_names)]
     every = np.ones(prepared.n_obs, dtype=bool)
-    own = None if model._adata is None else model._require_manager().adata
-    if own is None or not own.obs_names.equals(prepared.obs_names):
+    if not is_own(model, prepared):
         return every
-    unlabelled = labels_of(model, own) < 0
+    unlabelled = labels_of(model, model._require_manager().adata) < 0
     return unlabelled if unlabelled.any() else every
+
+
+def is_own(model: DomainVI, prepared: PreparedAnnData) -> bool:
+    """Whether rows are those that the model was set up with, by their names."""
+    own = None if model._adata is None else model._require_manager().adata
+    return own is not None and bool(own.obs_names.equals(prepared.obs_names))
+
+
+def row_wise_share(model: DomainVI, prepared: PreparedAnnData, about: NDArray[np.bool_]) -> float:
+    """Share of experts of single rows in the vote on a cohort of these rows, the largest.
+
+    That of a cohort that was in training is the one that the guard recorded then.
+    """
+    levels = prepared.manager.get_state_registry(REGISTRY_KEYS.BATCH_KEY).categorical_mapping
+    at_training = ScalingNote("", model.fitted.guard.row_wise_share)
+    cohorts = [str(levels[d]) for d in np.unique(prepared.domain[about])]
+    notes = [prepared.scaling_notes.get(cohort, at_training) for cohort in cohorts]
+    return max((note.row_wise_share for note in notes), default=0.0)
 
 
 def summarise(model: DomainVI, prepared: PreparedAnnData, n_empty: int) -> dict[str, Any]:
@@ -206,7 +226,9 @@ def summarise(model: DomainVI, prepared: PreparedAnnData, n_empty: int) -> dict[
         _keys.UNLABELED_CATEGORY: setup["unlabeled_category"],
         _keys.GENES_MATCHED: int(prepared.gene_mask.sum()),
         _keys.ROWS_WITHOUT_VALUES: n_empty,
-        _keys.UNSEEN_COHORTS: {_keys.storable(k): v for k, v in prepared.scaling_notes.items()},
+        _keys.UNSEEN_COHORTS: {
+            _keys.storable(k): note.said for k, note in prepared.scaling_notes.items()
+        },
         _keys.PARAMETERS: {k: v for k, v in model._parameters().items() if v is not None},
         _keys.AUDIT: {} if fitted.audit is None else fitted.audit.to_dict(),
         _keys.GUARD: fitted.guard.to_dict(),
@@ -238,6 +260,7 @@ def add_verdict(
     summary: dict[str, Any],
     model: DomainVI,
     prepared: PreparedAnnData,
+    label: Any,
     confidence: NDArray[np.float32],
     known: NDArray[np.float64],
     about: NDArray[np.bool_],
@@ -248,14 +271,15 @@ def add_verdict(
         kept = [c for c in model.fitted.order.classes if c in classes]
         summary[_keys.RESTRICTED_TO] = np.asarray(kept, dtype=object)
     summary[_keys.UNKNOWN_ROWS] = Flagged.count(known[about]).to_dict()
-    rows = pd.DataFrame({"confidence": confidence, "unknown": known})
+    rows = pd.DataFrame({"label": label, "confidence": confidence, "unknown": known})
     found = find_cautions(
         rows[about],
-        guard=model.fitted.guard,
+        guard=replace(model.fitted.guard, row_wise_share=row_wise_share(model, prepared, about)),
         audit=model.fitted.audit,
         n_genes=len(model.genes),
         n_missing=len(model.genes) - int(prepared.gene_mask.sum()),
         set_aside=summary.get(_keys.SET_ASIDE),
         n_small=int((np.bincount(prepared.domain)[prepared.domain[about]] < SMALL_COHORT).sum()),
+        is_new=not is_own(model, prepared),
     )
     summary[_keys.CAUTIONS], summary[_keys.NOTES] = texts(found, "caution"), texts(found, "note")

@@ -14,7 +14,7 @@ from scvi import REGISTRY_KEYS
 
 from domainvi._checks import check_positive
 from domainvi._compat import SETUP_ARGS_KEY
-from domainvi.data import MODALITIES, row_blocks, row_loader
+from domainvi.data import MODALITIES, ScalingNote, row_blocks, row_loader
 from domainvi.errors import InputError
 from domainvi.module import OPTIONAL_PARTS, RowReader
 from domainvi.train import extend_statistics, modalities_of
@@ -269,18 +269,22 @@ def scaling_statistics(
         return None
     levels = prepared.manager.get_state_registry(REGISTRY_KEYS.BATCH_KEY).categorical_mapping
     statistics: dict[str, ScalingStatistics] = {}
-    notes: dict[str, list[str]] = {}
+    notes: dict[str, list[ScalingNote]] = {}
     parts = list(modalities_of(model.module, prepared))
     for name, part, has in parts:
         if has.any() or len(parts) == 1:
             own = np.where(has, domain, 0)
-            statistics[name], said = extend_statistics(model.module, name, part, own)
+            statistics[name], found = extend_statistics(model.module, name, part, own)
             prefix = f"{name}: " if len(parts) > 1 else ""
             for d in np.unique(own[own >= n_known]):
-                notes.setdefault(str(levels[d]), []).append(f"{prefix}{said[d - n_known]}")
-    for cohort, said in notes.items():
-        prepared.scaling_notes[cohort] = "; ".join(said)
-        logger.info("Cohort %r was not in training: %s.", cohort, prepared.scaling_notes[cohort])
+                note = found[d - n_known]
+                note = note._replace(said=f"{prefix}{note.said}")
+                notes.setdefault(str(levels[d]), []).append(note)
+    for cohort, of_parts in notes.items():
+        said = "; ".join(note.said for note in of_parts)
+        share = max(note.row_wise_share for note in of_parts)
+        prepared.scaling_notes[cohort] = ScalingNote(said, share)
+        logger.info("Cohort %r was not in training: %s.", cohort, said)
     return statistics
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
+from domainvi.data import ScalingNote
 from domainvi.linear import (
     ClassMoments,
     RowExperts,
@@ -37,7 +38,7 @@ MIN_OWN_ROWS = 20
 
 def extend_statistics(
     module: DomainVAE, name: str, prepared: PreparedAnnData, domain: NDArray[np.int64]
-) -> tuple[ScalingStatistics, list[str]]:
+) -> tuple[ScalingStatistics, list[ScalingNote]]:
     """Extend a modality's statistics to domains it does not know, and mask missing genes.
 
     With linear members, a new domain of any size is standardised by the shift that its composition
@@ -49,7 +50,7 @@ def extend_statistics(
 
     Returns
     -------
-    The statistics, and for each new domain what was done in words.
+    The statistics, and for each new domain what was done.
     """
     modality = module.modalities.parts[name]
     n_old, n_new = modality.n_domains, max(int(domain.max()) + 1, modality.n_domains)
@@ -62,7 +63,8 @@ def extend_statistics(
     for d in range(n_old, n_new):
         rows = np.flatnonzero(domain == d)
         if bool(network.is_shared) or not len(rows):
-            notes.append(f"its {len(rows)} rows are standardised by the training cohorts")
+            said = f"its {len(rows)} rows are standardised by the training cohorts"
+            notes.append(ScalingNote(said))
             continue
         nothing = np.full(len(rows), -1)
         drawn = rows[subsample(nothing, nothing, 0)]
@@ -80,7 +82,7 @@ def standardise_alone(
     u: NDArray[np.float32],
     d: int,
     measured: NDArray[np.bool_],
-) -> str:
+) -> ScalingNote:
     """Fill in domain ``d`` from log values ``u``; say what was done."""
     n, linear = len(u), modality.linear
     unused = torch.isinf(linear.scale[:, 0])
@@ -91,9 +93,9 @@ def standardise_alone(
         for members, network in zip(statistics.linear, statistics.network, strict=True):
             members[-1:, d] = network[d]
     elif not linear.n_members:
-        return f"its {n} rows are standardised by the training cohorts"
+        return ScalingNote(f"its {n} rows are standardised by the training cohorts")
     if not linear.n_members:
-        return f"standardised by its own {n} rows"
+        return ScalingNote(f"standardised by its own {n} rows")
     genes = modality.composition.genes.cpu().numpy()
     centre, scale, share = by_composition(modality, u[:, genes], measured[genes])
     adapted = ~linear.is_shared
@@ -104,9 +106,10 @@ def standardise_alone(
         for m in torch.nonzero(adapted).ravel():
             statistics.linear[k][m, d, genes] = column
     statistics.linear[1][:, d][unused] = torch.inf
-    return (
+    return ScalingNote(
         f"its {n} rows are standardised by the shift that their composition leaves, of which "
-        f"experts of single rows had {share:.0%} of the vote"
+        f"experts of single rows had {share:.0%} of the vote",
+        share,
     )
 
 

@@ -27,6 +27,8 @@ UNSURE = 0.6
 _MANY_UNSURE, _MUCH_ROW_WISE = 0.2, 0.7
 # P-values above this are taken to be those of known rows.
 _HALF = 0.5
+# Share of the rows that fit no known class, above which the one that they are given is named.
+_MOST = 0.8
 # Share of genes that rows lack, above which it is more than a note.
 _MANY_MISSING = 0.2
 
@@ -173,16 +175,17 @@ def find_cautions(
     n_missing: int,
     n_small: int = 0,
     set_aside: Mapping[str, Sequence[str]] | None = None,
+    is_new: bool = False,
 ) -> list[Caution]:
     """Say what speaks against trusting predictions, each with its numbers.
 
     Parameters
     ----------
     rows
-        Columns ``confidence`` (probability of the predicted class) and ``unknown`` (p-value of
-        belonging to any known class, NaN where it was not tested).
+        Columns ``label`` (the predicted class), ``confidence`` (its probability) and ``unknown``
+        (p-value of belonging to any known class, NaN where it was not tested).
     guard
-        What the guard of the model decided.
+        What the guard of the model decided, with the vote of experts of single rows on these rows.
     audit
         The audit of the training data; ``None`` if none was made.
     n_genes
@@ -193,6 +196,8 @@ def find_cautions(
         Classes with one labelled row, by their column.
     n_small
         Rows whose cohort has too few of them to be standardised by itself.
+    is_new
+        Whether the rows were not there when the model was trained.
 
     Returns
     -------
@@ -201,15 +206,29 @@ def find_cautions(
     Examples
     --------
     >>> from domainvi.trust import GuardRecord, find_cautions
-    >>> rows = pd.DataFrame({"confidence": [0.9], "unknown": [0.5]})
+    >>> rows = pd.DataFrame({"label": ["B"], "confidence": [0.9], "unknown": [0.5]})
     >>> for found in find_cautions(rows, guard=GuardRecord(), audit=None, n_genes=60, n_missing=10):
     ...     print(f"{found.level}: {found}")
     note: C08 genes: 10 of the model's 60 genes are missing here.
     """
     found: list[Caution] = []
-    if guard.alignment == "off":
-        found.append(Caution(ALIGNMENT, "Alignment is off, because the audit refused it."))
-    found += [Caution(NESTED, sentence) for sentence in ([] if audit is None else audit.nested)]
+    if audit is not None:
+        if guard.alignment == "off":
+            found.append(Caution(ALIGNMENT, "Alignment is off, because the audit refused it."))
+        found += [Caution(NESTED, sentence) for sentence in audit.nested]
+        again = () if is_new or audit.with_predictions is None else audit.with_predictions.nested
+        found += [
+            Caution(NESTED, f"By the predictions, {sentence}. Check that this is so.", "note")
+            for sentence in again
+            if sentence not in audit.nested
+        ]
+    elif guard.alignment == "off" and is_new:
+        sentence = (
+            "The model was trained on one cohort, so that these rows are standardised as its rows "
+            "were: what differs between the two platforms is left in. Train on both together, with "
+            "a batch_key (domainvi transfer does), if these rows are of another cohort."
+        )
+        found.append(Caution(ALIGNMENT, sentence))
     many_small = n_small > len(rows) / 2
     if n_small:
         sentence = (
@@ -245,7 +264,7 @@ def cautions_of_rows(rows: pd.DataFrame, *, small: bool = False) -> list[Caution
 
     Examples
     --------
-    >>> rows = pd.DataFrame({"confidence": [0.9, 0.4], "unknown": [0.5, 0.5]})
+    >>> rows = pd.DataFrame({"label": ["B", "T"], "confidence": [0.9, 0.4], "unknown": [0.5, 0.5]})
     >>> [str(found) for found in cautions_of_rows(rows)]
     ['C06 unsure: 50% of the rows have a confidence under 0.6.']
     """
@@ -254,14 +273,8 @@ def cautions_of_rows(rows: pd.DataFrame, *, small: bool = False) -> list[Caution
     if flagged.is_many:
         sentence = (
             f"{flagged.found} of {flagged.tested} rows fit no known class at p ≤ {flagged.ALPHA}, "
-            f"where chance gives {flagged.expected:.0f}. About {flagged.share:.0%} of the rows may "
-            f"be of unknown classes; {flagged.discoveries} are called so at a false discovery rate "
-            f"of {flagged.FDR:.0%}. "
-            + (
-                "The cohorts are too small to say why."
-                if small
-                else "The reference may lack classes."
-            )
+            f"where chance gives {flagged.expected:.0f}; {flagged.discoveries} are called unknown "
+            f"at a false discovery rate of {flagged.FDR:.0%}. {why_unknown(rows, small=small)}"
         )
         found.append(Caution(UNKNOWN, sentence))
     if not flagged.tested:
@@ -272,3 +285,16 @@ def cautions_of_rows(rows: pd.DataFrame, *, small: bool = False) -> list[Caution
         sentence = f"{unsure:.0%} of the rows have a confidence under {UNSURE}."
         found.append(Caution(UNSURE_ROWS, sentence))
     return found
+
+
+def why_unknown(rows: pd.DataFrame, *, small: bool) -> str:
+    """Say why rows may fit no known class; ``small`` if their cohorts are."""
+    if small:
+        return "The cohorts are too small to say why."
+    called = rows.loc[rows["unknown"] <= Flagged.ALPHA, "label"].astype(str).value_counts()
+    if called.iloc[0] <= _MOST * called.sum():
+        return "The reference may lack classes."
+    return (
+        f"{called.iloc[0]} of them are called {called.index[0]!r}: the reference may lack a class "
+        "that is near it, or the class itself may look different here."
+    )

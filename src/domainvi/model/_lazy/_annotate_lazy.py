@@ -20,7 +20,7 @@ import zarr
 from domainvi import _keys
 from domainvi._checks import check_positive, check_share
 from domainvi._compat import SETUP_ARGS_KEY
-from domainvi.data import POOL_ROWS, POOL_VALUES, select_matrix
+from domainvi.data import POOL_ROWS, POOL_VALUES, ScalingNote, select_matrix
 from domainvi.errors import InputError
 from domainvi.model._annotate import Options, say
 from domainvi.model._diagnosis import add_verdict, summarise
@@ -95,7 +95,8 @@ def annotate_lazy(
     work: Any = zarr.open_group(folder / WORK, mode="r+", use_consolidated=False)
     key = Key(str(folder), work.attrs["token"])
     run_passes(matrix, prepared.domain, key)
-    prepared.scaling_notes.update(work.attrs["notes"])
+    notes = {cohort: ScalingNote(*note) for cohort, note in work.attrs["notes"].items()}
+    prepared.scaling_notes.update(notes)
     finish(model, prepared, key, path)
 
 
@@ -180,8 +181,9 @@ def finish(model: DomainVI, prepared: PreparedAnnData, key: Key, path: Path) -> 
     summary = summarise(model, prepared, int(place.work["n_empty"][:].sum()))
     known = p_values(place, slice(0, prepared.n_obs))[main]
     confidence = place.result[f"obs/{_keys.confidence(main)}"][:]
+    label = ad.io.read_elem(group[f"obs/{_keys.prediction(main)}"])
     about = np.ones(prepared.n_obs, dtype=bool)
-    add_verdict(summary, model, prepared, confidence, known, about, place.options.classes)
+    add_verdict(summary, model, prepared, label, confidence, known, about, place.options.classes)
     names = {*group["obs"].attrs["column-order"], *group["obsm"]}
     summary[_keys.COLUMNS] = np.array(sorted(names), dtype=object)
     ad.io.write_elem(group["uns"], _keys.RESULTS, summary)
