@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
+
+# Before numba is imported: its parallel loops would set torch to all threads again.
+os.environ["NUMBA_NUM_THREADS"] = "1"
 
 import anndata as ad
 import matplotlib as mpl

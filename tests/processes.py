@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MINUTE = 60.0
+# Numba's parallel loops, such as scanpy's, set torch to as many threads as they have.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 
 
 def run_to_end(
@@ -45,7 +47,7 @@ def started(
 
     Without ``env`` it computes on one thread: beside busy processes, threads wait for each other.
     """
-    arguments.setdefault("env", os.environ | {"OMP_NUM_THREADS": "1"})
+    arguments.setdefault("env", os.environ | ONE_THREAD)
     process = subprocess.Popen(command, text=True, start_new_session=True, **arguments)
     deadline = Timer(timeout, kill_all, [process])
     deadline.start()
@@ -81,6 +83,6 @@ def listening(script: Path, timeout: float = 20 * MINUTE) -> Iterator[subprocess
         timeout,
         stdin=PIPE,
         stdout=PIPE,
-        env=environment(OMP_NUM_THREADS="1"),
+        env=environment(**ONE_THREAD),
     ) as process:
         yield process

@@ -100,7 +100,10 @@ def store(notebook: NotebookNode, fresh: NotebookNode, path: Path) -> None:
 def test_it_runs_from_a_clean_kernel_and_gives_what_is_stored(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # for the kernel: other processes may be busy
+    # For the kernel, since threads wait for each other beside busy processes. Parallel loops of
+    # numba, such as scanpy's, would set torch to all threads again.
+    for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        monkeypatch.setenv(variable, "1")
     stored, fresh = (nbformat.read(path, as_version=4) for _ in range(2))
     shutil.copytree(FOLDER / "data", tmp_path / "data")
     resources = {"metadata": {"path": str(tmp_path)}}

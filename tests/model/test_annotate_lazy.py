@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import zarr
 from scipy import sparse
-from tests.processes import environment, run_to_end
+from tests.processes import ONE_THREAD, environment, run_to_end
 
 import domainvi as dv
 from domainvi.errors import InputError
@@ -196,7 +196,7 @@ def test_a_worker_that_dies_costs_nothing(model, tmp_path):
     model.save(tmp_path / "model")
     query.write_zarr(tmp_path / "query.zarr")
     command = [sys.executable, "-W", "ignore", str(SCRIPT), str(tmp_path)]
-    run_to_end(command, check=True, timeout=180, env=environment(OMP_NUM_THREADS="1"))
+    run_to_end(command, check=True, timeout=180, env=environment(**ONE_THREAD))
     told = json.loads((tmp_path / "told.json").read_text())
     assert told["n_shards"] / 2 <= told["read_when_killed"] < told["n_shards"]
     model.annotate(query)

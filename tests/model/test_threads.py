@@ -98,7 +98,10 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def fresh_interpreter(case: str) -> dict[str, Any]:
     """What a case of ``fork_process.py`` answers, without variables that a user would not set."""
     script = Path(__file__).with_name("fork_process.py")
-    variables = environment(OMP_NUM_THREADS=None, MKL_NUM_THREADS=None, NUMBA_NUM_THREADS=None)
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+    # One thread where the case asks for it: BLAS threads would wait for each other without a need.
+    number = "1" if case == "after_one_thread" else None
+    variables = environment(**dict.fromkeys(names, number))
     done = run_to_end([sys.executable, "-W", "ignore", script, case], check=True, env=variables)
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -89,7 +89,8 @@ def test_it_says_what_the_model_says(page: Page, model: dv.DomainVI) -> None:
     assert str(model.fitted.audit.sentence) in text
     assert str(model.fitted.guard.evidence) in text
     assert re.search(r"seed 0\b", text)
-    assert domain_names(model) <= set(text.split())
+    n_taught = int((model.adata.obs["label"] != "Unknown").sum())
+    assert f"The {n_taught} labelled rows, which taught the model, are left out." in text
 
 
 def test_it_shows_sets_and_classes_that_can_be_there(model: dv.DomainVI, tmp_path: Path) -> None:
@@ -195,7 +196,8 @@ def test_unknown_rows_are_named_as_asked(
     model: dv.DomainVI, adata: AnnData, tmp_path: Path
 ) -> None:
     path = dv.tl.report(model, path=tmp_path / "r.html", n_genes=0, unknown_alpha=1.0)
-    assert f'<th scope="row">Unknown</th><td>{adata.n_obs}</td>' in path.read_text("utf-8")
+    n_hidden = int((adata.obs["label"] == "Unknown").sum())
+    assert f'<th scope="row">Unknown</th><td>{n_hidden}</td>' in path.read_text("utf-8")
 
 
 def test_reports_are_for_domainvi(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.strategies import DDPStrategy
-from tests.processes import environment, run_to_end, started
+from tests.processes import ONE_THREAD, environment, run_to_end, started
 
 import domainvi as dv
 from domainvi.errors import InputError
@@ -27,7 +27,7 @@ def command(folder, n_processes, lr):
 
 def run(folder, n_processes, lr):
     made = command(folder, n_processes, lr)
-    run_to_end(made, check=True, cwd=folder, env=environment(OMP_NUM_THREADS="1"))
+    run_to_end(made, check=True, cwd=folder, env=environment(**ONE_THREAD))
     return [json.loads(p.read_text()) for p in sorted(folder.glob("rank_*.json"))]
 
 

@@ -9,7 +9,7 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
-from tests.processes import environment, run_to_end
+from tests.processes import ONE_THREAD, environment, run_to_end
 
 import domainvi as dv
 from domainvi.errors import TrainingError
@@ -155,7 +155,7 @@ def one_thread():
 @pytest.mark.slow
 def test_a_terminated_process_says_so_and_can_be_resumed(cohorts, tmp_path, one_thread):
     command = [sys.executable, "-W", "ignore", "-c", TERMINATED, str(tmp_path / "c")]
-    done = run_to_end(command, env=environment(OMP_NUM_THREADS="1"))
+    done = run_to_end(command, env=environment(**ONE_THREAD))
     assert done.returncode == -signal.SIGTERM
     resumed, whole = fresh(cohorts), fresh(cohorts)
     seen = []

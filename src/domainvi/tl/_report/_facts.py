@@ -42,7 +42,12 @@ def gather(
     batch = batch if isinstance(batch, str) else batch[0]
     obs, summary, audit = adata.obs, adata.uns[keys.RESULTS], model.fitted.audit
     cohort = obs[batch].astype(str) if batch in obs else pd.Series("all rows", obs.index)
-    rows = annotated_rows(obs, key).assign(cohort=cohort)
+    labelled = (
+        is_labelled(obs[key], setup["unlabeled_category"]) if own else np.zeros(len(obs), bool)
+    )
+    # Rows whose label taught the model say nothing of what it can do, where there are others.
+    about = ~labelled if not labelled.all() else labelled
+    rows = annotated_rows(obs, key).assign(cohort=cohort)[about]
     cautions = list(summary[keys.CAUTIONS])
     refused = audit is not None and audit.verdict == "refused"
     parameters = {k: v for k, v in setup.items() if v not in (None, [], {})} | model._parameters()
@@ -57,7 +62,9 @@ def gather(
         "evidence": model.fitted.guard.evidence,
         "notes": dict(summary[keys.UNSEEN_COHORTS]),
         "classes": summarise(rows, "label"),
-        "sets": _sets(obs, key, summary),
+        "about": about,
+        "n_left_out": int((~about).sum()),
+        "sets": _sets(obs[about], key, summary),
         "unknown": dict(summary[keys.UNKNOWN_ROWS]),
         "cohorts": summarise(rows, "cohort"),
         "comparison": None if truth is None else compare(model, adata, truth),

@@ -49,7 +49,7 @@ def figures(model: DomainVI, adata: AnnData, facts: dict[str, Any]) -> dict[str,
             unlabeled_category=unlabelled,
             show=False,
         )
-    wanted["confidence"] = lambda: confidence(adata, facts["labels_key"])
+    wanted["confidence"] = lambda: confidence(adata[facts["about"]], facts["labels_key"])
     return {name: as_address(draw, vector=name != "latent") for name, draw in wanted.items()}
 
 
