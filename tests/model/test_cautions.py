@@ -94,3 +94,19 @@ def test_rows_asked_for_are_a_mask(adata: ad.AnnData, model: dv.DomainVI) -> Non
         with pytest.raises(InputError, match="caution_rows holds .* expected a mask of booleans"):
             model.annotate(query, caution_rows=wrong)
     assert "domainvi" not in query.uns
+
+
+def test_rows_of_classes_that_are_ruled_out_are_counted(
+    adata: ad.AnnData, model: dv.DomainVI
+) -> None:
+    predicted = model.predict(adata)
+    first = model.classes[0]
+    query = adata.copy()
+    model.annotate(query, classes=[first])
+    hidden = (adata.obs["label"] == "Unknown").to_numpy()
+    n_other = int((predicted != first)[hidden].sum())
+    (said,) = [c for c in query.uns["domainvi"]["cautions"] if c.startswith("C10")]
+    assert int(said.split()[2]) >= 0.9 * n_other
+    same = adata[predicted == first].copy()
+    model.annotate(same, classes=[first, model.classes[1]])
+    assert "C10" not in " ".join(same.uns["domainvi"]["cautions"])

@@ -111,6 +111,7 @@ REASONS = [
     ("C08 genes", "note", {"n_missing": 1}, "1 of the model's 60 genes is missing here."),
     ("C08 genes", "note", {"n_missing": 12}, "12 of the model's 60 genes are missing here."),
     ("C08 genes", "caution", {"n_missing": 13}, "13 of the model's 60 genes are missing here."),
+    ("C10 excluded", "caution", {"n_excluded": 6}, "6 of 100 rows are more likely of the classes"),
     ("C09 single", "note", {"set_aside": {"type": ["B"]}}, "Classes of 'type' with one labelled"),
 ]
 

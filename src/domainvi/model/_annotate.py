@@ -66,6 +66,8 @@ class Columns:
         self.obs: dict[str, Any] = {}
         self.obsm: dict[str, NDArray[np.float32]] = {}
         self.uns: dict[str, Any] = {}
+        # Rows whose class is more likely one that was taken to be impossible.
+        self.excluded: NDArray[np.bool_] = np.zeros(0, dtype=bool)
 
     def add_classes(
         self,
@@ -224,7 +226,17 @@ def annotate(
             model, prepared, set_alpha, sets, about, separator
         )
     label, confidence = (columns.obs[name(key)] for name in (_keys.prediction, _keys.confidence))
-    add_verdict(summary, model, prepared, label, confidence, known[key], about, classes)
+    add_verdict(
+        summary,
+        model,
+        prepared,
+        label,
+        confidence,
+        known[key],
+        about,
+        classes,
+        n_excluded=int(columns.excluded[about].sum()),
+    )
     if not overwrite:
         setup = columns_of(model.registry_[SETUP_ARGS_KEY])
         levels = (setup.labels_key,) if setup.tree is None else setup.tree.levels
@@ -254,7 +266,10 @@ def fill_columns(
     setup, order, columns = model.registry_[SETUP_ARGS_KEY], model.fitted.order, Columns()
     unlabelled = setup["unlabeled_category"]
     places = [model.classes.index(c) for c in order.classes]
-    p = restricted(model, probabilities(model, out), options.classes)[:, places]
+    p = probabilities(model, out)
+    possible = np.isin(model.classes, model.classes if options.classes is None else options.classes)
+    columns.excluded = p[:, possible].sum(axis=1) < 0.5
+    p = restricted(model, p, options.classes)[:, places]
     columns.obsm[_keys.LATENT] = out.latent
     key = setup["labels_key"]
     columns.add_classes(key, order, p, known[key], unlabelled, options.unknown_alpha)

@@ -265,6 +265,8 @@ def add_verdict(
     known: NDArray[np.float64],
     about: NDArray[np.bool_],
     classes: Sequence[str] | None,
+    *,
+    n_excluded: int = 0,
 ) -> None:
     """Add to a summary what speaks against the labels of the rows ``about``."""
     if classes is not None:
@@ -281,5 +283,6 @@ def add_verdict(
         set_aside=summary.get(_keys.SET_ASIDE),
         n_small=int((np.bincount(prepared.domain)[prepared.domain[about]] < SMALL_COHORT).sum()),
         is_new=not is_own(model, prepared),
+        n_excluded=n_excluded,
     )
     summary[_keys.CAUTIONS], summary[_keys.NOTES] = texts(found, "caution"), texts(found, "note")

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 SMALL_COHORT = 20
 # Rows under this probability of their class are called unsure.
 UNSURE = 0.6
-# Shares of unsure rows, and of experts of single rows in the vote, above which a caution is given.
-_MANY_UNSURE, _MUCH_ROW_WISE = 0.2, 0.7
+# Shares of unsure rows, of rows of classes that were excluded, and of experts of single rows in the
+# vote, above which a caution is given.
+_MANY_UNSURE, _MANY_EXCLUDED, _MUCH_ROW_WISE = 0.2, 0.05, 0.7
 # P-values above this are taken to be those of known rows.
 _HALF = 0.5
 # Share of the rows that fit no known class, above which the one that they are given is named.
@@ -35,8 +36,11 @@ _MANY_MISSING = 0.2
 # What a reason is called, in print and in files; the page of the cautions says what to do.
 ALIGNMENT, NESTED, COMPOSITION = "C01 alignment", "C02 nested", "C03 composition"
 UNKNOWN, UNTESTED, UNSURE_ROWS = "C04 unknown", "C05 untested", "C06 unsure"
-SMALL, MISSING, SINGLE = "C07 small", "C08 genes", "C09 single"
-CODES = (ALIGNMENT, NESTED, COMPOSITION, UNKNOWN, UNTESTED, UNSURE_ROWS, SMALL, MISSING, SINGLE)
+SMALL, MISSING, SINGLE, EXCLUDED = "C07 small", "C08 genes", "C09 single", "C10 excluded"
+CODES = (
+    *(ALIGNMENT, NESTED, COMPOSITION, UNKNOWN, UNTESTED),
+    *(UNSURE_ROWS, SMALL, MISSING, SINGLE, EXCLUDED),
+)
 
 
 class Caution(NamedTuple):
@@ -176,6 +180,7 @@ def find_cautions(
     n_small: int = 0,
     set_aside: Mapping[str, Sequence[str]] | None = None,
     is_new: bool = False,
+    n_excluded: int = 0,
 ) -> list[Caution]:
     """Say what speaks against trusting predictions, each with its numbers.
 
@@ -198,6 +203,8 @@ def find_cautions(
         Rows whose cohort has too few of them to be standardised by itself.
     is_new
         Whether the rows were not there when the model was trained.
+    n_excluded
+        Rows whose class is more likely one that was taken to be impossible.
 
     Returns
     -------
@@ -251,6 +258,13 @@ def find_cautions(
         names = f"{', '.join(classes[:5])}{' and others' if len(classes) > 5 else ''}"
         said = f"Classes of {name!r} with one labelled row cannot be predicted"
         found.append(Caution(SINGLE, f"{said}: {len(classes)}, {names}.", "note"))
+    if n_excluded > _MANY_EXCLUDED * len(rows):
+        sentence = (
+            f"{n_excluded} of {len(rows)} rows are more likely of the classes that were taken to "
+            "be impossible than of those that could be there, and got one of these all the same. "
+            "Leave such rows out, or name more classes."
+        )
+        found.append(Caution(EXCLUDED, sentence))
     if n_missing:
         genes = "genes are" if n_missing > 1 else "genes is"
         sentence = f"{n_missing} of the model's {n_genes} {genes} missing here."
