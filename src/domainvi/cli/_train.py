@@ -122,7 +122,7 @@ def suggest(
 
     Rows without a label are spread over predicted classes, and within each over what the model
     sees of them, unsure rows before others. Label them in the same column, and run `domainvi
-    train` or `domainvi transfer` on the result.
+    train`, or `domainvi transfer --use-query-labels`, on the result.
 
     Example: `domainvi suggest cohorts.h5ad --batch cohort --labels cell_type -n 20 -o next.csv`
 
