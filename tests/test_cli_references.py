@@ -108,6 +108,9 @@ def test_train_takes_several_files_and_their_model_reads_each(folder: Path, caps
 def test_check_counts_the_genes_of_all(folder: Path, capsys) -> None:
     assert run(folder, "check", ["first", "second", "query"]) == SUCCESS
     assert "together: 65 genes are in all 3 files" in capsys.readouterr().out
+    assert run(folder, "check", ["first", "second", "query"], *MAPPED[:4]) == SUCCESS
+    assert "remark" not in capsys.readouterr().out
+    assert run(folder, "check", ["first", "second"], *["--labels", "site"] * 3) == BAD_INPUT
 
 
 BAD = {

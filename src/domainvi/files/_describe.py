@@ -5,11 +5,13 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from domainvi._checks import unknown_column
 from domainvi.data import (
     check_setup,
     clean_names,
     describe_matrix,
     gene_forms,
+    is_labelled,
     is_missing_word,
     raw_hint,
 )
@@ -40,7 +42,7 @@ def describe(
     Returns
     -------
     Plain values by name. ``refused`` is the first fault with its remedy, empty if there is none;
-    ``remarks`` are what is read otherwise than it is written.
+    ``remarks`` are what is read otherwise than it is written, and columns that are not there.
     """
     facts: dict[str, Any] = {
         "file": str(path),
@@ -52,10 +54,28 @@ def describe(
         "values": _values(adata, layer),
         "columns": _columns(adata),
     }
+    remarks = []
+    if batch is not None and batch not in adata.obs:
+        missing = unknown_column("batch_key", batch, adata.obs)
+        remarks.append(f"{missing} The file is one cohort, by its name.")
+        batch = None
+    if labels is not None and not _has_labels(adata, labels, unlabeled):
+        missing = f"obs[{labels!r}] labels none of the {adata.n_obs} rows."
+        if labels not in adata.obs:
+            missing = unknown_column("labels_key", labels, adata.obs)
+        remarks.append(f"{missing} Without labels, it can be a query.")
+        labels = None
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         facts["refused"] = _refused(adata, batch, labels, layer, unlabeled)
-    return facts | {"remarks": [str(warning.message) for warning in said]}
+    return facts | {"remarks": remarks + [str(warning.message) for warning in said]}
+
+
+def _has_labels(adata: AnnData, labels: str, unlabeled: str) -> bool:
+    """Whether a row has a label; a column that stands twice is refused elsewhere."""
+    if list(adata.obs.columns).count(labels) == 1:
+        return bool(is_labelled(adata.obs[labels], unlabeled).any())
+    return labels in adata.obs
 
 
 def _values(adata: AnnData, layer: str | None) -> str:
