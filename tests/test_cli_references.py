@@ -105,6 +105,18 @@ def test_train_takes_several_files_and_their_model_reads_each(folder: Path, caps
     assert set(ad.read_h5ad(out).obs["cancer_type_pred"]) <= {"CRC", "KIRC", "KIRP", "LUAD"}
 
 
+def test_a_file_without_the_column_is_unlabelled(folder: Path, capsys) -> None:
+    labels = ["--labels", "cancer_type"]
+    assert run(folder, "audit", ["first", "second"], *labels, "--json") == SUCCESS
+    shown = capsys.readouterr()
+    assert shown.err.count("obs of second has no column 'cancer_type': all of its rows take") == 1
+    assert json.loads(shown.out)["table"]["(unlabelled)"] == {"first": 0, "second": 47}
+    assert run(folder, "audit", ["first", "second"], *labels, *labels) == BAD_INPUT
+    assert "second.h5ad: labels_key='cancer_type' is not" in capsys.readouterr().err
+    assert run(folder, "audit", ["first", "second"], "--labels", "type") == BAD_INPUT
+    assert "labels_key='type' is not a column" in capsys.readouterr().err
+
+
 def test_check_counts_the_genes_of_all(folder: Path, capsys) -> None:
     assert run(folder, "check", ["first", "second", "query"]) == SUCCESS
     assert "together: 65 genes are in all 3 files" in capsys.readouterr().out
@@ -121,6 +133,13 @@ BAD = {
         ["first"],
         ["--labels", "cancer_type"],
         "is one cohort without --batch",
+    ),
+    "one cohort in its column": (
+        "train",
+        ["first"],
+        ["--labels", "cancer_type", "--batch", "sex"],
+        "obs['sex'] names one cohort, 'f', in all 48 rows; at least two domains are needed. Pass "
+        "more files, or use domainvi transfer",
     ),
     "one file twice": (
         "transfer",
@@ -188,6 +207,8 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_a_wrong_call_is_one_line_before_any_training(case: str, folder: Path, capsys) -> None:
     first = ad.read_h5ad(folder / "first.h5ad")
+    first.obs["sex"] = "f"
+    first.write_h5ad(folder / "first.h5ad")
     first[:, :5].write_h5ad(folder / "few.h5ad")
     ensembl = first.copy()
     ensembl.var_names = [f"ENSG{i:011d}" for i in range(first.n_vars)]

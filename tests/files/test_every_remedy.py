@@ -587,8 +587,11 @@ CASES: list[tuple[str, Step, Step]] = [
     ("There is no file to read. Pass one", lambda w: audit(w), lambda w: audit(w, *"zx")),
     ("is one cohort without --batch. Name its column", lambda w: audit(w, "x"),
      lambda w: audit(w, "x", batch="cohort")),
-    ("of cohorts, or pass more",
+    ("of cohorts, pass more ",
      lambda w: audit(w, "x"), lambda w: audit(w, *"zx")),
+    ("or use domainvi transfer with a query", lambda w: audit(w, "x"), transfer),
+    ("Pass more files, or use domainvi transfer, which", lambda w: of_one_cohort(w, "z"),
+     lambda w: (of_one_cohort(w, *"zx"), transfer(w))),
     ("stands twice among the files", lambda w: audit(w, *"xx"), lambda w: audit(w, *"xz")),
     ("is to be predicted. Name the column of cohorts by --batch",
      lambda w: audit(w, *"xz", labels=["cohort"]),
@@ -636,6 +639,16 @@ def audit(
         (w.tmp / "names.csv").write_bytes(names)
         line += ["--label-map", w.tmp / "names.csv"]
     return command("audit", *line)
+
+
+def of_one_cohort(w: World, *files: str) -> int:
+    """Audit files of one cohort each, in a column."""
+    paths = [w.tmp / f"{name}.h5ad" for name in files]
+    for i, path in enumerate(paths):
+        adata = w.make(40 + i, hidden=())
+        adata.obs["study"] = path.stem
+        adata.write_h5ad(path)
+    return command("audit", *paths, "--labels", "label", "--batch", "study")
 
 
 def joined(w: World, labels_key: Any, label_map: Any = None) -> ad.AnnData:

@@ -87,7 +87,7 @@ def transfer(
         from domainvi.data import check_scales, clean_names
 
         accelerator(options.device)  # refused, if it is, before the data are read
-        reference = read_references(refs, options, say)
+        reference = read_references(refs, options, say, has_query=True)
         adata = read(query, options.modality, named(options))
         with naming(*refs):
             check_columns(reference, options, is_reference=True)
