@@ -58,7 +58,7 @@ def test_references_are_as_if_joined_by_hand(folder: Path, capsys) -> None:
     assert "reference first: 48 rows, 80 genes, 4 classes" in shown.out
     assert "reference second: 47 rows, 70 genes, 4 classes" in shown.out
     assert "genes: 70 are in all 2 references, and are used; the others are left out" in shown.out
-    assert "classes: 4 in several references; none in one only" in shown.out
+    assert "classes: 4 in several references; none in one only\n" in shown.out
     assert "cohorts: first, second (reference); query (query)" in shown.out
     assert "2 names of rows stand in several references" in shown.err
     joined = ad.read_h5ad(folder / "out.h5ad")
@@ -83,6 +83,7 @@ def test_audit_says_which_classes_one_reference_has_alone(folder: Path, capsys) 
     assert run(folder, "audit", ["first", "second"], *MAPPED[:4]) == SUCCESS
     said = capsys.readouterr().out
     assert "classes: 2 in several references; in first only: CRC, LUAD; in second only" in said
+    assert "adenocarcinoma. The same class under two names is joined with --label-map\n" in said
 
 
 def test_files_of_one_name_are_two_cohorts(folder: Path, capsys) -> None:

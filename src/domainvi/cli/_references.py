@@ -168,4 +168,8 @@ def _describe(say: Results, parts: dict[str, AnnData], joined: AnnData, options:
         alone = "; ".join(
             f"in {name} only: {', '.join(sorted(found))}" for name, found in own.items() if found
         )
-        say(f"classes: {len(shared)} in several references; {alone or 'none in one only'}")
+        same = ". The same class under two names is joined with --label-map"
+        say(
+            f"classes: {len(shared)} in several references; {alone or 'none in one only'}"
+            f"{same if sum(map(bool, own.values())) > 1 else ''}"
+        )

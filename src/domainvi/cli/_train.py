@@ -80,10 +80,10 @@ def train(
 ) -> None:
     """Train a model on several cohorts, of one file or several, and save it.
 
-    Rows without a label take part as rows to adapt to, so do files without that column. The model then annotates these and other
-    cohorts with `domainvi annotate`. Its folder holds safetensors and JSON, and nothing in it is
-    ever executed. Several files are joined on the genes that all of them have; each may call its
-    labels otherwise (--labels, --label-map).
+    Rows without a label, and files without that column, take part as rows to adapt to. The model
+    then annotates these and other cohorts with `domainvi annotate`. Its folder holds safetensors
+    and JSON, and nothing in it is ever executed. Several files are joined on the genes that all of
+    them have; each may call its labels otherwise (--labels, --label-map).
 
     Example: `domainvi train cohorts.h5ad --batch cohort --labels cell_type -o model`
 
