@@ -306,7 +306,11 @@ def test_annotate_refuses_another_scale(folder: Path, make_adata, capsys) -> Non
     assert train(folder) == SUCCESS
     files = [str(folder / "model"), str(folder / "query ü.h5ad")]
     assert main(["annotate", *files, "-o", str(folder / "out.h5ad")]) == BAD_INPUT
-    assert "needs counts" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "needs counts" in said
+    assert "The model was trained on counts. Put those of adata where it reads" in said
+    assert "likelihood='normal'" not in said
+    assert "layer=" not in said
 
 
 def test_audit_says_verdict_and_table(folder: Path, capsys) -> None:

@@ -592,6 +592,8 @@ CASES: list[tuple[str, Step, Step]] = [
     ("or use domainvi transfer with a query", lambda w: audit(w, "x"), transfer),
     ("Pass more files, or use domainvi transfer, which", lambda w: of_one_cohort(w, "z"),
      lambda w: (of_one_cohort(w, *"zx"), transfer(w))),
+    ("Put those of adata where it reads", lambda w: counted(w, np.log1p),
+     lambda w: counted(w, abs)),
     ("stands twice among the files", lambda w: audit(w, *"xx"), lambda w: audit(w, *"xz")),
     ("is to be predicted. Name the column of cohorts by --batch",
      lambda w: audit(w, *"xz", labels=["cohort"]),
@@ -664,6 +666,13 @@ def lazy(w: World, foreign: str = "", name: str = "out") -> None:
         (w.tmp / f"{name}.unfinished").mkdir()
         (w.tmp / f"{name}.unfinished" / foreign).touch()
     w.model.annotate_lazy(adata, w.tmp / name)
+
+
+def counted(w: World, change: Callable[[Any], Any]) -> None:
+    """Predict with a model of counts."""
+    counts = w.make(60, counts=True, hidden=())
+    model = trained(w, adata=counts.copy())
+    model.predict(ad.AnnData(change(counts.X), obs=counts.obs, var=counts.var))
 
 
 def with_x(w: World, change: Callable[[Any], Any]) -> ad.AnnData:
