@@ -119,7 +119,7 @@ def test_no_shared_gene_is_refused_even_without_a_threshold() -> None:
         (["TP53", "XIST"], ["ENSG00000141510", "ENSG00000111640"], "the reference Ensembl ids"),
         (["Trp53", "Xist", "Gapdh"], ["TP53", "XIST", "GAPDH"], "2 genes match: is it another"),
         (["TP53"], ["XIST"], "Check that both come from the same species"),
-        ([*"abxyzw"], [*"abcdefg"], "ask for them with min_genes= of annotate (--min-genes)"),
+        ([*"abxyzw"], [*"abcdefg"], "few will do, set min_genes= of annotate (--min-genes)"),
     ],
 )
 def test_the_usual_causes_are_named(names: list[str], reference: list[str], hint: str) -> None:

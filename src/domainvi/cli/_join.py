@@ -128,9 +128,8 @@ def join(
         obs[key] = ref.obs[key].set_axis(obs.index[: ref.n_obs])
         if labelled and key in options.levels and key in query.obs:
             own = clean_names(query.obs[key]).astype(object).map(str, na_action="ignore")
-            column = obs[key].astype("category")
-            new = sorted({*own.dropna()}.difference(column.cat.categories))
-            obs[key] = column.cat.add_categories(new)
+            known = obs[key].astype("category").cat
+            obs[key] = known.add_categories(sorted({*own.dropna()}.difference(known.categories)))
             obs.loc[obs.index[ref.n_obs :], key] = own.to_numpy()
         if keys.colors(key) in ref.uns:
             joined.uns[keys.colors(key)] = ref.uns[keys.colors(key)]

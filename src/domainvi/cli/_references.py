@@ -28,8 +28,7 @@ def check_references(paths: Sequence[Path], options: Training, query: Path | Non
         raise InputError(msg)
     if len(paths) == 1 and query is None and options.batch is None:
         msg = (
-            f"{paths[0]} is one cohort without --batch. Name its column of cohorts, pass more "
-            "files, or use domainvi transfer with a query."
+            f"{paths[0]} is one cohort without --batch. Name it, pass more files, or use transfer."
         )
         raise InputError(msg)
     others = [] if query is None else [query]
@@ -73,7 +72,7 @@ def read_references(
             msg = (
                 f"{', '.join(map(str, paths))}: obs[{options.domain!r}] names one cohort, "
                 f"{cohort.iloc[0]!r}, in all {len(cohort)} rows; at least two domains are needed. "
-                "Pass more files, or use domainvi transfer, which takes one and a query."
+                "Pass more files, or use domainvi transfer with a query."
             )
             raise InputError(msg)
     return adata
@@ -168,8 +167,6 @@ def _describe(say: Results, parts: dict[str, AnnData], joined: AnnData, options:
         alone = "; ".join(
             f"in {name} only: {', '.join(sorted(found))}" for name, found in own.items() if found
         )
-        same = ". The same class under two names is joined with --label-map"
-        say(
-            f"classes: {len(shared)} in several references; {alone or 'none in one only'}"
-            f"{same if sum(map(bool, own.values())) > 1 else ''}"
-        )
+        if sum(map(bool, own.values())) > 1:
+            alone += ". The same class under two names is joined with --label-map"
+        say(f"classes: {len(shared)} in several references; {alone or 'none in one only'}")

@@ -110,9 +110,7 @@ def _say_numbers(say: Results, adata: AnnData, key: str) -> None:
     )
 
 
-def say_agreement(
-    say: Results, adata: AnnData, labels: str, unlabeled: str, *, used: bool = False
-) -> None:
+def say_agreement(say: Results, adata: AnnData, labels: str, unlabeled: str, used: bool) -> None:
     """Score predictions against labels that the data hold, unless they were ``used``."""
     from domainvi.data import clean_names, is_labelled
     from domainvi.metrics import accuracy, macro_f1

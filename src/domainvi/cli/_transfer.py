@@ -112,7 +112,7 @@ def transfer(
         _annotate(model, adata, joined, wishes)
         say_audit(say, model)
         say_predictions(say, adata, options.targets or ())
-        say_agreement(say, adata, options.label, options.unlabeled, used=use_query_labels)
+        say_agreement(say, adata, options.label, options.unlabeled, use_query_labels)
         write(adata, output)
         say_written(say, output)
         if report is not None:

@@ -306,11 +306,8 @@ def _hint(names: pd.Index, reference: pd.Index, n_matched: int) -> str:
             "Most genes of the data are in the reference, so this is a small panel: subset the "
             "reference to its genes, or allow it with min_genes= of annotate (--min-genes)."
         )
-    fewer = " If so few will do, ask for them with min_genes= of annotate (--min-genes)."
-    return (
-        "Check that both come from the same species and gene annotation."
-        f"{fewer if n_matched else ''}"
-    )
+    fewer = " If so few will do, set min_genes= of annotate (--min-genes)." if n_matched else ""
+    return f"Check that both come from the same species and gene annotation.{fewer}"
 
 
 def _n_shared(names: pd.Index, reference: pd.Index, simplify: Any) -> int:

@@ -140,11 +140,8 @@ def join_references(
                 there = dict.fromkeys(c for part in references.values() for c in part.obs)
                 raise InputError(unknown_column(argument, key, there))
     if unlabelled:
-        logger.warning(
-            "obs of %s has no column %r: all of its rows take part without a label.",
-            ", ".join(unlabelled),
-            labels[0],
-        )
+        said = "obs of %s has no column %r: all of its rows take part without a label."
+        logger.warning(said, ", ".join(unlabelled), labels[0])
     return _stack(references, frames, layer, min_genes)
 
 

@@ -239,14 +239,11 @@ def locate_nonfinite(matrix: Any, limit: int = 3) -> list[tuple[int, int]]:
     return found[:limit]
 
 
-def check_likelihood(
-    summary: MatrixSummary, likelihood: str, *, is_trained: bool = False
-) -> Likelihood:
+def check_likelihood(summary: MatrixSummary, likelihood: str, trained: bool = False) -> Likelihood:
     """Compare the promised likelihood with the values, and resolve ``"auto"``.
 
     Unknown likelihoods, and those for counts where values are not counts, are refused. A normal
-    likelihood for values too large to be logarithms is warned about. That of a model that
-    ``is_trained`` stays as it is.
+    likelihood for values too large to be logarithms is warned about. ``trained`` models keep it.
 
     Examples
     --------
@@ -262,7 +259,7 @@ def check_likelihood(
         share = summary.n_fractional / max(summary.n_nonzero, 1)
         remedy = (
             "The model was trained on counts. Put those of adata where it reads, X or its layer."
-            if is_trained
+            if trained
             else "Use likelihood='normal' for log values, or pass the counts, for instance "
             "layer='counts'."
         )

@@ -59,23 +59,16 @@ def describe(
         missing = unknown_column("batch_key", batch, adata.obs)
         remarks.append(f"{missing} The file is one cohort, by its name.")
         batch = None
-    if labels is not None and not _has_labels(adata, labels, unlabeled):
+    obs = adata.obs.loc[:, ~adata.obs.columns.duplicated()]
+    if labels is not None and not (labels in obs and is_labelled(obs[labels], unlabeled).any()):
         missing = f"obs[{labels!r}] labels none of the {adata.n_obs} rows."
-        if labels not in adata.obs:
-            missing = unknown_column("labels_key", labels, adata.obs)
+        missing = missing if labels in obs else unknown_column("labels_key", labels, obs)
         remarks.append(f"{missing} Without labels, it can be a query.")
         labels = None
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         facts["refused"] = _refused(adata, batch, labels, layer, unlabeled)
     return facts | {"remarks": remarks + [str(warning.message) for warning in said]}
-
-
-def _has_labels(adata: AnnData, labels: str, unlabeled: str) -> bool:
-    """Whether a row has a label; a column that stands twice is refused elsewhere."""
-    if list(adata.obs.columns).count(labels) == 1:
-        return bool(is_labelled(adata.obs[labels], unlabeled).any())
-    return labels in adata.obs
 
 
 def _values(adata: AnnData, layer: str | None) -> str:
