@@ -192,6 +192,31 @@ def test_transfer_does_not_use_labels_of_the_query(folder: Path, query: ad.AnnDa
     np.testing.assert_array_equal(swapped.obsm["label_prob"], expected)
 
 
+def test_transfer_uses_labels_of_the_query_on_request(
+    folder: Path, query: ad.AnnData, capsys
+) -> None:
+    assert transfer(folder) == SUCCESS
+    assert "(to use them: --use-query-labels)" in capsys.readouterr().out
+    without = ad.read_h5ad(folder / "out ñ.h5ad").obsm["label_prob"]
+    few = query.obs["label"].astype(object)
+    few.iloc[20:] = "Unknown"
+    few.iloc[:6] = "new"
+    query.obs["label"] = few.to_numpy()
+    query.write_h5ad(folder / "query ü.h5ad")
+    assert transfer(folder, "--force", "--use-query-labels") == SUCCESS
+    shown = capsys.readouterr()
+    assert "labels of the query: 20, used in training" in shown.out
+    assert "agreement" not in shown.out
+    assert "taken as one cohort" not in shown.err
+    out = ad.read_h5ad(folder / "out ñ.h5ad")
+    assert out.uns["domainvi"]["classes"].tolist() == ["a", "b", "new"]
+    assert np.abs(out.obsm["label_prob"][:, :2] - without).max() > 0.01
+    del query.obs["label"]
+    query.write_h5ad(folder / "query ü.h5ad")
+    assert transfer(folder, "--force", "--use-query-labels") == BAD_INPUT
+    assert "query ü.h5ad: labels_key='label' is not a column" in capsys.readouterr().err
+
+
 def test_transfer_keeps_order_and_colours_of_the_reference(folder: Path, ref: ad.AnnData) -> None:
     ref.obs["label"] = ref.obs["label"].cat.reorder_categories(["b", "a"])
     ref.uns["label_colors"] = ["#111111", "#222222"]
@@ -215,6 +240,9 @@ def test_transfer_of_labels_on_two_levels(
     written = ad.read_h5ad(folder / "out ñ.h5ad")
     assert (written.obs["broad_pred"] == "all").all()
     assert set(written.obs["label_pred"]) <= {"all", "a", "b"}
+    levels = ("--coarse-labels", "broad", "--force")
+    assert transfer(folder, *levels, "--use-query-labels") == SUCCESS
+    assert "60, used in training" in capsys.readouterr().out
     assert transfer(folder, "--coarse-labels", "brood", "--force") == BAD_INPUT
     assert "'brood' is not a column" in capsys.readouterr().err
     query.obs["broad_pred"] = "mine"
@@ -278,7 +306,11 @@ def test_annotate_refuses_another_scale(folder: Path, make_adata, capsys) -> Non
     assert train(folder) == SUCCESS
     files = [str(folder / "model"), str(folder / "query ü.h5ad")]
     assert main(["annotate", *files, "-o", str(folder / "out.h5ad")]) == BAD_INPUT
-    assert "needs counts" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "needs counts" in said
+    assert "The model was trained on counts. Put those of adata where it reads" in said
+    assert "likelihood='normal'" not in said
+    assert "layer=" not in said
 
 
 def test_audit_says_verdict_and_table(folder: Path, capsys) -> None:

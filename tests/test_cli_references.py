@@ -58,7 +58,7 @@ def test_references_are_as_if_joined_by_hand(folder: Path, capsys) -> None:
     assert "reference first: 48 rows, 80 genes, 4 classes" in shown.out
     assert "reference second: 47 rows, 70 genes, 4 classes" in shown.out
     assert "genes: 70 are in all 2 references, and are used; the others are left out" in shown.out
-    assert "classes: 4 in several references; none in one only" in shown.out
+    assert "classes: 4 in several references; none in one only\n" in shown.out
     assert "cohorts: first, second (reference); query (query)" in shown.out
     assert "2 names of rows stand in several references" in shown.err
     joined = ad.read_h5ad(folder / "out.h5ad")
@@ -83,6 +83,7 @@ def test_audit_says_which_classes_one_reference_has_alone(folder: Path, capsys) 
     assert run(folder, "audit", ["first", "second"], *MAPPED[:4]) == SUCCESS
     said = capsys.readouterr().out
     assert "classes: 2 in several references; in first only: CRC, LUAD; in second only" in said
+    assert "adenocarcinoma. The same class under two names is joined with --label-map\n" in said
 
 
 def test_files_of_one_name_are_two_cohorts(folder: Path, capsys) -> None:
@@ -105,9 +106,24 @@ def test_train_takes_several_files_and_their_model_reads_each(folder: Path, caps
     assert set(ad.read_h5ad(out).obs["cancer_type_pred"]) <= {"CRC", "KIRC", "KIRP", "LUAD"}
 
 
+def test_a_file_without_the_column_is_unlabelled(folder: Path, capsys) -> None:
+    labels = ["--labels", "cancer_type"]
+    assert run(folder, "audit", ["first", "second"], *labels, "--json") == SUCCESS
+    shown = capsys.readouterr()
+    assert shown.err.count("obs of second has no column 'cancer_type': all of its rows take") == 1
+    assert json.loads(shown.out)["table"]["(unlabelled)"] == {"first": 0, "second": 47}
+    assert run(folder, "audit", ["first", "second"], *labels, *labels) == BAD_INPUT
+    assert "second.h5ad: labels_key='cancer_type' is not" in capsys.readouterr().err
+    assert run(folder, "audit", ["first", "second"], "--labels", "type") == BAD_INPUT
+    assert "labels_key='type' is not a column" in capsys.readouterr().err
+
+
 def test_check_counts_the_genes_of_all(folder: Path, capsys) -> None:
     assert run(folder, "check", ["first", "second", "query"]) == SUCCESS
     assert "together: 65 genes are in all 3 files" in capsys.readouterr().out
+    assert run(folder, "check", ["first", "second", "query"], *MAPPED[:4]) == SUCCESS
+    assert "remark" not in capsys.readouterr().out
+    assert run(folder, "check", ["first", "second"], *["--labels", "site"] * 3) == BAD_INPUT
 
 
 BAD = {
@@ -118,6 +134,13 @@ BAD = {
         ["first"],
         ["--labels", "cancer_type"],
         "is one cohort without --batch",
+    ),
+    "one cohort in its column": (
+        "train",
+        ["first"],
+        ["--labels", "cancer_type", "--batch", "sex"],
+        "obs['sex'] names one cohort, 'f', in all 48 rows; at least two domains are needed. Pass "
+        "more files, or use domainvi transfer",
     ),
     "one file twice": (
         "transfer",
@@ -185,6 +208,8 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_a_wrong_call_is_one_line_before_any_training(case: str, folder: Path, capsys) -> None:
     first = ad.read_h5ad(folder / "first.h5ad")
+    first.obs["sex"] = "f"
+    first.write_h5ad(folder / "first.h5ad")
     first[:, :5].write_h5ad(folder / "few.h5ad")
     ensembl = first.copy()
     ensembl.var_names = [f"ENSG{i:011d}" for i in range(first.n_vars)]

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from domainvi.data import align_genes
+from domainvi.data import align_genes, match_genes
 from domainvi.errors import GeneMatchError, InputError
 
 FORMATS = [np.asarray, sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array, sparse.coo_array]
@@ -118,12 +119,21 @@ def test_no_shared_gene_is_refused_even_without_a_threshold() -> None:
         (["TP53", "XIST"], ["ENSG00000141510", "ENSG00000111640"], "the reference Ensembl ids"),
         (["Trp53", "Xist", "Gapdh"], ["TP53", "XIST", "GAPDH"], "2 genes match: is it another"),
         (["TP53"], ["XIST"], "Check that both come from the same species"),
+        ([*"abxyzw"], [*"abcdefg"], "few will do, set min_genes= of annotate (--min-genes)"),
     ],
 )
 def test_the_usual_causes_are_named(names: list[str], reference: list[str], hint: str) -> None:
     with pytest.raises(GeneMatchError) as caught:
         align_genes(names, reference)
     assert hint in str(caught.value)
+
+
+def test_advice_on_too_few_genes_and_on_ids_is_taken() -> None:
+    assert align_genes([*"abxyzw"], [*"abcdefg"], min_genes=2).n_matched == 2
+    var = pd.DataFrame(index=["ENSG00000141510", "ENSG00000229807"])
+    with pytest.raises(GeneMatchError, match=r"put the symbols into a column of adata\.var"):
+        match_genes(var, ["TP53", "XIST"])
+    assert match_genes(var.assign(name=["TP53", "XIST"]), ["TP53", "XIST"]).n_matched == 2
 
 
 def test_take_refuses_another_number_of_columns() -> None:

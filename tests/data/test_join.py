@@ -80,11 +80,14 @@ def test_a_map_renames_and_unlabels(parts, caplog) -> None:
     assert "1 of 3 labels in label_map are in no reference: 'z'" in caplog.text
 
 
-def test_coarse_labels_stand_in_for_the_phenotype(parts) -> None:
+def test_coarse_labels_stand_in_for_the_phenotype(parts, caplog) -> None:
     parts["one"].obs["lineage"] = parts["one"].obs["label"].map({"a": "up", "b": "down"})
     parts["two"].obs = pd.DataFrame({"lineage": "up", "age": 3.0}, index=parts["two"].obs_names)
     with pytest.raises(InputError, match="two: labels_key='label' is not a column"):
-        dv.data.join_references(parts, labels_key="label")
+        dv.data.join_references(parts, labels_key=["label", "label"])
+    unlabelled = dv.data.join_references(parts, labels_key="label").obs
+    assert unlabelled["label"].isna().tolist() == (unlabelled["cohort"] == "two").tolist()
+    assert "obs of two has no column 'label'" in caplog.text
     joined = dv.data.join_references(
         parts, labels_key="label", coarse_keys=["lineage"], columns=["age"]
     )

@@ -96,12 +96,18 @@ def first_genes(n: int) -> Change:
 
 
 ONE_COHORT = "a reference may be one cohort: the query is another"
-LEARNING = "it needs no labels"
+A_QUERY = "without labels it can be a query"
 
 # Of data that a model is trained on.
 REFERENCES: dict[str, Fault] = {
     "sound": Fault(lambda a: None, refused=False),
-    "no such column": Fault(lambda a: a.obs.pop("label"), "labels_key='label' is not a column"),
+    "no such column": Fault(
+        lambda a: a.obs.pop("label"),
+        "labels_key='label' is not a column",
+        True,
+        ("check",),
+        A_QUERY,
+    ),
     "cohorts are missing": Fault(obs("cohort", None, 9), "missing values in 40 rows"),
     "cohorts are fractions": Fault(
         lambda a: a.obs.insert(0, "cohort", a.obs.pop("cohort").cat.codes + 0.5),
@@ -112,7 +118,9 @@ REFERENCES: dict[str, Fault] = {
     ),
     "labels are numbers": Fault(numbers, "Numbers are no classes"),
     "one class": Fault(obs("label", "a"), "at least two are needed to tell apart"),
-    "no label": Fault(obs("label", "Unknown"), "labels none of the 40 rows"),
+    "no label": Fault(
+        obs("label", "Unknown"), "labels none of the 40 rows", True, ("check",), A_QUERY
+    ),
     "one row a class": Fault(singles, "At least two classes need two or more"),
     "genes twice": Fault(twice("var"), "adata.var_names holds 1 names more than once"),
     "rows twice": Fault(twice("obs"), "adata.obs_names holds 1 names more than once"),

@@ -585,10 +585,15 @@ CASES: list[tuple[str, Step, Step]] = [
     ("expected a list of column names", lambda w: fresh(w, categorical_covariate_keys="truth"),
      lambda w: fresh(w, categorical_covariate_keys=["truth"])),
     ("There is no file to read. Pass one", lambda w: audit(w), lambda w: audit(w, *"zx")),
-    ("is one cohort without --batch. Name its column", lambda w: audit(w, "x"),
+    ("is one cohort without --batch. Name it", lambda w: audit(w, "x"),
      lambda w: audit(w, "x", batch="cohort")),
-    ("of cohorts, or pass more",
+    ("Name it, pass more files",
      lambda w: audit(w, "x"), lambda w: audit(w, *"zx")),
+    ("pass more files, or use transfer.", lambda w: audit(w, "x"), transfer),
+    ("Pass more files, or use domainvi transfer", lambda w: of_one_cohort(w, "z"),
+     lambda w: (of_one_cohort(w, *"zx"), transfer(w))),
+    ("Put those of adata where it reads", lambda w: counted(w, np.log1p),
+     lambda w: counted(w, abs)),
     ("stands twice among the files", lambda w: audit(w, *"xx"), lambda w: audit(w, *"xz")),
     ("is to be predicted. Name the column of cohorts by --batch",
      lambda w: audit(w, *"xz", labels=["cohort"]),
@@ -638,6 +643,16 @@ def audit(
     return command("audit", *line)
 
 
+def of_one_cohort(w: World, *files: str) -> int:
+    """Audit files of one cohort each, in a column."""
+    paths = [w.tmp / f"{name}.h5ad" for name in files]
+    for i, path in enumerate(paths):
+        adata = w.make(40 + i, hidden=())
+        adata.obs["study"] = path.stem
+        adata.write_h5ad(path)
+    return command("audit", *paths, "--labels", "label", "--batch", "study")
+
+
 def joined(w: World, labels_key: Any, label_map: Any = None) -> ad.AnnData:
     references = {name: w.make(40, hidden=()) for name in "xz"}
     return dv.data.join_references(references, labels_key=labels_key, label_map=label_map)
@@ -651,6 +666,13 @@ def lazy(w: World, foreign: str = "", name: str = "out") -> None:
         (w.tmp / f"{name}.unfinished").mkdir()
         (w.tmp / f"{name}.unfinished" / foreign).touch()
     w.model.annotate_lazy(adata, w.tmp / name)
+
+
+def counted(w: World, change: Callable[[Any], Any]) -> None:
+    """Predict with a model of counts."""
+    counts = w.make(60, counts=True, hidden=())
+    model = trained(w, adata=counts.copy())
+    model.predict(ad.AnnData(change(counts.X), obs=counts.obs, var=counts.var))
 
 
 def with_x(w: World, change: Callable[[Any], Any]) -> ad.AnnData:

@@ -264,7 +264,7 @@ def test_numbers_for_names_are_matched_and_said(caplog: pytest.LogCaptureFixture
 
 
 def test_too_large_a_number_of_genes_is_said() -> None:
-    with pytest.raises(GeneMatchError, match="no more than 3: ask for fewer with min_genes"):
+    with pytest.raises(GeneMatchError, match="only 3: ask for fewer with min_genes"):
         align_genes(["A1X", "B1X", "C1X"], ["A1X", "B1X", "C1X"], min_genes=9)
 
 

@@ -113,5 +113,17 @@ def test_check_says_what_is_there_and_what_is_refused(
     assert facts["refused"] == ""
     assert "'[Not Available]' (3 rows)" in facts["remarks"][0]
     assert main(["check", str(path), "--labels", "nothing"]) == 0
-    assert "refused: labels_key='nothing' is not a column" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "remark: labels_key='nothing' is not a column" in said
+    assert "Without labels, it can be a query.\n  refused: nothing" in said
+    assert main(["check", str(path), "--labels", "label", "--batch", "chort"]) == 0
+    said = capsys.readouterr().out
+    assert "Did you mean 'cohort'?" in said
+    assert "The file is one cohort, by its name." in said
+    del adata.obs["cohort"]
+    adata.obs["label"] = "Unknown"
+    adata.write_h5ad(path)
+    assert main(["check", str(path), "--labels", "label"]) == 0
+    said = capsys.readouterr().out
+    assert "obs['label'] labels none of the 24 rows. Without labels, it can be a query." in said
     assert main(["check", str(tmp_path / "none.h5ad")]) == 2

@@ -25,7 +25,8 @@ def check(
         list[str] | None,
         Parameter(
             negative="",
-            help="Column of obs with the phenotype; one for all files, or one for each.",
+            help="Column of obs with the phenotype; one for all files, or one for each; "
+            "the last, a query, needs none of its own.",
         ),
     ] = None,
     layer: Layer = None,
@@ -49,7 +50,9 @@ def check(
 
         columns: Sequence[str | None] = [None] * len(paths)
         if labels is not None:
-            columns = data.label_columns(labels, len(paths))
+            # As of transfer: without a column of its own, the query has that of the first.
+            n_queries = int(len(labels) > 1 and len(labels) == len(paths) - 1)
+            columns = data.label_columns([*labels, *labels[:n_queries]], len(paths))
         genes = {}
         for path, column in zip(paths, columns, strict=True):
             adata = read(path, modality, [key for key in (batch, column) if key is not None])

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from ._options import Training
 
 
-def check_columns(adata: AnnData, options: Training, *, is_reference: bool) -> None:
+def check_columns(
+    adata: AnnData, options: Training, *, is_reference: bool, labelled: bool = False
+) -> None:
     """Refuse a reference that teaches nothing, or a query that cannot be predicted.
 
-    A single cohort is enough; the query needs neither labels nor a cohort column.
+    A single cohort is enough; the query needs no cohort column, nor labels but if ``labelled``.
     """
     from domainvi.data import check_setup, label_levels
 
@@ -28,7 +30,7 @@ def check_columns(adata: AnnData, options: Training, *, is_reference: bool) -> N
     check_setup(
         adata,
         batch_keys=[options.domain] if is_reference or options.batch in adata.obs else [],
-        labels_key=options.label if is_reference else None,
+        labels_key=options.label if is_reference or labelled else None,
         unlabeled_category=options.unlabeled,
         layer=options.layer,
         target_keys=options.targets if is_reference else None,
@@ -99,9 +101,9 @@ def cohort_of(query: AnnData, options: Training, name: str, taken: set[str]) -> 
 
 
 def join(
-    ref: AnnData, query: AnnData, cohort: pd.Series, options: Training
+    ref: AnnData, query: AnnData, cohort: pd.Series, options: Training, *, labelled: bool = False
 ) -> tuple[AnnData, GeneAlignment]:
-    """Stack reference and query on the genes that they share; the query's labels stay out."""
+    """Stack reference and query on their shared genes, with the query's labels if ``labelled``."""
     import anndata as ad
     import numpy as np
     import pandas as pd
@@ -122,8 +124,13 @@ def join(
     ]
     joined = ad.concat(parts, keys=["ref", "query"], index_unique="-")
     for key in (*options.levels, *(options.targets or ())):
-        # Categories as they are, and nothing for the query: its own values are not used.
+        # Categories as they are, and nothing for the query, unless its labels are to be used.
         obs[key] = ref.obs[key].set_axis(obs.index[: ref.n_obs])
+        if labelled and key in options.levels and key in query.obs:
+            own = clean_names(query.obs[key]).astype(object).map(str, na_action="ignore")
+            known = obs[key].astype("category").cat
+            obs[key] = known.add_categories(sorted({*own.dropna()}.difference(known.categories)))
+            obs.loc[obs.index[ref.n_obs :], key] = own.to_numpy()
         if keys.colors(key) in ref.uns:
             joined.uns[keys.colors(key)] = ref.uns[keys.colors(key)]
     joined.obs = obs

@@ -27,7 +27,9 @@ def check_references(paths: Sequence[Path], options: Training, query: Path | Non
         msg = "There is no file to read. Pass one that holds several cohorts, or several files."
         raise InputError(msg)
     if len(paths) == 1 and query is None and options.batch is None:
-        msg = f"{paths[0]} is one cohort without --batch. Name its column of cohorts, or pass more."
+        msg = (
+            f"{paths[0]} is one cohort without --batch. Name it, pass more files, or use transfer."
+        )
         raise InputError(msg)
     others = [] if query is None else [query]
     if options.label_map is not None:
@@ -47,15 +49,36 @@ def check_references(paths: Sequence[Path], options: Training, query: Path | Non
             "once for all, or once for each, in order."
         )
         raise InputError(msg)
-    if not options.coarse_labels:
+    # Beside files with the column, one without it is unlabelled, unless it is a reference.
+    if not options.coarse_labels and (query is not None or len(options.labels) == len(paths)):
         for path, key in zip(paths, options.labels * len(paths), strict=False):
             check_inputs(path, columns={"labels_key": [key]})
 
 
-def read_references(paths: Sequence[Path], options: Training, say: Results) -> AnnData:
-    """Read one reference as it is, or several as one object, and say what they share."""
+def read_references(
+    paths: Sequence[Path], options: Training, say: Results, *, has_query: bool = False
+) -> AnnData:
+    """Read one reference as it is, or several as one object, and say what they share.
+
+    With a query, each needs labels; without one, they need two cohorts in all.
+    """
     if len(paths) == 1 and options.batch is not None and options.label_map is None:
-        return read(paths[0], options.modality, named(options))
+        adata = read(paths[0], options.modality, named(options))
+    else:
+        adata = _join(paths, options, say, has_query)
+    if not has_query and list(adata.obs).count(options.domain) == 1:
+        cohort = adata.obs[options.domain]
+        if cohort.notna().all() and cohort.astype(str).str.strip().nunique() == 1:
+            msg = (
+                f"{', '.join(map(str, paths))}: obs[{options.domain!r}] names one cohort, "
+                f"{cohort.iloc[0]!r}, in all {len(cohort)} rows; at least two domains are needed. "
+                "Pass more files, or use domainvi transfer with a query."
+            )
+            raise InputError(msg)
+    return adata
+
+
+def _join(paths: Sequence[Path], options: Training, say: Results, has_query: bool) -> AnnData:
     from domainvi.data import join_references, label_columns
 
     names = _names(paths)
@@ -68,7 +91,7 @@ def read_references(paths: Sequence[Path], options: Training, say: Results) -> A
     with naming(*paths):
         joined = join_references(
             parts,
-            labels_key=labels,
+            labels_key=labels if has_query or len(options.labels) > 1 else options.label,
             batch_key=options.batch,
             coarse_keys=options.coarse_labels or (),
             columns=options.targets or (),
@@ -144,4 +167,6 @@ def _describe(say: Results, parts: dict[str, AnnData], joined: AnnData, options:
         alone = "; ".join(
             f"in {name} only: {', '.join(sorted(found))}" for name, found in own.items() if found
         )
+        if sum(map(bool, own.values())) > 1:
+            alone += ". The same class under two names is joined with --label-map"
         say(f"classes: {len(shared)} in several references; {alone or 'none in one only'}")

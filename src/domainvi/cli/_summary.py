@@ -110,8 +110,8 @@ def _say_numbers(say: Results, adata: AnnData, key: str) -> None:
     )
 
 
-def say_agreement(say: Results, adata: AnnData, labels: str, unlabeled: str) -> None:
-    """Score predictions against labels that the data hold, and that were not used."""
+def say_agreement(say: Results, adata: AnnData, labels: str, unlabeled: str, used: bool) -> None:
+    """Score predictions against labels that the data hold, unless they were ``used``."""
     from domainvi.data import clean_names, is_labelled
     from domainvi.metrics import accuracy, macro_f1
 
@@ -119,6 +119,9 @@ def say_agreement(say: Results, adata: AnnData, labels: str, unlabeled: str) -> 
         return
     known = adata.obs.assign(**{labels: clean_names(adata.obs[labels])})
     known = known[is_labelled(adata.obs[labels], unlabeled)]
+    if used:
+        say(f"labels of the query: {len(known)}, used in training", query_labels=len(known))
+        return
     classes = set(adata.uns[keys.RESULTS][keys.CLASSES])
     if len(known) and not classes.intersection(known[labels].astype(str)):
         others = ", ".join(sorted(known[labels].astype(str).unique())[:5])
@@ -129,7 +132,7 @@ def say_agreement(say: Results, adata: AnnData, labels: str, unlabeled: str) -> 
         f1, share = macro_f1(truth, predicted), accuracy(truth, predicted)
         say(
             f"agreement with its own {len(known)} labels, which were not used: "
-            f"macro-F1 {f1:.3f}, accuracy {share:.3f}",
+            f"macro-F1 {f1:.3f}, accuracy {share:.3f} (to use them: --use-query-labels)",
             agreement={"rows": len(known), "macro_f1": f1, "accuracy": share},
         )
 

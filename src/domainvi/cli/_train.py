@@ -80,10 +80,10 @@ def train(
 ) -> None:
     """Train a model on several cohorts, of one file or several, and save it.
 
-    Rows without a label take part as rows to adapt to. The model then annotates these and other
-    cohorts with `domainvi annotate`. Its folder holds safetensors and JSON, and nothing in it is
-    ever executed. Several files are joined on the genes that all of them have; each may call its
-    labels otherwise (--labels, --label-map).
+    Rows without a label, and files without that column, take part as rows to adapt to. The model
+    then annotates these and other cohorts with `domainvi annotate`. Its folder holds safetensors
+    and JSON, and nothing in it is ever executed. Several files are joined on the genes that all of
+    them have; each may call its labels otherwise (--labels, --label-map).
 
     Example: `domainvi train cohorts.h5ad --batch cohort --labels cell_type -o model`
 
@@ -122,7 +122,7 @@ def suggest(
 
     Rows without a label are spread over predicted classes, and within each over what the model
     sees of them, unsure rows before others. Label them in the same column, and run `domainvi
-    train` or `domainvi transfer` on the result.
+    train`, or `domainvi transfer --use-query-labels`, on the result.
 
     Example: `domainvi suggest cohorts.h5ad --batch cohort --labels cell_type -n 20 -o next.csv`
 

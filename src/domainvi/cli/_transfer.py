@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from domainvi.errors import InputError
 
@@ -12,6 +14,7 @@ from ._files import check_output, naming, read, write
 from ._fit import accelerator, check_training, fit, named
 from ._join import check_columns, check_results, check_sets, cohort_of, join
 from ._options import (
+    SWITCH,
     Classes,
     Data,
     Force,
@@ -45,6 +48,7 @@ def transfer(
     level_confidence: LevelConfidence = 0.8,
     set_alpha: SetAlpha = None,
     classes: Classes = None,
+    use_query_labels: Annotated[bool, Parameter(**SWITCH)] = False,
     overwrite_columns: OverwriteColumns = False,
     force: Force = False,
     strict: Strict = False,
@@ -54,7 +58,7 @@ def transfer(
 
     They are joined on the genes that all share by name; the query must have half of the
     reference's. A file may lack the cohort column: then it is one cohort with the name of the file.
-    Labels of the query, if it has any, are not used, only compared with the predictions at the end.
+    Labels of the query are only compared with the predictions at the end, if not to be used, too.
     The output is the query with latents, predicted labels, and the verdict on them.
 
     Example: `domainvi transfer ref.h5ad query.h5ad --batch cohort --labels cell_type -o out.h5ad`
@@ -66,6 +70,8 @@ def transfer(
     ----------
     report
         An HTML report to write as well.
+    use_query_labels
+        Train with the labels that the query has, too, in the column of --labels.
     """
     check_training(options)
     if len(files) < 2:
@@ -81,19 +87,19 @@ def transfer(
         from domainvi.data import check_scales, clean_names
 
         accelerator(options.device)  # refused, if it is, before the data are read
-        reference = read_references(refs, options, say)
+        reference = read_references(refs, options, say, has_query=True)
         adata = read(query, options.modality, named(options))
         with naming(*refs):
             check_columns(reference, options, is_reference=True)
             check_sets(reference, options, set_alpha, classes)
         with naming(query):
-            check_columns(adata, options, is_reference=False)
+            check_columns(adata, options, is_reference=False, labelled=use_query_labels)
             if not overwrite_columns:
                 check_results(adata, reference, options, sets=set_alpha is not None)
             taken = set(clean_names(reference.obs[options.domain], missing=False).astype(str))
             cohort = cohort_of(adata, options, query.stem, taken)
             check_scales(reference, adata, options.layer)
-            joined, genes = join(reference, adata, cohort, options)
+            joined, genes = join(reference, adata, cohort, options, labelled=use_query_labels)
         _describe(say, joined, genes, taken, cohort)
         del reference
         model = fit(joined, replace(options, layer=None))
@@ -106,7 +112,7 @@ def transfer(
         _annotate(model, adata, joined, wishes)
         say_audit(say, model)
         say_predictions(say, adata, options.targets or ())
-        say_agreement(say, adata, options.label, options.unlabeled)
+        say_agreement(say, adata, options.label, options.unlabeled, use_query_labels)
         write(adata, output)
         say_written(say, output)
         if report is not None:

@@ -271,7 +271,7 @@ def _hint(names: pd.Index, reference: pd.Index, n_matched: int) -> str:
                 "adata.var_names = adata.var['gene_symbol']."
             )
     if n_matched == len(reference):
-        return f"The reference has no more than {n_matched}: ask for fewer with min_genes."
+        return f"The reference has only {n_matched}: ask for fewer with min_genes= (--min-genes)."
     unversioned = _n_shared(names, reference, lambda name: _VERSION.sub("", name))
     if unversioned > n_matched:
         return (
@@ -288,7 +288,10 @@ def _hint(names: pd.Index, reference: pd.Index, n_matched: int) -> str:
     ensembl = [_ensembl_share(index) > 0.5 for index in (names, reference)]
     if ensembl[0] != ensembl[1]:
         got, wanted = ("Ensembl ids", "symbols") if ensembl[0] else ("symbols", "Ensembl ids")
-        return f"The data seem to use {got}, the reference {wanted}: convert adata.var_names."
+        return (
+            f"The data seem to use {got}, the reference {wanted}: convert adata.var_names, or put "
+            f"the {wanted} into a column of adata.var, which is used if there is one."
+        )
     caseless = _n_shared(names, reference, str.upper)
     if caseless > n_matched:
         cases = ("upper", "lower", "capitalize")
@@ -303,7 +306,8 @@ def _hint(names: pd.Index, reference: pd.Index, n_matched: int) -> str:
             "Most genes of the data are in the reference, so this is a small panel: subset the "
             "reference to its genes, or allow it with min_genes= of annotate (--min-genes)."
         )
-    return "Check that both come from the same species and gene annotation."
+    fewer = " If so few will do, set min_genes= of annotate (--min-genes)." if n_matched else ""
+    return f"Check that both come from the same species and gene annotation.{fewer}"
 
 
 def _n_shared(names: pd.Index, reference: pd.Index, simplify: Any) -> int:

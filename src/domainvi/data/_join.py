@@ -53,8 +53,8 @@ def join_references(
     references
         Data by the name of the reference.
     labels_key
-        Column of ``obs`` with the phenotype: one for all, or one for each reference, in order. The
-        result has the name of the first.
+        Column of ``obs`` with the phenotype: one for all, which some may lack and take part
+        unlabelled, or one for each reference, in order. The result has the name of the first.
     batch_key
         Column of ``obs`` that names the cohort. A reference without it is one cohort, with its own
         name; so is each, in a column ``"cohort"``, if this is ``None``.
@@ -107,6 +107,7 @@ def join_references(
     cohort = _cohorts(references, batch_key)
     frames: dict[str, pd.DataFrame] = {}
     found: set[str] = set()
+    unlabelled = []
     for (name, part), label in zip(references.items(), labels, strict=True):
         with _naming(name):
             check_setup(
@@ -119,7 +120,9 @@ def join_references(
             )
             frame = part.obs[[key for key in (*coarse_keys, *columns) if key in part.obs]]
             if label not in part.obs and not set(coarse_keys) & set(frame):
-                raise InputError(unknown_column("labels_key", label, part.obs.columns))
+                if not isinstance(labels_key, str):
+                    raise InputError(unknown_column("labels_key", label, part.obs.columns))
+                unlabelled.append(name)
             frames[name] = frame.assign(**{batch_key or COHORT: cohort[name].to_numpy()})
             if label in part.obs:
                 found.update(clean_names(part.obs[label]).dropna().map(str))
@@ -136,6 +139,9 @@ def join_references(
             if not any(key in frame for frame in frames.values()):
                 there = dict.fromkeys(c for part in references.values() for c in part.obs)
                 raise InputError(unknown_column(argument, key, there))
+    if unlabelled:
+        said = "obs of %s has no column %r: all of its rows take part without a label."
+        logger.warning(said, ", ".join(unlabelled), labels[0])
     return _stack(references, frames, layer, min_genes)
 
 

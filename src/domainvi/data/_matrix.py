@@ -239,11 +239,11 @@ def locate_nonfinite(matrix: Any, limit: int = 3) -> list[tuple[int, int]]:
     return found[:limit]
 
 
-def check_likelihood(summary: MatrixSummary, likelihood: str) -> Likelihood:
+def check_likelihood(summary: MatrixSummary, likelihood: str, trained: bool = False) -> Likelihood:
     """Compare the promised likelihood with the values, and resolve ``"auto"``.
 
     Unknown likelihoods, and those for counts where values are not counts, are refused. A normal
-    likelihood for values too large to be logarithms is warned about.
+    likelihood for values too large to be logarithms is warned about. ``trained`` models keep it.
 
     Examples
     --------
@@ -257,11 +257,16 @@ def check_likelihood(summary: MatrixSummary, likelihood: str) -> Likelihood:
         likelihood = "nb" if summary.kind == "counts" else "normal"
     if likelihood in COUNT_LIKELIHOODS and summary.kind != "counts":
         share = summary.n_fractional / max(summary.n_nonzero, 1)
+        remedy = (
+            "The model was trained on counts. Put those of adata where it reads, X or its layer."
+            if trained
+            else "Use likelihood='normal' for log values, or pass the counts, for instance "
+            "layer='counts'."
+        )
         msg = (
             f"likelihood={likelihood!r} needs counts, but {share:.1%} of the values other than 0 "
             f"are not whole numbers ({summary.n_fractional} of {summary.n_nonzero}), and "
-            f"{summary.n_negative} are negative. Use likelihood='normal' for log values, or pass "
-            f"the counts, for instance layer='counts'.{fraction_hint(summary)}"
+            f"{summary.n_negative} are negative. {remedy}{fraction_hint(summary)}"
         )
         raise InputError(msg)
     if likelihood == "normal" and summary.maximum > LARGEST_LOG_VALUE:

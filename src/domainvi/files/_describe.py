@@ -5,11 +5,13 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from domainvi._checks import unknown_column
 from domainvi.data import (
     check_setup,
     clean_names,
     describe_matrix,
     gene_forms,
+    is_labelled,
     is_missing_word,
     raw_hint,
 )
@@ -40,7 +42,7 @@ def describe(
     Returns
     -------
     Plain values by name. ``refused`` is the first fault with its remedy, empty if there is none;
-    ``remarks`` are what is read otherwise than it is written.
+    ``remarks`` are what is read otherwise than it is written, and columns that are not there.
     """
     facts: dict[str, Any] = {
         "file": str(path),
@@ -52,10 +54,21 @@ def describe(
         "values": _values(adata, layer),
         "columns": _columns(adata),
     }
+    remarks = []
+    if batch is not None and batch not in adata.obs:
+        missing = unknown_column("batch_key", batch, adata.obs)
+        remarks.append(f"{missing} The file is one cohort, by its name.")
+        batch = None
+    obs = adata.obs.loc[:, ~adata.obs.columns.duplicated()]
+    if labels is not None and not (labels in obs and is_labelled(obs[labels], unlabeled).any()):
+        missing = f"obs[{labels!r}] labels none of the {adata.n_obs} rows."
+        missing = missing if labels in obs else unknown_column("labels_key", labels, obs)
+        remarks.append(f"{missing} Without labels, it can be a query.")
+        labels = None
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         facts["refused"] = _refused(adata, batch, labels, layer, unlabeled)
-    return facts | {"remarks": [str(warning.message) for warning in said]}
+    return facts | {"remarks": remarks + [str(warning.message) for warning in said]}
 
 
 def _values(adata: AnnData, layer: str | None) -> str:

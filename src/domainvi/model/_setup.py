@@ -203,7 +203,7 @@ def check_scale(summary: MatrixSummary, likelihood: str, modality: Modality) -> 
             "training."
         )
         raise InputError(msg)
-    check_likelihood(summary, likelihood)
+    check_likelihood(summary, likelihood, trained=True)
 
 
 def check_query_scale(model: DomainVI, matrix: Any) -> None:

@@ -69,7 +69,7 @@ def verdict_on(
     if association > REFUSED_ABOVE:
         return "refused", (
             f"Refused: {value}, above {REFUSED_ABOVE}. Making the domains alike would make the "
-            "classes alike. Add rows of the rare combinations, or transfer without alignment."
+            "classes alike. Add rows of the rare combinations; alignment is off until then."
         )
     if association >= CONDITIONAL_FROM or nested:
         limit = f"at or above {CONDITIONAL_FROM}"

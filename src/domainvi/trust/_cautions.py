@@ -251,7 +251,7 @@ def find_cautions(
             "its classes may be mixed in other proportions than those of the reference, or its "
             "platform may differ more than the labels can tell apart. Experts that read one row "
             f"at a time had {guard.row_wise_share:.0%} of the vote. Check some rows, or label a "
-            "few of each class."
+            "few of each class and train with them (--use-query-labels of domainvi transfer)."
         )
         found.append(Caution(COMPOSITION, sentence))
     for name, classes in (set_aside or {}).items():
