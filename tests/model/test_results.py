@@ -294,6 +294,18 @@ def test_diagnose_sees_the_domain_leave_the_latents(model: dv.DomainVI) -> None:
     classes = report.loc[model.classes]
     assert classes["shift_latent"].mean() < classes["shift_input"].mean()
     assert classes["n_rows"].sum() == report.loc["mean", "n_rows"]
+    for measure in ("chance", "probe_latent", "a_distance_latent", "shift_latent"):
+        assert report.loc["mean", measure] == pytest.approx(classes[measure].mean())
+
+
+def test_a_cohort_of_few_rows_does_not_change_chance() -> None:
+    adata = small_cohorts(n_obs=80)
+    adata.obs["domain"] = adata.obs["domain"].astype(str)
+    adata.obs.iloc[:4, adata.obs.columns.get_loc("domain")] = "few"
+    report = fit(adata, max_epochs=1).diagnose()
+    assert (report["chance"] == 0.5).all()
+    assert report.loc["mean", "n_rows"] == 80
+    assert report["n_rows"].iloc[:-1].sum() <= 76
 
 
 def test_counts_are_refused_by_a_model_of_log_values() -> None:

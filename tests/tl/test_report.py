@@ -90,6 +90,8 @@ def test_it_says_what_the_model_says(page: Page, model: dv.DomainVI) -> None:
     assert str(model.fitted.guard.evidence) in text
     assert re.search(r"seed 0\b", text)
     assert domain_names(model) <= set(text.split())
+    assert "to be read beside chance" in text
+    assert "nan" not in text.split()
 
 
 def test_it_shows_sets_and_classes_that_can_be_there(model: dv.DomainVI, tmp_path: Path) -> None:

@@ -1147,10 +1147,12 @@ class DomainVI(ArchesMixin, CohortModel):
 
         Returns
         -------
-        One row a class that two domains or more have, and ``"mean"``. Columns: ``n_rows``;
-        ``probe_input`` and ``probe_latent``, balanced accuracy of the domain before and after;
-        ``chance``, that of guessing;
-        ``a_distance_input`` and ``a_distance_latent``, the proxy A-distance (of the mean only);
+        One row a class that two domains or more have with five rows each, and ``"mean"`` over
+        these. Domains with fewer rows of a class have no part in its figures. Columns: ``n_rows``,
+        the rows probed, and all rows in ``"mean"``;
+        ``chance``, the balanced accuracy of guessing;
+        ``probe_input`` and ``probe_latent``, that of the probe before and after;
+        ``a_distance_input`` and ``a_distance_latent``, the proxy A-distance;
         ``shift_input`` and ``shift_latent``, largest distance between domain centroids in
         within-class standard deviations.
 
