@@ -46,7 +46,7 @@ from ._decode import (
     refuse_undecodable,
 )
 from ._diagnosis import diagnose, prediction_sets, suggest_labels
-from ._fitted import Fitted, fitted_for
+from ._fitted import Fitted, fitted_for, show_guard
 from ._inference import (
     at_level,
     best_names,
@@ -239,6 +239,8 @@ class DomainVI(ArchesMixin, CohortModel):
                 msg = f"{n_old} reference domains of {len(self.domains)}"
                 raise ValueError(msg)
             freeze(self, n_old)
+        if self.is_trained_:
+            show_guard(self)
 
     def _refuse_several(self, method: str) -> None:
         refuse_several(self, method)

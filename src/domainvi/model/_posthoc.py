@@ -21,6 +21,7 @@ from domainvi.trust import (
     fit_calibrator,
 )
 
+from ._fitted import show_guard
 from ._inference import forward, labels_of, patterns, unadapted
 
 if TYPE_CHECKING:
@@ -113,10 +114,7 @@ def record_guard(model: DomainVI) -> None:
     if model.history_ is not None and "train_loss" in model.history_:
         index = model.history_["train_loss"].index[-1:]
         model.history_[ROW_WISE_SHARE] = pd.DataFrame({ROW_WISE_SHARE: [share]}, index)
-    model._model_summary_string = (
-        f"{model._model_summary_string.split(', guard')[0]}, guard: alignment "
-        f"{fitted.guard.alignment}, row-wise share {share:.2f}"
-    )
+    show_guard(model)
 
 
 def audit_again(
