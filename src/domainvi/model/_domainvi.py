@@ -953,15 +953,17 @@ class DomainVI(ArchesMixin, CohortModel):
             Also replace columns of the same names that are no earlier results of DomainVI.
         level_confidence
             Of labels on several levels, the least probability of a name that a row is given: it is
-            named at the finest level that reaches it, at the coarsest if none does. ``None`` names
-            every row at the finest level.
+            named at the finest level that reaches it, and by the coarsest name where no level
+            reaches it, unless a finer name is as likely (an only child). ``None`` names every row
+            at the finest level.
         min_genes
             Least number of the model's genes that ``adata`` must have; half of them, or 100 and
             half of its own, if ``None``.
         set_alpha
             Write prediction sets of the main phenotype as well, which may lack the right class in
             this share of rows (:meth:`prediction_sets`). Rows that ``unknown_alpha`` calls unknown
-            have none, since they are taken to have no class that a set could hold.
+            have none, since they are taken to have no class that a set could hold. Of labels on
+            several levels, sets hold classes of the finest.
         classes
             Classes of the main phenotype that can be there, as in :meth:`predict`.
 
