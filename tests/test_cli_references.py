@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from typing import TYPE_CHECKING
 
 import anndata as ad
@@ -14,6 +15,9 @@ import pytest
 import domainvi as dv
 from domainvi.cli import main
 from domainvi.cli._main import BAD_INPUT, SUCCESS
+from domainvi.cli._options import Training
+from domainvi.cli._references import read_references
+from domainvi.cli._results import Results
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +88,27 @@ def test_audit_says_which_classes_one_reference_has_alone(folder: Path, capsys) 
     said = capsys.readouterr().out
     assert "classes: 2 in several references; in first only: CRC, LUAD; in second only" in said
     assert "adenocarcinoma. The same class under two names is joined with --label-map\n" in said
+
+
+@pytest.mark.parametrize("labels", [["cancer_type"], ["cancer_type", "broad"]])
+def test_a_reference_of_coarse_labels_alone_has_coarse_classes(
+    labels: list[str], folder: Path, capsys
+) -> None:
+    broad = {"KIRC": "kidney", "KIRP": "kidney", "CRC": "colon", "LUAD": "lung"}
+    first = ad.read_h5ad(folder / "first.h5ad")
+    first.obs["broad"] = first.obs["cancer_type"].astype(str).map(broad)
+    first.write_h5ad(folder / "first.h5ad")
+    del first.obs["cancer_type"]
+    first.write_h5ad(folder / "coarse.h5ad")
+    options = Training(labels=labels, coarse_labels=["broad"])
+    paths = [folder / "first.h5ad", folder / "coarse.h5ad"]
+    say = Results(sys.stdout, as_json=False)
+    joined = read_references(paths, options, say)
+    shown = capsys.readouterr().out
+    assert "reference first: 48 rows, 80 genes, 4 fine, 3 coarse classes" in shown
+    assert "reference coarse: 48 rows, 80 genes, 0 fine, 3 coarse classes" in shown
+    assert say.values["references"]["coarse"]["coarse_classes"] == ["colon", "kidney", "lung"]
+    assert set(joined.obs["cancer_type"].dropna()) == set(broad)
 
 
 def test_files_of_one_name_are_two_cohorts(folder: Path, capsys) -> None:

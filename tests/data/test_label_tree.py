@@ -147,3 +147,14 @@ def test_rows_are_named_as_finely_as_they_are_sure_of(
     names, sums, at = tree.named(p, CLASSES, confidence)
     assert (names[0], at[0]) == (name, level)
     assert sums[0] == pytest.approx(0.9 if level == 0 else 0.6)
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.8])
+def test_an_only_child_does_not_give_way_to_its_parent(confidence: float) -> None:
+    paths = {"CRC": ("colon", "CRC"), "KIRC": ("kidney", "KIRC"), "KIRP": ("kidney", "KIRP")}
+    tree = LabelTree(("site", "type"), paths)
+    p = np.array([[0.45, 0.3, 0.25], [0.3, 0.4, 0.3], [0.6, 0.4, 0.0], [0.3, 0.7, 0.0]])
+    names, sums, at = tree.named(p, list(paths), confidence)
+    assert names.tolist() == ["kidney", "kidney", "CRC", "KIRC"]
+    assert at.tolist() == [0, 0, 1, 1]
+    assert sums.tolist() == pytest.approx([0.55, 0.7, 0.6, 0.7])

@@ -55,6 +55,16 @@ def test_classes_of_one_domain_and_unlabelled_rows_are_left_out_within_classes()
     assert probe.within_class_a_distance == 2.0
 
 
+def test_chance_within_a_class_is_that_of_the_domains_probed():
+    rng = np.random.default_rng(0)
+    domain = np.repeat([0, 1, 2, 0, 1, 2], [20, 20, 3, 20, 20, 20])
+    label = np.repeat([0, 1], [43, 60])
+    probe = domain_probe(rng.normal(size=(103, 2)), domain, label)
+    assert probe.per_class_chance == {0: 1 / 2, 1: 1 / 3}
+    assert probe.within_class_chance == pytest.approx(5 / 12)
+    assert probe.within_class_a_distance == np.mean([*probe.per_class_a_distance.values()])
+
+
 def test_without_a_class_to_probe_the_figures_are_nan():
     rng = np.random.default_rng(0)
     domain = np.repeat([0, 1], 20)

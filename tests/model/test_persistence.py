@@ -27,6 +27,7 @@ def test_save_load_predict_is_identical(model: dv.DomainVI, adata: AnnData, tmp_
         pd.testing.assert_frame_equal(loaded.predict(adata, soft=True), soft)
         np.testing.assert_array_equal(loaded.get_latent_representation(adata), z)
         assert loaded.fitted.order == model.fitted.order
+        assert loaded._model_summary_string == model._model_summary_string
         pd.testing.assert_frame_equal(
             loaded.history["train_loss"], model.history["train_loss"].astype(float)
         )
@@ -97,6 +98,7 @@ def test_query_training_leaves_the_reference(model: dv.DomainVI, query: AnnData)
     before = model.predict(query, soft=True)
     mapped = dv.DomainVI.load_query_data(query, model)
     assert mapped.domains == ["domain_0", "domain_1", "domain_2"]
+    assert "row-wise share" in mapped._model_summary_string
     old = {k: v.clone() for k, v in mapped.module.state_dict().items()}
     mapped.train(max_epochs=2, **QUIET)
     np.testing.assert_allclose(mapped.predict(soft=True), before, atol=1e-5)
@@ -175,11 +177,11 @@ def test_training_again_without_alignment_drops_the_centring(adata: AnnData) -> 
 def test_frozen_query_stays_frozen_and_leaves_the_reference_alone(
     model: dv.DomainVI, query: AnnData, tmp_path: Path
 ) -> None:
-    prior = model.fitted.guard.target_class_prior.copy()
+    prior = model.module.log_prior.clone()
     query.obs["label"] = query.obs["label_true"].to_numpy()
     mapped = dv.DomainVI.load_query_data(query, model)
     mapped.train(max_epochs=1, **QUIET)
-    np.testing.assert_array_equal(model.fitted.guard.target_class_prior, prior)
+    np.testing.assert_array_equal(model.module.log_prior, prior)
     z = mapped.get_latent_representation()
     np.testing.assert_allclose(mapped.get_latent_representation(indices=range(9)), z[:9], atol=1e-5)
     mapped.save(tmp_path / "q")

@@ -218,6 +218,9 @@ def test_labelled_target_rows_help() -> None:
     # Class proportions of the target are estimated once it has labels, and only there.
     assert model.module.log_prior[1].abs().max() > 0
     assert model.module.log_prior[0].abs().max() == 0
+    prior = model.fitted.guard.target_class_prior
+    assert prior[1].sum() == pytest.approx(1.0)
+    assert np.isnan(prior[0]).all()
     hidden = target & (shown == "Unknown")
     assert np.mean(model.predict()[hidden] == truth[hidden]) > 0.9
 
@@ -278,7 +281,7 @@ def test_guard_and_second_audit_are_recorded(
     assert 0 <= guard.row_wise_share <= 1
     assert guard.row_wise_share == float(model.module.modalities.row_wise_share)
     assert float(model.history["row_wise_share"].iloc[-1, 0]) == guard.row_wise_share
-    np.testing.assert_allclose(guard.target_class_prior.sum(axis=1), 1.0, rtol=1e-5)
+    assert guard.target_class_prior is None  # no label in the target to estimate it by
     after = model.fitted.audit.with_predictions
     assert after.uses_predictions
     assert after.table.sum() == adata.n_obs
@@ -294,6 +297,18 @@ def test_diagnose_sees_the_domain_leave_the_latents(model: dv.DomainVI) -> None:
     classes = report.loc[model.classes]
     assert classes["shift_latent"].mean() < classes["shift_input"].mean()
     assert classes["n_rows"].sum() == report.loc["mean", "n_rows"]
+    for measure in ("chance", "probe_latent", "a_distance_latent", "shift_latent"):
+        assert report.loc["mean", measure] == pytest.approx(classes[measure].mean())
+
+
+def test_a_cohort_of_few_rows_does_not_change_chance() -> None:
+    adata = small_cohorts(n_obs=80)
+    adata.obs["domain"] = adata.obs["domain"].astype(str)
+    adata.obs.iloc[:4, adata.obs.columns.get_loc("domain")] = "few"
+    report = fit(adata, max_epochs=1).diagnose()
+    assert (report["chance"] == 0.5).all()
+    assert report.loc["mean", "n_rows"] == 80
+    assert report["n_rows"].iloc[:-1].sum() <= 76
 
 
 def test_counts_are_refused_by_a_model_of_log_values() -> None:

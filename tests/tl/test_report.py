@@ -91,6 +91,8 @@ def test_it_says_what_the_model_says(page: Page, model: dv.DomainVI) -> None:
     assert re.search(r"seed 0\b", text)
     n_taught = int((model.adata.obs["label"] != "Unknown").sum())
     assert f"The {n_taught} labelled rows, which taught the model, are left out." in text
+    assert "to be read beside chance" in text
+    assert "nan" not in text.split()
 
 
 def test_it_shows_sets_and_classes_that_can_be_there(model: dv.DomainVI, tmp_path: Path) -> None:

@@ -91,7 +91,8 @@ LevelConfidence = Annotated[
     float,
     Parameter(
         validator=Number(gte=0, lte=1),
-        help="Of labels on several levels, the least probability of a name that a row is given.",
+        help="Of labels on several levels, the least probability of a name that a row is given: "
+        "the finest name that reaches it, or the coarsest name where no level reaches it.",
     ),
 ]
 
@@ -100,7 +101,7 @@ SetAlpha = Annotated[
     Parameter(
         validator=Number(gt=0, lt=1),
         help="Write prediction sets, too: the classes that a row may have, the right one missing "
-        "in this share of rows like the labelled ones.",
+        "in this share of rows like the labelled ones. They are of the finest level.",
     ),
 ]
 Classes = Annotated[

@@ -144,16 +144,22 @@ def _describe(say: Results, parts: dict[str, AnnData], joined: AnnData, options:
 
     from domainvi.data import clean_names, is_labelled
 
-    column = clean_names(joined.obs[options.label]).astype(object)
-    column = column[is_labelled(joined.obs[options.label], options.unlabeled)]
     of_part = np.repeat(list(parts), [part.n_obs for part in parts.values()])
-    of_part = of_part[is_labelled(joined.obs[options.label], options.unlabeled)]
-    classes = {name: set(column[of_part == name].map(str)) for name in parts}
+
+    def classes_of(name: str, *keys: str) -> set[str]:
+        columns = [joined.obs[key][of_part == name] for key in keys]
+        labelled = [c[is_labelled(c, options.unlabeled)] for c in columns]
+        return {str(label) for column in labelled for label in clean_names(column)}
+
+    classes = {name: classes_of(name, options.label) for name in parts}
     for name, part in parts.items():
         facts = {"rows": part.n_obs, "genes": part.n_vars, "classes": sorted(classes[name])}
+        n_classes = f"{len(classes[name])}"
+        if options.coarse_labels:
+            facts["coarse_classes"] = sorted(classes_of(name, *options.coarse_labels))
+            n_classes += f" fine, {len(facts['coarse_classes'])} coarse"
         say(
-            f"reference {name}: {part.n_obs} rows, {part.n_vars} genes, "
-            f"{len(classes[name])} classes",
+            f"reference {name}: {part.n_obs} rows, {part.n_vars} genes, {n_classes} classes",
             references={name: facts},
         )
     if len(parts) > 1:

@@ -60,7 +60,7 @@ def join_references(
         name; so is each, in a column ``"cohort"``, if this is ``None``.
     coarse_keys
         Columns of ``obs`` with coarser names of the same phenotype. A reference may have one of
-        these in place of the phenotype.
+        these in place of the phenotype, and may name it in ``labels_key``.
     columns
         More columns of ``obs`` to keep. They are empty for references that lack them.
     label_map
@@ -124,7 +124,7 @@ def join_references(
                     raise InputError(unknown_column("labels_key", label, part.obs.columns))
                 unlabelled.append(name)
             frames[name] = frame.assign(**{batch_key or COHORT: cohort[name].to_numpy()})
-            if label in part.obs:
+            if label in part.obs and label not in coarse_keys:
                 found.update(clean_names(part.obs[label]).dropna().map(str))
                 column = _renamed(part.obs[label], names[name]) if names[name] else part.obs[label]
                 check_labels(column, f"labels_key={label!r}", label)

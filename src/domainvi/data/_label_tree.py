@@ -177,16 +177,17 @@ class LabelTree:
     ) -> tuple[NDArray[np.object_], NDArray[np.float64], NDArray[np.int64]]:
         """Name each row at the finest level whose probability is at least ``level_confidence``.
 
-        A row that is surer of nothing keeps its name at the coarsest level; with ``None`` every row
-        is named at the finest one.
+        A row that is surer of nothing gets its name at the coarsest level, or at a finer one that
+        is as likely, as that of an only child is; with ``None`` every row is named at the finest.
 
         Returns
         -------
         Names, their probabilities, and the numbers of their levels, each of shape ``(n_rows,)``.
         """
         names, sums = self.path(p, classes)
-        least = 0.0 if level_confidence is None else level_confidence
-        level = np.maximum((sums >= least).sum(axis=1) - 1, 0)
+        least = np.minimum(level_confidence or 0.0, sums[:, :1])
+        # Sums over the same classes may differ in their last digits.
+        level = (sums >= least * (1 - 1e-9)).sum(axis=1) - 1
         rows = np.arange(len(p))
         return names[rows, level], sums[rows, level], level
 

@@ -51,11 +51,12 @@ class DomainProbe:
     within_class
         Mean over the probed classes of the balanced accuracy within a class; NaN without labels.
     within_class_chance
-        Mean over the same classes of one over the number of domains that hold the class.
+        Mean over the same classes of one over the number of domains that were probed.
     within_class_a_distance
         Mean over the same classes of the proxy A-distance within a class.
-    per_class
-        Balanced accuracy of each probed class, by its code.
+    per_class, per_class_chance, per_class_a_distance
+        The same three of each probed class, by its code; chance is one over the number of its
+        domains that were probed.
 
     Examples
     --------
@@ -73,6 +74,8 @@ class DomainProbe:
     within_class_chance: float = float("nan")
     within_class_a_distance: float = float("nan")
     per_class: dict[int, float] = field(default_factory=dict)
+    per_class_chance: dict[int, float] = field(default_factory=dict)
+    per_class_a_distance: dict[int, float] = field(default_factory=dict)
 
 
 def domain_probe(
@@ -170,9 +173,9 @@ def domain_probe(
             within[c] = found(rows, n_splits)
     if not within:
         return DomainProbe(*overall)
-    score, chance, distance = (float(np.mean(v)) for v in zip(*within.values(), strict=True))
-    scores = {c: values[0] for c, values in within.items()}
-    return DomainProbe(*overall, score, chance, distance, per_class=scores)
+    parts = [dict(zip(within, v, strict=True)) for v in zip(*within.values(), strict=True)]
+    score, chance, distance = (float(np.mean([*part.values()])) for part in parts)
+    return DomainProbe(*overall, score, chance, distance, *parts)
 
 
 def proxy_a_distance(error: float) -> float:

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from ._domainvi import DomainVI
     from ._inference import RowOutputs
 
+# Folds of a probe; cohorts with fewer rows of a class have no part in that of the class.
+N_FOLDS = 5
+
 
 def diagnose(model: DomainVI, seed: int) -> pd.DataFrame:
     """Probe components and latents within classes; see :meth:`domainvi.DomainVI.diagnose`."""
@@ -52,23 +55,23 @@ def diagnose(model: DomainVI, seed: int) -> pd.DataFrame:
     domain, label = prepared.domain, labels_of(model, prepared)
     label = np.where(label >= 0, label, out.logits.argmax(axis=1))
     spaces = {"input": out.reference, "latent": out.latent}
-    probes = {k: domain_probe(z, domain, label, seed=seed) for k, z in spaces.items()}
+    probes = {
+        k: domain_probe(z, domain, label, n_splits=N_FOLDS, seed=seed) for k, z in spaces.items()
+    }
     rows: dict[str, dict[str, float]] = {}
-    for c in sorted(probes["input"].per_class):
+    for c, chance in probes["input"].per_class_chance.items():
         inside = label == c
-        chance = 1 / len(np.unique(domain[inside]))
-        row = {"n_rows": float(inside.sum()), "chance": chance}
+        inside &= np.bincount(domain[inside], minlength=domain.max() + 1)[domain] >= N_FOLDS
+        row = {"n_rows": inside.sum(), "chance": chance}
         for name, z in spaces.items():
             row[f"probe_{name}"] = probes[name].per_class[c]
+            row[f"a_distance_{name}"] = probes[name].per_class_a_distance[c]
             row[f"shift_{name}"] = centroid_shift(z[inside], domain[inside])
         rows[model.classes[c]] = row
-    rows["mean"] = {
-        "n_rows": float(len(label)),
-        "chance": probes["latent"].within_class_chance,
-        **{f"probe_{k}": probe.within_class for k, probe in probes.items()},
-        **{f"a_distance_{k}": probe.within_class_a_distance for k, probe in probes.items()},
-    }
-    return pd.DataFrame.from_dict(rows, orient="index")
+    measures = [f"{measure}_{k}" for measure in ("probe", "a_distance", "shift") for k in spaces]
+    table = pd.DataFrame(rows, index=["n_rows", "chance", *measures], dtype=float).T
+    mean = table.mean().to_frame("mean").T.assign(n_rows=len(label))
+    return pd.concat([table, mean]).astype({"n_rows": int})
 
 
 def centroid_shift(z: NDArray[np.float32], domain: NDArray[np.int64]) -> float:

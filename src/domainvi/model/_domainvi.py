@@ -46,7 +46,7 @@ from ._decode import (
     refuse_undecodable,
 )
 from ._diagnosis import diagnose, prediction_sets, suggest_labels
-from ._fitted import Fitted, fitted_for
+from ._fitted import Fitted, fitted_for, show_guard
 from ._inference import (
     at_level,
     best_names,
@@ -239,6 +239,8 @@ class DomainVI(ArchesMixin, CohortModel):
                 msg = f"{n_old} reference domains of {len(self.domains)}"
                 raise ValueError(msg)
             freeze(self, n_old)
+        if self.is_trained_:
+            show_guard(self)
 
     def _refuse_several(self, method: str) -> None:
         refuse_several(self, method)
@@ -951,15 +953,17 @@ class DomainVI(ArchesMixin, CohortModel):
             Also replace columns of the same names that are no earlier results of DomainVI.
         level_confidence
             Of labels on several levels, the least probability of a name that a row is given: it is
-            named at the finest level that reaches it, at the coarsest if none does. ``None`` names
-            every row at the finest level.
+            named at the finest level that reaches it, and by the coarsest name where no level
+            reaches it, unless a finer name is as likely (an only child). ``None`` names every row
+            at the finest level.
         min_genes
             Least number of the model's genes that ``adata`` must have; half of them, or 100 and
             half of its own, if ``None``.
         set_alpha
             Write prediction sets of the main phenotype as well, which may lack the right class in
             this share of rows (:meth:`prediction_sets`). Rows that ``unknown_alpha`` calls unknown
-            have none, since they are taken to have no class that a set could hold.
+            have none, since they are taken to have no class that a set could hold. Of labels on
+            several levels, sets hold classes of the finest.
         classes
             Classes of the main phenotype that can be there, as in :meth:`predict`.
 
@@ -1147,10 +1151,12 @@ class DomainVI(ArchesMixin, CohortModel):
 
         Returns
         -------
-        One row a class that two domains or more have, and ``"mean"``. Columns: ``n_rows``;
-        ``probe_input`` and ``probe_latent``, balanced accuracy of the domain before and after;
-        ``chance``, that of guessing;
-        ``a_distance_input`` and ``a_distance_latent``, the proxy A-distance (of the mean only);
+        One row a class that two domains or more have with five rows each, and ``"mean"`` over
+        these. Domains with fewer rows of a class have no part in its figures. Columns: ``n_rows``,
+        the rows probed, and all rows in ``"mean"``;
+        ``chance``, the balanced accuracy of guessing;
+        ``probe_input`` and ``probe_latent``, that of the probe before and after;
+        ``a_distance_input`` and ``a_distance_latent``, the proxy A-distance;
         ``shift_input`` and ``shift_latent``, largest distance between domain centroids in
         within-class standard deviations.
 

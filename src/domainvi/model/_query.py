@@ -19,6 +19,7 @@ from domainvi.module import EXPRESSION
 from domainvi.nn import NO_DECAY
 from domainvi.train import extend_statistics
 
+from ._fitted import show_guard
 from ._inference import labels_of
 from ._save import consistent
 from ._setup import check_data, check_other_columns, refuse_several
@@ -75,6 +76,7 @@ def adopt(model: DomainVI, reference: DomainVI, prepared: PreparedAnnData) -> No
     model.fitted = copy.deepcopy(reference.fitted)
     model.fitted.pretraining, model.fitted.training = None, {}
     model.fitted.agreement, model.fitted.n_reference_domains = None, None
+    show_guard(model)
     model.fitted.row_ids = all_row_ids(reference)
     # A cohort without labels of its own is not corrected for class proportions.
     module.log_prior[n_old:] = 0.0

@@ -143,7 +143,8 @@ class Audit:
     table
         Labelled rows, shape (classes, domains); with predictions, those count too.
     n_unlabelled
-        Rows without a label by domain, shape (domains,).
+        Rows without a class by domain, shape (domains,); one that is labelled at a coarser level
+        alone has none.
     shared_classes
         Classes found in two domains or more.
     cramers_v
