@@ -21,7 +21,7 @@ from ._modality import Modality, ScalingStatistics, draw_latents, elbo_terms
 from ._phenotype_heads import PhenotypeHeads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from domainvi.data import Phenotype
 
@@ -317,14 +317,6 @@ class DomainVAE(BaseModuleClass):
         """Return the alignment loss of rows with these posterior means, and its metrics."""
         code = self.class_codes(mean.detach(), tensors)
         return self.alignment(mean, code, self.domains(tensors), weight)
-
-    def heads_loss(
-        self, mean: torch.Tensor, tensors: dict[str, torch.Tensor]
-    ) -> Callable[[], torch.Tensor]:
-        """Loss of the domain heads on rows with these posterior means, which do not change."""
-        mean = mean.detach()
-        code = self.class_codes(mean, tensors)
-        return self.alignment.heads_loss(mean, code, self.domains(tensors))
 
     def class_codes(self, mean: torch.Tensor, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
         """Class codes of the rows; that of an unlabelled row is predicted.

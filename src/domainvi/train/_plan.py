@@ -178,7 +178,9 @@ class DomainTrainingPlan(pl.LightningModule):
             batch, generative_kwargs={"genes": genes}, compute_loss=False
         )
         if self.game is not None:
-            self.game.play(self.module.heads_loss(inference["qz"].loc, batch))
+            mean, domains = inference["qz"].loc.detach(), self.module.domains(batch)
+            code = self.module.class_codes(mean, batch)
+            self.game.play(self.module.alignment.heads_loss(mean, code, domains))
         output = self.module.loss(batch, inference, generative, genes=genes, **self.loss_weights())
         self._gather(output, "train")
         by_row = {**output.reconstruction_loss, **output.kl_local}
