@@ -589,7 +589,7 @@ CASES: list[tuple[str, Step, Step]] = [
      lambda w: audit(w, "x", batch="cohort")),
     ("Pass it, or more files",
      lambda w: audit(w, "x"), lambda w: audit(w, *"zx")),
-    ("or more files, or use domainvi transfer.", lambda w: audit(w, "x"), transfer),
+    ("or more files, or use domainvi transfer", lambda w: audit(w, "x"), transfer),
     ("Pass more files, or use domainvi transfer", lambda w: of_one_cohort(w, "z"),
      lambda w: (of_one_cohort(w, *"zx"), transfer(w))),
     ("Put those of adata where it reads", lambda w: counted(w, np.log1p),

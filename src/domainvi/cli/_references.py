@@ -27,7 +27,10 @@ def check_references(paths: Sequence[Path], options: Training, query: Path | Non
         msg = "There is no file to read. Pass one that holds several cohorts, or several files."
         raise InputError(msg)
     if len(paths) == 1 and query is None and options.batch is None:
-        msg = f"{paths[0]} is one cohort without --batch. Pass it, or more files, or use domainvi transfer."
+        msg = (
+            f"{paths[0]} is one cohort without --batch. Pass it, or more files, or use domainvi "
+            "transfer with a query."
+        )
         raise InputError(msg)
     others = [] if query is None else [query]
     if options.label_map is not None:
