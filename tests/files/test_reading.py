@@ -119,7 +119,7 @@ def test_check_says_what_is_there_and_what_is_refused(
     assert main(["check", str(path), "--labels", "label", "--batch", "chort"]) == 0
     said = capsys.readouterr().out
     assert "Did you mean 'cohort'?" in said
-    assert "The file is one cohort, by its name." in said
+    assert "Beside files with it, this is one cohort, by its name." in said
     del adata.obs["cohort"]
     adata.obs["label"] = "Unknown"
     adata.write_h5ad(path)

@@ -28,7 +28,8 @@ def check_references(paths: Sequence[Path], options: Training, query: Path | Non
         raise InputError(msg)
     if len(paths) == 1 and query is None and options.batch is None:
         msg = (
-            f"{paths[0]} is one cohort without --batch. Name it, pass more files, or use transfer."
+            f"{paths[0]} is one cohort without --batch. Pass it, or more files, or use domainvi "
+            "transfer with a query."
         )
         raise InputError(msg)
     others = [] if query is None else [query]

@@ -57,7 +57,7 @@ def describe(
     remarks = []
     if batch is not None and batch not in adata.obs:
         missing = unknown_column("batch_key", batch, adata.obs)
-        remarks.append(f"{missing} The file is one cohort, by its name.")
+        remarks.append(f"{missing} Beside files with it, this is one cohort, by its name.")
         batch = None
     obs = adata.obs.loc[:, ~adata.obs.columns.duplicated()]
     if labels is not None and not (labels in obs and is_labelled(obs[labels], unlabeled).any()):
