@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from domainvi import _keys
 from domainvi.cli._main import build
+from domainvi.trust import GuardRecord
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -79,6 +83,16 @@ def leads_somewhere(page: Path, link: str) -> bool:
     if not path.exists():  # notebooks are copied below docs/ when it is built
         return (ROOT / "tutorials" / path.name).is_file()
     return not anchor or path.suffix != ".md" or anchor in headings(path)
+
+
+def test_every_field_of_the_results_is_explained() -> None:
+    source = inspect.getsource(_keys).split('# Fields of ``uns["domainvi"]``.')[1]
+    fields = set(re.findall(r'^[A-Z_]+ = "(\w+)"', source, re.MULTILINE)) - {_keys.LABEL_TREE}
+    guard = set(GuardRecord(agreement=1.0, target_class_prior=np.ones((1, 1))).to_dict())
+    text = (DOCS / "user_guide" / "domainvi.md").read_text(encoding="utf-8")
+    section = text.split('## What is in `uns["domainvi"]`')[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (`.+?) \|", section, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", " ".join(rows))) == fields | guard
 
 
 def test_formulas_need_no_network() -> None:

@@ -72,7 +72,7 @@ def assert_same(found, expected):
     for key in ("cautions", "notes", "classes", "columns"):
         assert list(told[key]) == list(wanted[key])
     for key in ("unseen_cohorts", "unknown_rows", "rows_without_values", "genes_matched"):
-        assert told[key] == wanted[key]
+        np.testing.assert_equal(told[key], wanted[key])
 
 
 @pytest.mark.parametrize("options", [{"unknown_alpha": 0.3, "classes": ["class_0", "class_1"]}])

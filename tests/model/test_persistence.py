@@ -177,11 +177,11 @@ def test_training_again_without_alignment_drops_the_centring(adata: AnnData) -> 
 def test_frozen_query_stays_frozen_and_leaves_the_reference_alone(
     model: dv.DomainVI, query: AnnData, tmp_path: Path
 ) -> None:
-    prior = model.fitted.guard.target_class_prior.copy()
+    prior = model.module.log_prior.clone()
     query.obs["label"] = query.obs["label_true"].to_numpy()
     mapped = dv.DomainVI.load_query_data(query, model)
     mapped.train(max_epochs=1, **QUIET)
-    np.testing.assert_array_equal(model.fitted.guard.target_class_prior, prior)
+    np.testing.assert_array_equal(model.module.log_prior, prior)
     z = mapped.get_latent_representation()
     np.testing.assert_allclose(mapped.get_latent_representation(indices=range(9)), z[:9], atol=1e-5)
     mapped.save(tmp_path / "q")

@@ -38,7 +38,9 @@ def test_alignment_is_off_where_the_audit_refuses():
     [
         (GuardRecord(), "were not compared"),
         (
-            GuardRecord("off", "Refused.", 0.8125, 0.1875, np.array([[0.25, 0.75], [0.5, 0.5]])),
+            GuardRecord(
+                "off", "Refused.", 0.8125, 0.1875, np.array([[0.25, 0.75], [np.nan, np.nan]])
+            ),
             "agree at 0.81 (Cohen's kappa)",
         ),
     ],

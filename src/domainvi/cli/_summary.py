@@ -94,8 +94,7 @@ def _say_classes(say: Results, adata: AnnData, key: str) -> None:
             f"{flagged.expected:.0f} by chance; {flagged.discoveries} at a false discovery rate of "
             f"{flagged.FDR:.0%}; estimated share of such rows {flagged.share:.0%}"
         )
-    unknown = {"rows": flagged.found, **flagged.to_dict()}
-    say(predictions={key: summary | {"fit_no_known_class": unknown}})
+    say(predictions={key: summary | {"fit_no_known_class": flagged.to_dict()}})
 
 
 def _say_numbers(say: Results, adata: AnnData, key: str) -> None:

@@ -104,17 +104,27 @@ def record_guard(model: DomainVI) -> None:
     """Record what the guard decided, on the model, in its history and in its summary."""
     module, fitted = model.module, model.fitted
     share = float(module.modalities.row_wise_share)
-    prior = np.exp(module.log_prior.cpu().numpy()) / len(model.classes)
+    prior = class_prior(model)
     fitted.guard = replace(
         fitted.guard,
         agreement=fitted.agreement,
         row_wise_share=share,
-        target_class_prior=prior / prior.sum(axis=1, keepdims=True),
+        target_class_prior=None if np.isnan(prior).all() else prior,
     )
     if model.history_ is not None and "train_loss" in model.history_:
         index = model.history_["train_loss"].index[-1:]
         model.history_[ROW_WISE_SHARE] = pd.DataFrame({ROW_WISE_SHARE: [share]}, index)
     show_guard(model)
+
+
+def class_prior(model: DomainVI) -> NDArray[np.float64]:
+    """Estimated class proportions, shape (domains, classes); NaN for domains without an estimate.
+
+    A domain is corrected for them where it has labels, but not for all of its rows.
+    """
+    log_prior = model.module.log_prior.cpu().numpy()
+    prior = softmax(log_prior, axis=1).astype(np.float64)
+    return np.where(log_prior.any(axis=1, keepdims=True), prior, np.nan)
 
 
 def audit_again(
@@ -162,7 +172,7 @@ def fit_sets(
     domain, label = prepared.domain, labels_of(model, prepared)
     log_prior = module.log_prior.cpu().numpy()
     # Domains without a correction are taken to have the proportions of their labelled rows.
-    prior = np.where(log_prior.any(axis=1, keepdims=True), softmax(log_prior, axis=1), np.nan)
+    prior = class_prior(model)
     for pattern, visible in enumerate(patterns(len(module.modalities.parts))):
         parts = zip(module.modalities.parts.items(), visible, strict=True)
         own = [(name, part) for (name, part), seen in parts if seen and name in held_out]

@@ -89,7 +89,7 @@ class Flagged:
         Rows that are called unknown at a false discovery rate of ``Flagged.FDR``, by the procedure
         of Benjamini and Hochberg (JRSS B 1995).
     p_value
-        The largest p-value among these; 0 if there are none.
+        The largest p-value among these; NaN if there are none.
     share
         Estimated share of rows of unknown classes, one less the share of known ones by which
         p-values above one half are explained (Storey, JRSS B 2002).
@@ -114,7 +114,7 @@ class Flagged:
     tested: int
     found: int
     discoveries: int = 0
-    p_value: float = 0.0
+    p_value: float = float("nan")
     share: float = 0.0
 
     @classmethod
@@ -130,7 +130,7 @@ class Flagged:
             tested=len(p),
             found=int((p <= cls.ALPHA).sum()),
             discoveries=len(called),
-            p_value=float(called.max(initial=0.0)),
+            p_value=float(called.max()) if len(called) else float("nan"),
             share=max(0.0, 1 - known),
         )
 

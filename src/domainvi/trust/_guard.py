@@ -33,8 +33,9 @@ class GuardRecord:
         Share of experts that read one row at a time in what the classifiers were taught about the
         target, mean over its rows.
     target_class_prior
-        Class proportions that predictions in each domain refer to, shape (domains, classes);
-        ``None`` before training.
+        Class proportions that were estimated for domains of which some rows are labelled, and that
+        predictions there are corrected for, shape (domains, classes); NaN for the other domains,
+        ``None`` where none was estimated.
 
     Examples
     --------
