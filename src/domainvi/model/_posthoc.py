@@ -109,7 +109,7 @@ def record_guard(model: DomainVI) -> None:
         fitted.guard,
         agreement=fitted.agreement,
         row_wise_share=share,
-        target_class_prior=None if np.isnan(prior).all() else prior.astype(np.float64),
+        target_class_prior=None if np.isnan(prior).all() else prior,
     )
     if model.history_ is not None and "train_loss" in model.history_:
         index = model.history_["train_loss"].index[-1:]
@@ -117,13 +117,14 @@ def record_guard(model: DomainVI) -> None:
     show_guard(model)
 
 
-def class_prior(model: DomainVI) -> NDArray[np.floating]:
+def class_prior(model: DomainVI) -> NDArray[np.float64]:
     """Estimated class proportions, shape (domains, classes); NaN for domains without an estimate.
 
     A domain is corrected for them where it has labels, but not for all of its rows.
     """
     log_prior = model.module.log_prior.cpu().numpy()
-    return np.where(log_prior.any(axis=1, keepdims=True), softmax(log_prior, axis=1), np.nan)
+    prior = softmax(log_prior, axis=1).astype(np.float64)
+    return np.where(log_prior.any(axis=1, keepdims=True), prior, np.nan)
 
 
 def audit_again(
