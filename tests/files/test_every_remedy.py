@@ -614,6 +614,12 @@ CASES: list[tuple[str, Step, Step]] = [
      lambda w: (w.tmp / "out.unfinished").rename(w.tmp / "mine") and lazy(w)),
     ("Rename it, or choose another path", lambda w: lazy(w, "mine"),
      lambda w: lazy(w, name="other")),
+    ("is no folder. Remove it, or write to another path",
+     lambda w: (w.tmp / "out.unfinished").touch() or lazy(w), lambda w: lazy(w, name="other")),
+    ("Remove the folder to begin anew", lambda w: resumed(w, "out"),
+     lambda w: shutil.rmtree(w.tmp / "out.unfinished") or lazy(w)),
+    ("to begin anew, or choose another path", lambda w: resumed(w, "out"),
+     lambda w: lazy(w, name="other")),
     ("Write to a path that all workers see",
      lambda w: place_at(Key(str(w.tmp / "elsewhere"), "")), lambda w: lazy(w)),
 ]  # fmt: skip
@@ -651,6 +657,16 @@ def lazy(w: World, foreign: str = "", name: str = "out") -> None:
         (w.tmp / f"{name}.unfinished").mkdir()
         (w.tmp / f"{name}.unfinished" / foreign).touch()
     w.model.annotate_lazy(adata, w.tmp / name)
+
+
+def resumed(w: World, name: str) -> None:
+    """Go on, with other values, where every shard was read and none was written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("domainvi.model._lazy._annotate_lazy.write_shard", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            lazy(w, name=name)
+    changed = SimpleNamespace(**w.__dict__ | {"make": lambda n: with_x(w, lambda x: x + 0.01)})
+    lazy(changed, name=name)
 
 
 def with_x(w: World, change: Callable[[Any], Any]) -> ad.AnnData:

@@ -1068,8 +1068,8 @@ class DomainVI(ArchesMixin, CohortModel):
             Before :meth:`train`.
         InputError
             If the values are no dask array, ``path`` exists, ``<path>.unfinished`` is that of
-            another call, or an argument cannot be used; if values cannot be used, when a task meets
-            them.
+            another call or on other values, or an argument cannot be used; if values cannot be
+            used, when a task meets them.
 
         Examples
         --------
