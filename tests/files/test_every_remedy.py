@@ -605,6 +605,9 @@ CASES: list[tuple[str, Step, Step]] = [
     ("are one object. Pass each reference once",
      lambda w: dv.data.join_references(dict.fromkeys("xz", w.make(40)), labels_key="label"),
      lambda w: joined(w, "label")),
+    ("Leave it out there and pass it as batch_key",
+     lambda w: joined(w, "label", columns=["cohort"]),
+     lambda w: joined(w, "label", batch_key="cohort")),
     ("label_map gives",
      lambda w: joined(w, "label", pd.DataFrame({"label": ["a", "a"], "name": ["A", "B"]})),
      lambda w: joined(w, "label", pd.DataFrame({"label": ["a"], "name": ["A"]}))),
@@ -644,9 +647,11 @@ def audit(
     return command("audit", *line)
 
 
-def joined(w: World, labels_key: Any, label_map: Any = None) -> ad.AnnData:
+def joined(w: World, labels_key: Any, label_map: Any = None, **options: Any) -> ad.AnnData:
     references = {name: w.make(40, hidden=()) for name in "xz"}
-    return dv.data.join_references(references, labels_key=labels_key, label_map=label_map)
+    return dv.data.join_references(
+        references, labels_key=labels_key, label_map=label_map, **options
+    )
 
 
 def lazy(w: World, foreign: str = "", name: str = "out") -> None:
