@@ -304,7 +304,8 @@ class DomainVI(ArchesMixin, CohortModel):
             and the last names the phenotype.
         label_tree
             Parent of each name, where a single column has names of several depths: a dict, or a
-            frame with the columns child and parent.
+            frame with the columns child and parent. A parent that is empty, missing or the name
+            itself is none.
         target_keys
             Columns with auxiliary phenotypes, names or numbers, whose values may be missing. Each
             gets a head on the latents and a linear member, trained with everything else
