@@ -504,7 +504,10 @@ CASES: list[tuple[str, Step, Step]] = [
     ("Free some space or write elsewhere",
      lambda w: full(w, lambda: write(w.make(30), w.tmp / "o.h5ad")),
      lambda w: full(w, lambda: write(w.make(30), w.tmp / "o.h5ad"), space=True)),
-    ("Free some space, or save the data elsewhere",
+    ("Drop that part, or turn it into text",
+     lambda w: write(with_uns(w, print), w.tmp / "o.h5ad"),
+     lambda w: write(with_uns(w, str(print)), w.tmp / "o.h5ad")),
+    ("Free some space, drop what no file can hold, or save the data elsewhere",
      lambda w: full(w, lambda: w.model.save(w.tmp / "s", save_anndata=True, overwrite=True)),
      lambda w: full(w, lambda: w.model.save(w.tmp / "s", save_anndata=True, overwrite=True),
                     space=True)),
@@ -672,6 +675,12 @@ def resumed(w: World, name: str) -> None:
             lazy(w, name=name)
     changed = SimpleNamespace(**w.__dict__ | {"make": lambda n: with_x(w, lambda x: x + 0.01)})
     lazy(changed, name=name)
+
+
+def with_uns(w: World, value: object) -> ad.AnnData:
+    adata = w.make(30)
+    adata.uns["made_by"] = value
+    return adata
 
 
 def with_x(w: World, change: Callable[[Any], Any]) -> ad.AnnData:
