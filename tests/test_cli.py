@@ -20,6 +20,7 @@ from tests.processes import MINUTE, PIPE, run_to_end, started
 
 import domainvi as dv
 from domainvi.cli import main
+from domainvi.cli._files import write
 from domainvi.cli._fit import accelerator, epoch_report
 from domainvi.cli._main import BAD_INPUT, INTERRUPTED, SUCCESS
 from domainvi.errors import InputError
@@ -439,6 +440,28 @@ def test_an_output_is_replaced_only_when_told(folder: Path, capsys) -> None:
     assert (folder / "out ñ.h5ad").read_text() == "mine"
     assert transfer(folder, "--force") == SUCCESS
     assert ad.read_h5ad(folder / "out ñ.h5ad").n_obs == 60
+
+
+def test_columns_that_h5ad_cannot_hold_are_written_as_text(
+    tmp_path: Path, query: ad.AnnData, capsys
+) -> None:
+    adata = query[:4].copy()
+    for name, values in {
+        "smoker": [True, None, False, np.nan],
+        "when": pd.to_datetime(["2020-02-01"] * 4),
+        "part": pd.Categorical([1, "a", None, "a"]),
+        "nothing": [None] * 4,
+        "mark": ["b", None, "a", "b"],
+    }.items():
+        adata.obs[name] = pd.Series(values, index=adata.obs_names)
+    write(adata, tmp_path / "out.h5ad")
+    found = ad.read_h5ad(tmp_path / "out.h5ad").obs
+    assert found["smoker"].astype(object).fillna("").tolist() == ["True", "", "False", ""]
+    assert found["when"].cat.categories[0].startswith("2020-02-01")
+    assert found["part"].cat.categories.tolist() == ["1", "a"]
+    assert found["nothing"].isna().all()
+    told = "'smoker' (boolean), 'when' (datetime64), 'part' (mixed-integer), 'nothing' (empty)\n"
+    assert capsys.readouterr().err.endswith(f"h5ad cannot hold are written as text: {told}")
 
 
 def test_an_interrupt_while_writing_leaves_what_was_there(

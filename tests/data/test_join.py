@@ -80,6 +80,21 @@ def test_a_map_renames_and_unlabels(parts, caplog) -> None:
     assert "1 of 3 labels in label_map are in no reference: 'z'" in caplog.text
 
 
+@pytest.mark.parametrize("written", ["{}", "{}.0"])
+def test_codes_with_gaps_are_those_without(parts, written) -> None:
+    parts["one"].obs["label"] = np.tile([1, 2], 30)
+    parts["two"].obs["label"] = np.tile([1, np.nan, 2], 20)
+    names = {written.format(code): name for code, name in ((1, "A"), (2, "B"))}
+    joined = dv.data.join_references(parts, labels_key="label", label_map=names)
+    assert joined.obs["label"].value_counts().to_dict() == {"A": 50, "B": 50}
+    by_number = {float(code): name for code, name in names.items()}
+    again = dv.data.join_references(parts, labels_key="label", label_map=by_number)
+    pd.testing.assert_frame_equal(again.obs, joined.obs)
+    for which in names:
+        with pytest.raises(InputError, match="one: labels_key='label' holds numbers"):
+            dv.data.join_references(parts, labels_key="label", label_map={which: names[which]})
+
+
 def test_coarse_labels_stand_in_for_the_phenotype(parts, caplog) -> None:
     parts["one"].obs["lineage"] = parts["one"].obs["label"].map({"a": "up", "b": "down"})
     parts["two"].obs = pd.DataFrame({"lineage": "up", "age": 3.0}, index=parts["two"].obs_names)
@@ -123,6 +138,13 @@ def test_refusals(parts, make_adata) -> None:
         dv.data.join_references({}, labels_key="label")
     with pytest.raises(InputError, match="3 columns of labels for 2 references"):
         dv.data.join_references(parts, labels_key=["label"] * 3)
+    for key in ("cohort", "label"):
+        chosen = {"batch_key": None if key == "cohort" else key, "labels_key": "age"}
+        for part in parts.values():
+            part.obs["age"] = "old"
+        for given in ({"labels_key": key}, {"columns": [key]}, {"coarse_keys": [key]}):
+            with pytest.raises(InputError, match=f"names '{key}', the column of cohorts"):
+                dv.data.join_references(parts, **chosen | given)
     counts = make_adata(counts=True)
     with pytest.raises(InputError, match="one holds values that are no counts and counts counts"):
         dv.data.join_references({"one": parts["one"], "counts": counts}, labels_key="label")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -102,6 +104,17 @@ def test_a_slip_among_many_rows_is_outvoted() -> None:
     with pytest.warns(UserWarning, match="1 of 31 rows of b 'plasma' stand under another name"):
         tree = find_tree(obs, ["a", "b"], None, "Unknown")
     assert tree.paths["plasma"] == ("B", "plasma")
+
+
+@pytest.mark.parametrize("root", ["", " ", "T", "Unknown", "n.a.", None, np.nan])
+def test_roots_that_are_written_out_have_no_parent(root: Any) -> None:
+    obs = pd.DataFrame({"y": ["CD4", "CD8\u200b", "CD8"]})
+    written = {"CD4\u200b": "T", "CD8": "T\u200b", "T": root}
+    plain = find_tree(obs, ["y"], {"CD4": "T", "CD8": "T"}, "Unknown")
+    assert plain.paths == {"CD4": ("T", "CD4"), "CD8": ("T", "CD8")}
+    assert find_tree(obs, ["y"], written, "Unknown") == plain
+    frame = pd.DataFrame(written.items())
+    assert find_tree(obs, ["y"], frame, "Unknown") == plain
 
 
 def test_what_is_no_tree_is_refused() -> None:

@@ -504,7 +504,10 @@ CASES: list[tuple[str, Step, Step]] = [
     ("Free some space or write elsewhere",
      lambda w: full(w, lambda: write(w.make(30), w.tmp / "o.h5ad")),
      lambda w: full(w, lambda: write(w.make(30), w.tmp / "o.h5ad"), space=True)),
-    ("Free some space, or save the data elsewhere",
+    ("Drop that part, or turn it into text",
+     lambda w: write(with_uns(w, print), w.tmp / "o.h5ad"),
+     lambda w: write(with_uns(w, str(print)), w.tmp / "o.h5ad")),
+    ("Free some space, drop what no file can hold, or save the data elsewhere",
      lambda w: full(w, lambda: w.model.save(w.tmp / "s", save_anndata=True, overwrite=True)),
      lambda w: full(w, lambda: w.model.save(w.tmp / "s", save_anndata=True, overwrite=True),
                     space=True)),
@@ -610,6 +613,9 @@ CASES: list[tuple[str, Step, Step]] = [
     ("are one object. Pass each reference once",
      lambda w: dv.data.join_references(dict.fromkeys("xz", w.make(40)), labels_key="label"),
      lambda w: joined(w, "label")),
+    ("Leave it out there and pass it as batch_key",
+     lambda w: joined(w, "label", columns=["cohort"]),
+     lambda w: joined(w, "label", batch_key="cohort")),
     ("label_map gives",
      lambda w: joined(w, "label", pd.DataFrame({"label": ["a", "a"], "name": ["A", "B"]})),
      lambda w: joined(w, "label", pd.DataFrame({"label": ["a"], "name": ["A"]}))),
@@ -618,6 +624,12 @@ CASES: list[tuple[str, Step, Step]] = [
     ("is no unfinished work. Rename it", lambda w: lazy(w, "mine"),
      lambda w: (w.tmp / "out.unfinished").rename(w.tmp / "mine") and lazy(w)),
     ("Rename it, or choose another path", lambda w: lazy(w, "mine"),
+     lambda w: lazy(w, name="other")),
+    ("is no folder. Remove it, or write to another path",
+     lambda w: (w.tmp / "out.unfinished").touch() or lazy(w), lambda w: lazy(w, name="other")),
+    ("Remove the folder to begin anew", lambda w: resumed(w, "out"),
+     lambda w: shutil.rmtree(w.tmp / "out.unfinished") or lazy(w)),
+    ("to begin anew, or choose another path", lambda w: resumed(w, "out"),
      lambda w: lazy(w, name="other")),
     ("Write to a path that all workers see",
      lambda w: place_at(Key(str(w.tmp / "elsewhere"), "")), lambda w: lazy(w)),
@@ -653,9 +665,11 @@ def of_one_cohort(w: World, *files: str) -> int:
     return command("audit", *paths, "--labels", "label", "--batch", "study")
 
 
-def joined(w: World, labels_key: Any, label_map: Any = None) -> ad.AnnData:
+def joined(w: World, labels_key: Any, label_map: Any = None, **options: Any) -> ad.AnnData:
     references = {name: w.make(40, hidden=()) for name in "xz"}
-    return dv.data.join_references(references, labels_key=labels_key, label_map=label_map)
+    return dv.data.join_references(
+        references, labels_key=labels_key, label_map=label_map, **options
+    )
 
 
 def lazy(w: World, foreign: str = "", name: str = "out") -> None:
@@ -673,6 +687,22 @@ def counted(w: World, change: Callable[[Any], Any]) -> None:
     counts = w.make(60, counts=True, hidden=())
     model = trained(w, adata=counts.copy())
     model.predict(ad.AnnData(change(counts.X), obs=counts.obs, var=counts.var))
+
+
+def resumed(w: World, name: str) -> None:
+    """Go on, with other values, where every shard was read and none was written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("domainvi.model._lazy._annotate_lazy.write_shard", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            lazy(w, name=name)
+    changed = SimpleNamespace(**w.__dict__ | {"make": lambda n: with_x(w, lambda x: x + 0.01)})
+    lazy(changed, name=name)
+
+
+def with_uns(w: World, value: object) -> ad.AnnData:
+    adata = w.make(30)
+    adata.uns["made_by"] = value
+    return adata
 
 
 def with_x(w: World, change: Callable[[Any], Any]) -> ad.AnnData:

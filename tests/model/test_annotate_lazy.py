@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import anndata as ad
 import numpy as np
@@ -141,8 +142,16 @@ def test_what_was_interrupted_is_finished(model, tmp_path, monkeypatch, task):
     done = work["done"][0].sum()
     with pytest.raises(InputError, match="rows of a shard.*Remove it"):
         model.annotate_lazy(with_dask(query), path, n_rows=50)
-    with pytest.raises(InputError, match="differs in rows, cohorts"):
+    with pytest.raises(InputError, match="differs in rows, columns of obs"):
         model.annotate_lazy(with_dask(query[:400]), path, n_rows=100)
+    other = query.copy()
+    other.obs["domain"] = other.obs["domain"].replace({"new": "newer"})
+    with pytest.raises(InputError, match=r"differs in columns of obs\."):
+        model.annotate_lazy(with_dask(other), path, n_rows=100)
+    other = query.copy()
+    other.X[0, 0] += 1
+    with pytest.raises(InputError, match="rows 0 to 99 have the checksum .*Remove the folder"):
+        model.annotate_lazy(with_dask(other), path, n_rows=100)
     real = _annotate_lazy.read_shard
     monkeypatch.setattr(
         _annotate_lazy, "read_shard", lambda b, i, k: read.append(i) or real(b, i, k)
@@ -164,6 +173,20 @@ def test_an_interrupt_before_the_first_task_leaves_nothing_to_finish(model, tmp_
     assert len(ad.read_zarr(path)) == 100
 
 
+def test_what_is_left_of_finished_work_is_not_resumed(model, tmp_path, monkeypatch):
+    query, path = query_of(100), tmp_path / "found.zarr"
+    with monkeypatch.context() as patch:
+        patch.setattr(_annotate_lazy, "shutil", SimpleNamespace(rmtree=lambda _: 1 / 0))
+        with pytest.raises(ZeroDivisionError):
+            model.annotate_lazy(with_dask(query), path)
+    path.rename(tmp_path / "first.zarr")
+    # Of a path, what it leads to counts; numbers of any type are options.
+    again = tmp_path / "first.zarr" / ".." / "found.zarr"
+    model.annotate_lazy(with_dask(query), again, unknown_alpha=np.float32(0.05))
+    assert len(ad.read_zarr(path)) == 100
+    assert {p.name for p in tmp_path.iterdir()} == {"first.zarr", "found.zarr"}
+
+
 def test_what_cannot_be_annotated_is_refused(model, tmp_path):
     query, path = query_of(100), tmp_path / "found.zarr"
     with pytest.raises(InputError, match=r"csr_matrix; .*read_lazy, or use annotate"):
@@ -182,9 +205,13 @@ def test_what_cannot_be_annotated_is_refused(model, tmp_path):
     (tmp_path / "found.zarr.unfinished" / "mine").touch()
     with pytest.raises(InputError, match="no unfinished work"):
         model.annotate_lazy(with_dask(query), path)
-    path.mkdir()
+    path.symlink_to(tmp_path / "nowhere")
     with pytest.raises(InputError, match="exists already"):
         model.annotate_lazy(with_dask(query), path)
+    (tmp_path / "file.unfinished").touch()
+    for taken in (tmp_path / "file", tmp_path / "file.unfinished" / "found.zarr"):
+        with pytest.raises(InputError, match=r"file.unfinished is no folder\. Remove it"):
+            model.annotate_lazy(with_dask(query), taken)
 
 
 @pytest.mark.slow

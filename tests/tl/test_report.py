@@ -105,7 +105,6 @@ def test_it_shows_sets_and_classes_that_can_be_there(model: dv.DomainVI, tmp_pat
     assert "at a false discovery rate of 10 %" in text
 
 
-
 def compared(model: dv.DomainVI, adata: AnnData, truth: str = "label_true") -> dict[str, Any]:
     work = adata.copy()
     model.annotate(work)

@@ -137,10 +137,11 @@ def _is_in(other: Path, path: Path) -> bool:
 
 
 def write(adata: AnnData, path: Path) -> None:
-    """Write an h5ad file in one step; ``/`` in a column's name becomes ``|``, and it is said."""
+    """Write an h5ad file in one step; columns that it cannot hold are mended, and it is said."""
     from domainvi.io import whole_file
 
     _rename_columns(adata)
+    _write_as_text(adata)
     try:
         with whole_file(path) as beside:
             adata.write_h5ad(beside, compression="gzip")
@@ -148,6 +149,15 @@ def write(adata: AnnData, path: Path) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         msg = f"{path} cannot be written: {reason}. Free some space or write elsewhere."
+        raise InputError(msg) from error
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # anndata raises anything
+        reason = " ".join([str(error), *getattr(error, "__notes__", ())])
+        msg = (
+            f"{path} cannot be written, since h5ad cannot hold a part of the query: {reason}. Drop "
+            "that part, or turn it into text."
+        )
         raise InputError(msg) from error
 
 
@@ -167,6 +177,26 @@ def _rename_columns(adata: AnnData) -> None:
             setattr(adata, axis, frame.rename(columns=renamed))
             pairs = ", ".join(f"{old!r} as {new!r}" for old, new in renamed.items())
             note(f"columns of {axis} that h5ad cannot hold by their names are written: {pairs}")
+
+
+def _write_as_text(adata: AnnData) -> None:
+    """Turn columns of values that h5ad cannot hold, such as dates, into text, and say so."""
+    from pandas.api.types import infer_dtype
+
+    for axis in ("obs", "var"):
+        frame = getattr(adata, axis).copy()
+        kinds = {}
+        for name, column in frame.items():
+            values = column.cat.categories if column.dtype == "category" else column
+            kind = infer_dtype(values, skipna=True)
+            if values.size and values.dtype.kind in "OmM" and kind not in ("string", "bytes"):
+                kinds[name] = kind
+                text = column.astype(object).map(str, na_action="ignore")
+                frame[name] = text.astype("category")
+        if kinds:
+            setattr(adata, axis, frame)
+            told = ", ".join(f"{name!r} ({kind})" for name, kind in kinds.items())
+            note(f"columns of {axis} whose values h5ad cannot hold are written as text: {told}")
 
 
 def _read_back(adata: AnnData, path: Path) -> None:

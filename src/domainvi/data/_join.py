@@ -13,7 +13,7 @@ import pandas as pd
 from domainvi._checks import unknown_column
 from domainvi.errors import DomainVIError, InputError
 
-from ._columns import check_labels, shorten
+from ._columns import check_labels, is_number_column, shorten
 from ._gene_names import match_genes
 from ._matrix import describe_matrix, fraction_hint, raw_hint, select_matrix
 from ._prepare import warn_of_missing
@@ -66,7 +66,8 @@ def join_references(
     label_map
         Common name of each label, as a mapping, or as a frame with columns ``"label"``, ``"name"``
         and, for labels of one reference only, ``"reference"``. Labels without an entry stay as they
-        are, and those with an empty name become unlabelled.
+        are, and those with an empty name become unlabelled. Numbers need an entry each, and whole
+        ones are written without a point.
     layer
         Layer with the expression values, which become ``X`` of the result.
     min_genes
@@ -80,8 +81,8 @@ def join_references(
     Raises
     ------
     InputError
-        If a column or a label of the map is not there, a reference is given twice, or some hold
-        counts and others do not.
+        If a column or a label of the map is not there, the column of cohorts is named as another,
+        a reference is given twice, or some hold counts and others do not.
     GeneMatchError
         If a reference shares too few genes with those before it.
 
@@ -125,8 +126,15 @@ def join_references(
                 unlabelled.append(name)
             frames[name] = frame.assign(**{batch_key or COHORT: cohort[name].to_numpy()})
             if label in part.obs and label not in coarse_keys:
-                found.update(clean_names(part.obs[label]).dropna().map(str))
-                column = _renamed(part.obs[label], names[name]) if names[name] else part.obs[label]
+                column = part.obs[label]
+                if is_number_column(column):
+                    names[name] = {k.removesuffix(".0"): new for k, new in names[name].items()}
+                own = clean_names(column).astype(object).map(_as_text, na_action="ignore")
+                found.update(own.dropna())
+                # Numbers are names where the map says so, each of them.
+                if not names[name].keys() >= set(own.dropna()):
+                    check_labels(column, f"labels_key={label!r}", label)
+                column = _renamed(own, names[name]) if names[name] else column
                 check_labels(column, f"labels_key={label!r}", label)
                 frames[name][labels[0]] = column
     _check_used(names, found)
@@ -136,6 +144,12 @@ def join_references(
         ("columns", columns),
     ):
         for key in keys:
+            if key == (batch_key or COHORT):
+                msg = (
+                    f"{argument} names {key!r}, the column of cohorts in the result. Leave it out "
+                    "there and pass it as batch_key if it names cohorts, or rename the column."
+                )
+                raise InputError(msg)
             if not any(key in frame for frame in frames.values()):
                 there = dict.fromkeys(c for part in references.values() for c in part.obs)
                 raise InputError(unknown_column(argument, key, there))
@@ -222,7 +236,7 @@ def _common_names(
         )
         raise InputError(msg)
     table = table.reindex(columns=["label", "name", "reference"]).astype(object)
-    table = table.where(table.notna(), "").astype(str).map(bare_name)
+    table = table.where(table.notna(), "").map(_as_text).map(bare_name)
     if unknown := sorted(set(table["reference"]) - {*references, ""}):
         msg = (
             f"label_map names references that are not there: {shorten(unknown)}. The "
@@ -243,9 +257,15 @@ def _common_names(
     return found
 
 
-def _renamed(column: pd.Series, names: Mapping[str, str]) -> pd.Series:
+def _as_text(label: object) -> str:
+    """Write a code as text, the same whether missing ones beside it have made it a float."""
+    if isinstance(label, float) and label.is_integer():
+        return str(int(label))
+    return str(label)
+
+
+def _renamed(labels: pd.Series, names: Mapping[str, str]) -> pd.Series:
     """Labels by their common names; an empty one means none."""
-    labels = clean_names(column).astype(object).map(str, na_action="ignore")
     return labels.map(lambda own: names.get(own, own) or None, na_action="ignore").astype(
         "category"
     )

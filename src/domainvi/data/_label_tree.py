@@ -207,7 +207,8 @@ def find_tree(
     labels_key
         Columns from coarse to fine; a single one with ``label_tree``.
     label_tree
-        Parent of each name, as a dict or as a frame of two columns, child and parent.
+        Parent of each name, as a dict or as a frame of two columns, child and parent. A parent that
+        is empty, missing or the name itself is none.
     unlabeled_category
         Rows with this value, or a missing one, have no name at the level.
 
@@ -222,7 +223,7 @@ def find_tree(
             check_labels(obs[key], f"labels_key={key!r}", key)
         table = _columns(obs, levels, unlabeled_category)
     else:
-        key, parents = labels_key[-1], _parents(label_tree)
+        key, parents = labels_key[-1], _parents(label_tree, unlabeled_category)
         levels = _level_names(obs, key, parents, unlabeled_category)
         table = _spread(obs, levels, parents, unlabeled_category)
     parent = _parents_by_level(_without_gaps(table))
@@ -305,22 +306,26 @@ def _upwards(name: str, parents: Mapping[str, str]) -> list[str]:
     return path
 
 
-def _parents(label_tree: Mapping[str, str] | pd.DataFrame) -> dict[str, str]:
-    """Parents by child, from a dict or from a frame of two columns."""
+def _parents(
+    label_tree: Mapping[str, str] | pd.DataFrame, unlabeled_category: str
+) -> dict[str, str]:
+    """Parents by child, from a dict or from a frame of two columns, read as names of rows are."""
+    columns = ["child", "parent"]
     if isinstance(label_tree, pd.DataFrame) and label_tree.shape[1] == 2:
-        pairs = list(label_tree.drop_duplicates().itertuples(index=False, name=None))
+        table = label_tree.set_axis(columns, axis=1)
     elif isinstance(label_tree, Mapping):
-        pairs = list(label_tree.items())
+        table = pd.DataFrame(list(label_tree.items()), columns=columns)
     else:
         kind = type(label_tree).__name__
         msg = f"label_tree is a {kind}; expected a dict of parents, or a frame of child and parent."
         raise InputError(msg)
     parents: dict[str, str] = {}
-    for child, parent in pairs:
-        if pd.isna(parent):  # a root, written out
+    pairs = _columns(table, columns, unlabeled_category).dropna()
+    for child, parent in pairs.itertuples(index=False):
+        if parent == child:  # a root, written out
             continue
-        known = parents.setdefault(str(child).strip(), str(parent).strip())
-        if known != str(parent).strip():
+        known = parents.setdefault(child, parent)
+        if known != parent:
             msg = f"label_tree gives {child!r} two parents, {known!r} and {parent!r}. Keep one."
             raise InputError(msg)
     return parents

@@ -306,7 +306,8 @@ class DomainVI(ArchesMixin, CohortModel):
             and the last names the phenotype.
         label_tree
             Parent of each name, where a single column has names of several depths: a dict, or a
-            frame with the columns child and parent.
+            frame with the columns child and parent. A parent that is empty, missing or the name
+            itself is none.
         target_keys
             Columns with auxiliary phenotypes, names or numbers, whose values may be missing. Each
             gets a head on the latents and a linear member, trained with everything else
@@ -1072,8 +1073,8 @@ class DomainVI(ArchesMixin, CohortModel):
             Before :meth:`train`.
         InputError
             If the values are no dask array, ``path`` exists, ``<path>.unfinished`` is that of
-            another call, or an argument cannot be used; if values cannot be used, when a task meets
-            them.
+            another call or on other values, or an argument cannot be used; if values cannot be
+            used, when a task meets them.
 
         Examples
         --------

@@ -74,10 +74,13 @@ def save_data_beside(data: AnnData | MuData, dir_path: str | os.PathLike[str]) -
                 data.write_h5mu(beside)
             else:
                 data.write_h5ad(beside)
-    except OSError as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # anndata raises anything
+        reason = getattr(error, "strerror", None) or error
         msg = (
-            f"{dir_path} holds the model, but {kind} cannot be written "
-            f"({error.strerror or error}). Free some space, or save the data elsewhere."
+            f"{dir_path} holds the model, but {kind} cannot be written ({reason}). Free some "
+            "space, drop what no file can hold, or save the data elsewhere."
         )
         raise ModelFileError(msg) from error
 

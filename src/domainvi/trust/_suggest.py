@@ -55,12 +55,14 @@ def suggest_rows(
     chosen: list[tuple[int, float, int, int]] = []
     for c, k in zip(*quotas(predicted, n), strict=True):
         rows = np.flatnonzero(predicted == c)
-        doubt = 1 - float(sure[rows].mean())
+        n_rows, doubt = len(rows), 1 - float(sure[rows].mean())
         if len(rows) > MAX_ROWS:
             rows = np.sort(rng.choice(rows, MAX_ROWS, replace=False))
         nearest, size = centres(z[rows], SURE + 1 - sure[rows], int(k), seed)
         largest = np.argsort(-size, kind="stable")
-        turns = enumerate(zip(rows[nearest][largest], size[largest], strict=True))
+        # Clusters of a sample stand for all rows of the class, and sum to them.
+        upto = np.rint(np.cumsum(size[largest]) * n_rows / len(rows))
+        turns = enumerate(zip(rows[nearest][largest], np.diff(upto, prepend=0), strict=True))
         chosen += [(turn, -doubt, int(row), int(s)) for turn, (row, s) in turns]
     chosen.sort()
     return np.array([row for *_, row, _ in chosen]), np.array([s for *_, s in chosen])
@@ -93,9 +95,10 @@ def centres(
         warnings.simplefilter("ignore", ConvergenceWarning)
         found = KMeans(k, n_init=10, random_state=seed).fit(z, sample_weight=weight)
     distance = found.transform(z)
-    clusters, size = np.unique(found.labels_, return_counts=True)
-    inside = [np.flatnonzero(found.labels_ == c) for c in clusters]
+    clusters, own, size = np.unique(found.labels_, return_inverse=True, return_counts=True)
+    inside = [np.flatnonzero(own == i) for i in range(len(clusters))]
     nearest = [i[np.argmin(distance[i, c])] for i, c in zip(inside, clusters, strict=True)]
     others = np.setdiff1d(np.arange(len(z)), nearest)
     others = others[np.argsort(-weight[others], kind="stable")[: k - len(nearest)]]
-    return np.r_[nearest, others].astype(np.int64), np.r_[size, np.ones(len(others))].astype(int)
+    size -= np.bincount(own[others], minlength=len(size))
+    return np.r_[nearest, others].astype(np.int64), np.r_[size, np.ones_like(others)]

@@ -7,6 +7,7 @@ results do not depend on the shards.
 
 from __future__ import annotations
 
+import os
 import shutil
 import warnings
 from pathlib import Path
@@ -37,6 +38,7 @@ from ._shards import (
     Key,
     Place,
     add_up,
+    check_shard,
     p_values,
     place_at,
     read_shard,
@@ -46,7 +48,6 @@ from ._shards import (
 )
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Sequence
 
     from anndata import AnnData
@@ -81,16 +82,15 @@ def annotate_lazy(
         heads_of(model.module).index(target)
     named = None if classes is None else [classes] if isinstance(classes, str) else list(classes)
     restricted(model, np.ones((1, len(model.classes))), named)
-    options = Options(unknown_alpha, chosen, named, level_confidence)
-    path = Path(path).absolute()
-    if path.exists():
-        msg = f"{path} exists already. Remove it, or choose another path."
-        raise InputError(msg)
+    alpha, least = (None if v is None else float(v) for v in (unknown_alpha, level_confidence))
+    options = Options(alpha, chosen, named, least)
+    path = Path(os.path.abspath(path))  # noqa: PTH100  # resolve() would follow a dangling link
+    folder = path.with_name(f"{path.name}.unfinished")
+    check_free(path, folder)
     lean = without_other_columns(model, adata)
     prepared = prepare_query(model, lean, min_genes, lazy=True)
     matrix = select_matrix(lean, columns_of(model.registry_[SETUP_ARGS_KEY]).layer)
     size = n_rows or min(POOL_ROWS, max(256, POOL_VALUES // max(matrix.shape[1], 1)))
-    folder = path.with_name(f"{path.name}.unfinished")
     begin(model, lean, prepared, options, min(int(size), prepared.n_obs), folder)
     work: Any = zarr.open_group(folder / WORK, mode="r+", use_consolidated=False)
     key = Key(str(folder), work.attrs["token"])
@@ -98,6 +98,17 @@ def annotate_lazy(
     notes = {cohort: ScalingNote(*note) for cohort, note in work.attrs["notes"].items()}
     prepared.scaling_notes.update(notes)
     finish(model, prepared, key, path)
+
+
+def check_free(path: Path, folder: Path) -> None:
+    """Refuse a path that is taken, also by a link that leads nowhere, or that cannot be made."""
+    if os.path.lexists(path):
+        msg = f"{path} exists already. Remove it, or choose another path."
+        raise InputError(msg)
+    for place in (folder, *path.parents):
+        if os.path.lexists(place) and not place.is_dir():
+            msg = f"{place} is no folder. Remove it, or write to another path than {path}."
+            raise InputError(msg)
 
 
 def without_other_columns(model: DomainVI, adata: AnnData) -> AnnData:
@@ -131,11 +142,13 @@ def run_passes(matrix: Any, domain: NDArray[np.int64], key: Key) -> None:
     from dask import compute, delayed
 
     work = place_at(key).work
+    blocks = matrix.rechunk({0: work["domain"].chunks[0], 1: -1}).to_delayed().ravel()
+    if len(done := np.flatnonzero(work["done"][READ])):
+        check = delayed(check_shard, pure=False)
+        compute(*[check(blocks[i], int(i), key) for i in {done[0], done[len(done) // 2], done[-1]}])
     pending = np.flatnonzero(work["done"][READ] == 0)
-    if len(pending):
-        blocks = matrix.rechunk({0: work["domain"].chunks[0], 1: -1}).to_delayed().ravel()
-        read = delayed(read_shard, pure=False)
-        compute(*[read(blocks[i], int(i), key) for i in pending])
+    read = delayed(read_shard, pure=False)
+    compute(*[read(blocks[i], int(i), key) for i in pending])
     if not work["between"][0]:
         write_shifts(key, domain)
         write_offsets(place_at(key), domain)

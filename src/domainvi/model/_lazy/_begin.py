@@ -13,9 +13,9 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import zarr
+from pandas.util import hash_pandas_object
 
 from domainvi._compat import SETUP_ARGS_KEY
-from domainvi.data import array_digest
 from domainvi.errors import InputError
 from domainvi.model._inference import scaling_statistics
 
@@ -47,7 +47,10 @@ def begin(
     plan = {
         "rows": digest(adata.obs_names),
         "genes": digest(adata.var_names),
-        "cohorts": array_digest(prepared.domain),
+        "columns of obs": digest(
+            hash_pandas_object(column, index=False).to_numpy().tobytes()
+            for _, column in adata.obs.items()
+        ),
         "weights": digest(v.cpu().numpy().tobytes() for v in model.module.state_dict().values()),
         "options": options._asdict(),
         "rows of a shard": size,
@@ -76,6 +79,7 @@ def begin(
             empty(work, name, (n, width), size, "float32")
     empty(work, "score", (n, len(scorers(model))), size, "float64")
     work.create_array("done", shape=(2, n_shards), chunks=(1, 1), dtype="uint8")
+    work.create_array("digest", shape=(n_shards,), chunks=(1,), dtype="uint64")
     work.create_array("n_empty", shape=(n_shards,), chunks=(1,), dtype="int64")
     work.create_array("between", shape=(1,), chunks=(1,), dtype="uint8")
     n_domains = int(prepared.domain.max()) + 1
@@ -97,12 +101,13 @@ def begin(
 
 def is_begun(folder: Path, plan: dict[str, Any]) -> bool:
     """Whether the work of a plan is there to be finished; that of another is refused."""
-    try:
-        found: Any = zarr.open_group(folder / WORK, mode="r").attrs.get("plan")
-    except FileNotFoundError:
-        found = None
+    there = {p.name for p in folder.iterdir()} if folder.exists() else set()
+    found: Any = None
+    # Without all parts, it is what is left of work that was finished, or not begun.
+    if there >= OWN:
+        found = zarr.open_group(folder / WORK, mode="r").attrs.get("plan")
     if found is None:
-        if folder.exists() and not {p.name for p in folder.iterdir()} <= OWN:
+        if not there <= OWN:
             msg = f"{folder} is no unfinished work. Rename it, or choose another path."
             raise InputError(msg)
         shutil.rmtree(folder, ignore_errors=True)

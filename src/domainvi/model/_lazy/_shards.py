@@ -20,7 +20,13 @@ import zarr
 
 from domainvi import _keys
 from domainvi._compat import SETUP_ARGS_KEY
-from domainvi.data import GeneAlignment, check_expression, count_empty_rows, in_memory
+from domainvi.data import (
+    GeneAlignment,
+    check_expression,
+    count_empty_rows,
+    in_memory,
+    matrix_digest,
+)
 from domainvi.errors import InputError
 from domainvi.linear import class_sums
 from domainvi.model._annotate import Columns, Options, fill_columns
@@ -164,12 +170,13 @@ def read_shard(block: Any, number: int, key: Key) -> int:
         return number
     x = in_memory(block)
     check_block(place, x, rows)
+    work["digest"][number] = int(matrix_digest(x), 16)
     if "source" in work:
         x = GeneAlignment(work["source"][:], len(place.genes)).take(x)
     domain = work["domain"][rows]
     factors = work["factors"][rows] if "factors" in work else None
     statistics, wanted = place.statistics(np.unique(domain)), ("reference",)
-    every = np.arange(len(x) if isinstance(x, np.ndarray) else x.shape[0])
+    every = np.arange(x.shape[0])
     parts = embedded_rows(model, x, every, domain, factors, statistics, None, wanted)
     out = gathered(model, parts, np.zeros_like(every), wanted)
     for name in kept_parts(model):
@@ -179,6 +186,20 @@ def read_shard(block: Any, number: int, key: Key) -> int:
     work["n_empty"][number] = count_empty_rows(x)
     work["done"][READ, number] = 1
     return number
+
+
+def check_shard(block: Any, number: int, key: Key) -> None:
+    """Refuse to go on with other values than those that were read of a shard."""
+    place = place_at(key)
+    now, then = int(matrix_digest(in_memory(block)), 16), int(place.work["digest"][number])
+    if now != then:
+        rows = place.rows(number)
+        msg = (
+            f"{key.folder} is unfinished work on other expression values: rows {rows.start} to "
+            f"{rows.stop - 1} have the checksum {now:016x}, and had {then:016x}. Remove the folder "
+            "to begin anew, or choose another path."
+        )
+        raise InputError(msg)
 
 
 def check_block(place: Place, x: Any, rows: slice) -> None:
