@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from typing import TYPE_CHECKING
 
 from domainvi.errors import InputError
@@ -47,7 +48,7 @@ def check_references(paths: Sequence[Path], options: Training, query: Path | Non
             "once for all, or once for each, in order."
         )
         raise InputError(msg)
-    if not options.coarse_labels:
+    if len(paths) > 1 and not options.coarse_labels:
         for path, key in zip(paths, options.labels * len(paths), strict=False):
             check_inputs(path, columns={"labels_key": [key]})
 
@@ -101,17 +102,39 @@ def _label_map(path: Path | None, names: dict[Path, str]) -> pd.DataFrame | None
     import pandas as pd
 
     try:
-        table = pd.read_csv(
-            path, sep=None, engine="python", dtype=str, keep_default_na=False, encoding="utf-8-sig"
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            # Without an index, or a last separator would make one of the first column.
+            table = pd.read_csv(
+                path,
+                sep=None,
+                engine="python",
+                dtype=str,
+                keep_default_na=False,
+                encoding="utf-8-sig",
+                index_col=False,
+            )
+    except pd.errors.ParserWarning as error:
+        msg = (
+            f"{path} has lines with more fields than its first line. Put names that hold a "
+            "separator in quotes."
         )
+        raise InputError(msg) from error
     except (ValueError, csv.Error) as error:
         msg = (
             f"{path} cannot be read as csv ({error}). Save it as text with columns label and name."
         )
         raise InputError(msg) from error
-    if "reference" in table:
-        own = {key: name for p, name in names.items() for key in (str(p), p.name)}
-        table["reference"] = table["reference"].map(lambda given: own.get(given, given))
+    for given in table["reference"].dropna().unique() if "reference" in table else ():
+        own = [p for p, name in names.items() if given in (str(p), p.name, p.stem, name)]
+        if len(own) > 1:
+            msg = (
+                f"{path}: reference {given!r} is the name of {len(own)} files, "
+                f"{', '.join(map(str, own))}. Put their paths as they are given."
+            )
+            raise InputError(msg)
+        if own:
+            table["reference"] = table["reference"].replace(given, names[own[0]])
     return table
 
 
@@ -122,9 +145,9 @@ def _describe(say: Results, parts: dict[str, AnnData], joined: AnnData, options:
     from domainvi.data import clean_names, is_labelled
 
     column = clean_names(joined.obs[options.label]).astype(object)
-    column = column[is_labelled(joined.obs[options.label], options.unlabeled)]
-    of_part = np.repeat(list(parts), [part.n_obs for part in parts.values()])
-    of_part = of_part[is_labelled(joined.obs[options.label], options.unlabeled)]
+    labelled = is_labelled(column, options.unlabeled)
+    column = column[labelled]
+    of_part = np.repeat(list(parts), [part.n_obs for part in parts.values()])[labelled]
     classes = {name: set(column[of_part == name].map(str)) for name in parts}
     for name, part in parts.items():
         facts = {"rows": part.n_obs, "genes": part.n_vars, "classes": sorted(classes[name])}
