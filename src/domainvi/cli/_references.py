@@ -83,6 +83,14 @@ def read_references(paths: Sequence[Path], options: Training, say: Results) -> A
     return joined
 
 
+def names_for_all(paths: Sequence[Path], options: Training) -> dict[str, str]:
+    """Return the common names of labels, but for those of one file only."""
+    from domainvi.data import common_names
+
+    names = _names(paths)
+    return common_names(_label_map(options.label_map, names), ["", *names.values()])[""]
+
+
 def _names(paths: Sequence[Path]) -> dict[Path, str]:
     """Name each file as it is called without its ending, and apart from the others."""
     found: dict[Path, str] = {}

@@ -24,7 +24,7 @@ from ._options import (
     Training,
     UnknownAlpha,
 )
-from ._references import check_references, read_references
+from ._references import check_references, names_for_all, read_references
 from ._results import Results, note, reporting
 from ._summary import say_agreement, say_audit, say_predictions, say_written, status
 
@@ -81,7 +81,7 @@ def transfer(
         from domainvi.data import check_scales, clean_names
 
         accelerator(options.device)  # refused, if it is, before the data are read
-        reference = read_references(refs, options, say)
+        reference, names = read_references(refs, options, say), names_for_all(refs, options)
         adata = read(query, options.modality, named(options))
         with naming(*refs):
             check_columns(reference, options, is_reference=True)
@@ -106,7 +106,7 @@ def transfer(
         _annotate(model, adata, joined, wishes)
         say_audit(say, model)
         say_predictions(say, adata, options.targets or ())
-        say_agreement(say, adata, options.label, options.unlabeled)
+        say_agreement(say, model, adata, options, names)
         write(adata, output)
         say_written(say, output)
         if report is not None:

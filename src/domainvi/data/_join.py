@@ -21,7 +21,7 @@ from ._validate import check_setup
 from ._words import bare_name, clean_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -103,7 +103,7 @@ def join_references(
     """
     _check_distinct(references)
     labels = label_columns(labels_key, len(references))
-    names = _common_names(label_map, references)
+    names = common_names(label_map, references)
     cohort = _cohorts(references, batch_key)
     frames: dict[str, pd.DataFrame] = {}
     found: set[str] = set()
@@ -123,7 +123,9 @@ def join_references(
             frames[name] = frame.assign(**{batch_key or COHORT: cohort[name].to_numpy()})
             if label in part.obs:
                 found.update(clean_names(part.obs[label]).dropna().map(str))
-                column = _renamed(part.obs[label], names[name]) if names[name] else part.obs[label]
+                column = (
+                    rename_labels(part.obs[label], names[name]) if names[name] else part.obs[label]
+                )
                 check_labels(column, f"labels_key={label!r}", label)
                 frames[name][labels[0]] = column
     _check_used(names, found)
@@ -201,8 +203,8 @@ def _cohorts(references: Mapping[str, ad.AnnData], batch_key: str | None) -> dic
     return found
 
 
-def _common_names(
-    label_map: Mapping[str, str] | pd.DataFrame | None, references: Mapping[str, ad.AnnData]
+def common_names(
+    label_map: Mapping[str, str] | pd.DataFrame | None, references: Collection[str]
 ) -> dict[str, dict[str, str]]:
     """Read the common name of each label; rows for one reference go before those for all."""
     table = label_map
@@ -237,7 +239,7 @@ def _common_names(
     return found
 
 
-def _renamed(column: pd.Series, names: Mapping[str, str]) -> pd.Series:
+def rename_labels(column: pd.Series, names: Mapping[str, str]) -> pd.Series:
     """Labels by their common names; an empty one means none."""
     labels = clean_names(column).astype(object).map(str, na_action="ignore")
     return labels.map(lambda own: names.get(own, own) or None, na_action="ignore").astype(
