@@ -409,6 +409,42 @@ def test_an_output_is_replaced_only_when_told(folder: Path, capsys) -> None:
     assert ad.read_h5ad(folder / "out ñ.h5ad").n_obs == 60
 
 
+def test_a_folder_that_no_model_can_be_written_to_is_noticed_before_training(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.setattr("domainvi.cli._train.fit", lambda *_: pytest.fail("it is trained"))
+    (folder / "other").mkdir()
+    (folder / "other" / "notes.txt").write_text("mine")
+    (folder / "link").symlink_to(folder / "other")
+    for name, message in (("other", "holds 1 other files"), ("link", "is a symbolic link")):
+        words = ["train", str(folder / "both.h5ad"), "-o", str(folder / name), "--force"]
+        assert main([*words, *QUICK]) == BAD_INPUT
+        assert message in capsys.readouterr().err
+
+
+def test_folders_of_models_may_be_given_by_two_dots(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "work").mkdir()
+    monkeypatch.chdir(folder / "work")
+    places = ["-o", "../model", "--checkpoints", "../checkpoints"]
+    assert main(["train", "../both.h5ad", *places, *QUICK]) == SUCCESS
+    out = ["../query ü.h5ad", "--force", "-o"]
+    assert main(["annotate", "../model", *out, "../out.h5ad"]) == SUCCESS
+    assert main(["report", "../model", *out, "../out.html", "--genes", "0"]) == SUCCESS
+    assert main(["explain", "../model", *out, "../out.csv"]) == SUCCESS
+    monkeypatch.chdir(folder / "model")
+    assert main(["annotate", "../../Daten für DomainVI/model", *out, "../out.h5ad"]) == SUCCESS
+
+
+def test_suggest_needs_no_training_to_find_every_row_labelled(folder: Path, capsys) -> None:
+    words = ["suggest", str(folder / "both.h5ad"), "-o", str(folder / "next.csv"), *QUICK]
+    assert main(words) == BAD_INPUT
+    err = capsys.readouterr().err
+    assert "both.h5ad: All 120 rows have a label" in err
+    assert "epoch" not in err
+
+
 def test_an_interrupt_while_writing_leaves_what_was_there(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
