@@ -217,10 +217,30 @@ def test_transfer_of_labels_on_two_levels(
     assert set(written.obs["label_pred"]) <= {"all", "a", "b"}
     assert transfer(folder, "--coarse-labels", "brood", "--force") == BAD_INPUT
     assert "'brood' is not a column" in capsys.readouterr().err
+    query.obs["label_level"] = "mine"
+    query.write_h5ad(folder / "query ü.h5ad")
+    assert transfer(folder, "--coarse-labels", "broad", "--force") == BAD_INPUT
+    assert "obs has 'label_level' already" in capsys.readouterr().err
     query.obs["broad_pred"] = "mine"
     query.write_h5ad(folder / "query ü.h5ad")
     assert transfer(folder, "--coarse-labels", "broad", "--force") == BAD_INPUT
     assert "obs has 'broad_pred' already" in capsys.readouterr().err
+
+
+def test_a_transfer_on_what_one_has_written_replaces_its_results_alone(
+    with_targets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = with_targets, with_targets / "out ñ.h5ad"
+    words = ["--targets", "sex", "--set-alpha", "0.1"]
+    assert transfer(folder, *words) == SUCCESS
+    assert "label_set" in ad.read_h5ad(out).obs
+    for more in ([], ["--targets", "sex"]):
+        out.replace(folder / "again.h5ad")
+        assert transfer(folder, *more, query="again.h5ad") == SUCCESS, capsys.readouterr().err
+        written = ad.read_h5ad(out)
+        assert "label_set" not in written.obs
+        assert {"label_pred", "sex_pred"} <= {*written.uns["domainvi"]["columns"]}
+        assert "sex_pred" in written.obs
 
 
 def test_transfer_keeps_the_cohorts_of_the_query(folder: Path, query: ad.AnnData, capsys) -> None:

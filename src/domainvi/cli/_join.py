@@ -49,6 +49,8 @@ def check_results(query: AnnData, reference: AnnData, options: Training, *, sets
             names = {"obs": names["obs"][:2], "obsm": names["obsm"]}
         if is_number_column(reference.obs[key]):
             names = {"obs": (keys.prediction(key), keys.confidence(key))}
+        if options.coarse_labels and key == options.label:
+            names["obs"] += (keys.level(key),)
         check_free(query, names, inputs)
     check_free(query, {"obsm": [keys.LATENT]})
 

@@ -103,7 +103,7 @@ def transfer(
             "classes": classes,
             "level_confidence": level_confidence,
         }
-        _annotate(model, adata, joined, wishes)
+        _annotate(model, adata, joined, options, wishes)
         say_audit(say, model)
         say_predictions(say, adata, options.targets or ())
         say_agreement(say, model, adata, options, names)
@@ -141,16 +141,23 @@ def _describe(
         note(f"warning: taken as one cohort, since both files name it: {', '.join(sorted(both))}")
 
 
-def _annotate(model: DomainVI, query: AnnData, joined: AnnData, wishes: dict[str, Any]) -> None:
+def _annotate(
+    model: DomainVI, query: AnnData, joined: AnnData, options: Training, wishes: dict[str, Any]
+) -> None:
     """Annotate the joined rows and hand the query's part over to the query."""
     import numpy as np
 
-    before = {part: set(getattr(joined, part)) for part in ("obs", "obsm", "uns")}
+    import domainvi._keys as keys
+    from domainvi.model import replace_earlier
+
+    before = set(joined.uns)
     of_query = np.arange(joined.n_obs) >= joined.n_obs - query.n_obs
     model.annotate(joined, caution_rows=of_query, **wishes)
-    for key in joined.obs.columns.difference([*before["obs"]], sort=False):
+    new = set(joined.uns[keys.RESULTS][keys.COLUMNS])
+    ours = replace_earlier(query, new, [options.domain, *named(options)])
+    for key in [name for name in joined.obs if name in new]:
         query.obs[key] = joined.obs.loc[of_query, key].set_axis(query.obs_names)
-    for key in joined.obsm.keys() - before["obsm"]:
+    for key in new.intersection(joined.obsm):
         query.obsm[key] = joined.obsm[key][of_query]
-    for key in joined.uns.keys() - before["uns"]:
-        query.uns[key] = joined.uns[key]
+    query.uns.update({key: joined.uns[key] for key in joined.uns.keys() - before})
+    query.uns[keys.RESULTS] = {**joined.uns[keys.RESULTS], keys.COLUMNS: ours}
