@@ -110,17 +110,11 @@ def _label_map(path: Path | None, names: dict[Path, str]) -> pd.DataFrame | None
     import pandas as pd
 
     try:
-        with warnings.catch_warnings():
+        with path.open(encoding="utf-8-sig") as file, warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             # Without an index, or a last separator would make one of the first column.
             table = pd.read_csv(
-                path,
-                sep=None,
-                engine="python",
-                dtype=str,
-                keep_default_na=False,
-                encoding="utf-8-sig",
-                index_col=False,
+                file, sep=None, engine="python", dtype=str, keep_default_na=False, index_col=False
             )
     except pd.errors.ParserWarning as error:
         msg = (

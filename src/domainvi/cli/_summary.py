@@ -119,12 +119,12 @@ def say_agreement(
     Labels are compared by their common names, and of several levels at the finest, whichever the
     rows are named at.
     """
-    from domainvi.data import is_labelled, rename_labels
+    from domainvi.data import is_labelled, renamed
     from domainvi.metrics import accuracy, macro_f1
 
     if (key := options.label) not in adata.obs:
         return
-    obs = adata.obs.assign(**{key: rename_labels(adata.obs[key], names)})
+    obs = adata.obs.assign(**{key: renamed(adata.obs[key], names)})
     classes, predicted = adata.uns[keys.RESULTS][keys.CLASSES], adata.obs[keys.prediction(key)]
     level: dict[str, str] = {}
     if (tree := model.label_tree) is not None:

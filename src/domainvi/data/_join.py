@@ -123,9 +123,7 @@ def join_references(
             frames[name] = frame.assign(**{batch_key or COHORT: cohort[name].to_numpy()})
             if label in part.obs:
                 found.update(clean_names(part.obs[label]).dropna().map(str))
-                column = (
-                    rename_labels(part.obs[label], names[name]) if names[name] else part.obs[label]
-                )
+                column = renamed(part.obs[label], names[name]) if names[name] else part.obs[label]
                 check_labels(column, f"labels_key={label!r}", label)
                 frames[name][labels[0]] = column
     _check_used(names, found)
@@ -239,7 +237,7 @@ def common_names(
     return found
 
 
-def rename_labels(column: pd.Series, names: Mapping[str, str]) -> pd.Series:
+def renamed(column: pd.Series, names: Mapping[str, str]) -> pd.Series:
     """Labels by their common names; an empty one means none."""
     labels = clean_names(column).astype(object).map(str, na_action="ignore")
     return labels.map(lambda own: names.get(own, own) or None, na_action="ignore").astype(
