@@ -246,10 +246,30 @@ def test_transfer_of_labels_on_two_levels(
     assert "60, used in training" in capsys.readouterr().out
     assert transfer(folder, "--coarse-labels", "brood", "--force") == BAD_INPUT
     assert "'brood' is not a column" in capsys.readouterr().err
+    query.obs["label_level"] = "mine"
+    query.write_h5ad(folder / "query ü.h5ad")
+    assert transfer(folder, "--coarse-labels", "broad", "--force") == BAD_INPUT
+    assert "obs has 'label_level' already" in capsys.readouterr().err
     query.obs["broad_pred"] = "mine"
     query.write_h5ad(folder / "query ü.h5ad")
     assert transfer(folder, "--coarse-labels", "broad", "--force") == BAD_INPUT
     assert "obs has 'broad_pred' already" in capsys.readouterr().err
+
+
+def test_a_transfer_on_what_one_has_written_replaces_its_results_alone(
+    with_targets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = with_targets, with_targets / "out ñ.h5ad"
+    words = ["--targets", "sex", "--set-alpha", "0.1"]
+    assert transfer(folder, *words) == SUCCESS
+    assert "label_set" in ad.read_h5ad(out).obs
+    for more in ([], ["--targets", "sex"]):
+        out.replace(folder / "again.h5ad")
+        assert transfer(folder, *more, query="again.h5ad") == SUCCESS, capsys.readouterr().err
+        written = ad.read_h5ad(out)
+        assert "label_set" not in written.obs
+        assert {"label_pred", "sex_pred"} <= {*written.uns["domainvi"]["columns"]}
+        assert "sex_pred" in written.obs
 
 
 def test_transfer_keeps_the_cohorts_of_the_query(folder: Path, query: ad.AnnData, capsys) -> None:
@@ -462,6 +482,42 @@ def test_columns_that_h5ad_cannot_hold_are_written_as_text(
     assert found["nothing"].isna().all()
     told = "'smoker' (boolean), 'when' (datetime64), 'part' (mixed-integer), 'nothing' (empty)\n"
     assert capsys.readouterr().err.endswith(f"h5ad cannot hold are written as text: {told}")
+
+
+def test_a_folder_that_no_model_can_be_written_to_is_noticed_before_training(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.setattr("domainvi.cli._train.fit", lambda *_: pytest.fail("it is trained"))
+    (folder / "other").mkdir()
+    (folder / "other" / "notes.txt").write_text("mine")
+    (folder / "link").symlink_to(folder / "other")
+    for name, message in (("other", "holds 1 other files"), ("link", "is a symbolic link")):
+        words = ["train", str(folder / "both.h5ad"), "-o", str(folder / name), "--force"]
+        assert main([*words, *QUICK]) == BAD_INPUT
+        assert message in capsys.readouterr().err
+
+
+def test_folders_of_models_may_be_given_by_two_dots(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "work").mkdir()
+    monkeypatch.chdir(folder / "work")
+    places = ["-o", "../model", "--checkpoints", "../checkpoints"]
+    assert main(["train", "../both.h5ad", *places, *QUICK]) == SUCCESS
+    out = ["../query ü.h5ad", "--force", "-o"]
+    assert main(["annotate", "../model", *out, "../out.h5ad"]) == SUCCESS
+    assert main(["report", "../model", *out, "../out.html", "--genes", "0"]) == SUCCESS
+    assert main(["explain", "../model", *out, "../out.csv"]) == SUCCESS
+    monkeypatch.chdir(folder / "model")
+    assert main(["annotate", "../../Daten für DomainVI/model", *out, "../out.h5ad"]) == SUCCESS
+
+
+def test_suggest_needs_no_training_to_find_every_row_labelled(folder: Path, capsys) -> None:
+    words = ["suggest", str(folder / "both.h5ad"), "-o", str(folder / "next.csv"), *QUICK]
+    assert main(words) == BAD_INPUT
+    err = capsys.readouterr().err
+    assert "both.h5ad: All 120 rows have a label" in err
+    assert "epoch" not in err
 
 
 def test_an_interrupt_while_writing_leaves_what_was_there(

@@ -111,6 +111,20 @@ def test_transfer(run: Callable[..., Any], folder: Path) -> None:
     assert said["written"] == ["out.h5ad", "report.html"]
 
 
+def test_own_labels_are_compared_by_common_names_and_at_the_finest_level(
+    run: Callable[..., Any], folder: Path
+) -> None:
+    ref = ad.read_h5ad(folder / "ref.h5ad")
+    ref.obs["broad"] = "all"
+    ref.write_h5ad(folder / "ref.h5ad")
+    (folder / "names.csv").write_text("label,name\na,A\nb,B\n")
+    files = ["ref.h5ad", "query.h5ad", "-o", "out.h5ad", *QUICK, "--label-map", "names.csv"]
+    said = run("transfer", *files, "--coarse-labels", "broad", "--level-confidence", "1")
+    assert said["predictions"]["label"]["levels"] == {"broad": 1.0, "label": 0.0}
+    assert said["agreement"].items() >= {"rows": 60, "level": "label"}.items()
+    assert said["agreement"]["accuracy"] > 0.95
+
+
 def test_suggest(run: Callable[..., Any], folder: Path) -> None:
     said = run("suggest", "both.h5ad", *QUICK, "-n", "6", "-o", "next.csv")
     table = pd.read_csv(folder / "next.csv")

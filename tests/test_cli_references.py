@@ -120,6 +120,12 @@ def test_files_of_one_name_are_two_cohorts(folder: Path, capsys) -> None:
     found = json.loads(capsys.readouterr().out)
     assert found["domains"] == ["first", "first (2)"]
     assert found["references"]["first (2)"]["classes"][0] == "CRC"
+    for name in ("first.h5ad", "first"):
+        (folder / "names.csv").write_text(f"label,name,reference\ncolon,CRC,{name}\n")
+        assert run(folder, "audit", ["first", "other/first"], *MAPPED) == BAD_INPUT
+        assert f"reference {name!r} is the name of 2 files" in capsys.readouterr().err
+    (folder / "names.csv").write_text("label,name,reference\ncolon,CRC,first (2)\n")
+    assert run(folder, "audit", ["first", "other/first"], *MAPPED) == SUCCESS
 
 
 def test_train_takes_several_files_and_their_model_reads_each(folder: Path, capsys) -> None:
@@ -221,6 +227,12 @@ BAD = {
         [*MAPPED[:4], "--label-map", "{folder}/columns.csv"],
         "label_map has columns 'from', 'to'; expected 'label' and 'name'",
     ),
+    "a map with surplus fields": (
+        "transfer",
+        ["first", "second", "query"],
+        [*MAPPED[:4], "--label-map", "{folder}/surplus.csv"],
+        "surplus.csv has lines with more fields than its first line",
+    ),
     "no such map": (
         "transfer",
         ["first", "second", "query"],
@@ -244,6 +256,7 @@ def test_a_wrong_call_is_one_line_before_any_training(case: str, folder: Path, c
     counts.write_h5ad(folder / "counts.h5ad")
     (folder / "other.csv").write_text("label,name\nheart,HRT\n")
     (folder / "columns.csv").write_text("from,to\ncolon,CRC\n")
+    (folder / "surplus.csv").write_text("label,name\ncolon,CRC,from the paper\n")
     before = sorted(folder.iterdir())
     command, files, more, message = BAD[case]
     assert run(folder, command, files, *more, "-o", "{folder}/out") == BAD_INPUT
@@ -253,6 +266,13 @@ def test_a_wrong_call_is_one_line_before_any_training(case: str, folder: Path, c
     assert message in last
     assert "training" not in err
     assert sorted(folder.iterdir()) == before
+
+
+def test_a_last_separator_on_each_line_moves_no_column(folder: Path, capsys) -> None:
+    (folder / "names.csv").write_text("label,name\ncolon,CRC,\nlung adenocarcinoma,LUAD,\n")
+    assert run(folder, "audit", ["first", "second"], *MAPPED, "--json") == SUCCESS
+    found = json.loads(capsys.readouterr().out)
+    assert found["references"]["second"]["classes"] == ["CRC", "KIRC", "KIRP", "LUAD"]
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])

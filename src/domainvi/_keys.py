@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 LATENT = "X_domainvi"
 RESULTS = "domainvi"
@@ -81,6 +85,18 @@ def level(key: str) -> str:
 def unknown(key: str) -> str:
     """Name the ``obs`` column with the p-value of belonging to any known class."""
     return f"{storable(key)}_unknown"
+
+
+def beside(names: Iterable[str]) -> set[str]:
+    """Name the ``obs`` columns that may stand beside the predicted classes among ``names``.
+
+    Examples
+    --------
+    >>> sorted(beside(["type_pred", "X_domainvi"]))
+    ['type_conf', 'type_level', 'type_set', 'type_unknown']
+    """
+    predicted = [name.removesuffix("_pred") for name in names if name.endswith("_pred")]
+    return {f"{key}_{what}" for key in predicted for what in ("conf", "unknown", "set", "level")}
 
 
 def prediction_set(key: str) -> str:

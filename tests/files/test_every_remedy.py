@@ -606,6 +606,13 @@ CASES: list[tuple[str, Step, Step]] = [
     ("Save it as text with columns label and name",
      lambda w: audit(w, *"xz", names=b"label,name\na,\xff\n"),
      lambda w: audit(w, *"xz", names=b"label,name\na,A\n")),
+    ("Put names that hold a separator in quotes",
+     lambda w: audit(w, *"xz", names=b"label,name\na,A, B\n"),
+     lambda w: audit(w, *"xz", names=b'label,name\na,"A, B"\n')),
+    ("Put their paths as they are given",
+     lambda w: audit(w, "z", "sub/z", names=b"label,name,reference\na,A,z.h5ad\n"),
+     lambda w: audit(w, "z", "sub/z",
+                     names=b"label,name,reference\na,A,%s/z.h5ad\n" % bytes(w.tmp))),
     ("Name one for all, or one for each, in order", lambda w: joined(w, ["label"] * 3),
      lambda w: joined(w, ["label"] * 2)),
     ("there is nothing to join. Pass data by name",
@@ -644,8 +651,10 @@ def audit(
     names: bytes | None = None,
 ) -> int:
     """Audit files of two cohorts each."""
-    line: list[object] = [w.tmp / f"{name}.h5ad" for name in files]
-    for i, path in enumerate(dict.fromkeys(line)):
+    paths = [w.tmp / f"{name}.h5ad" for name in files]
+    line: list[object] = [*paths]
+    for i, path in enumerate(dict.fromkeys(paths)):
+        path.parent.mkdir(exist_ok=True)
         w.make(40 + i, hidden=()).write_h5ad(path)
     line += [word for key in labels for word in ("--labels", key)]
     line += [] if batch is None else ["--batch", batch]

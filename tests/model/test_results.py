@@ -45,6 +45,19 @@ def test_rows_come_back_in_the_order_asked(model: dv.DomainVI) -> None:
         model.predict(indices=[240])
 
 
+def test_annotate_leaves_no_results_of_another_model(adata: ad.AnnData, model: dv.DomainVI) -> None:
+    target = adata.copy()
+    model.annotate(target)
+    expected = set(target.obs)
+    target.obs = target.obs.assign(label_set="a", label_level="x", sex_pred="f", mine_set="m")
+    earlier = [*target.uns["domainvi"]["columns"], "label_set", "label_level", "sex_pred"]
+    target.uns["domainvi"]["columns"] = np.array(earlier, dtype=object)
+    model.annotate(target)
+    assert set(target.obs) == expected | {"sex_pred", "mine_set"}
+    ours = expected - set(adata.obs) | {"X_domainvi", "label_prob", "sex_pred"}
+    assert set(target.uns["domainvi"]["columns"]) == ours
+
+
 def test_annotate_writes_the_documented_keys_only(adata: ad.AnnData, model: dv.DomainVI) -> None:
     target = adata.copy()
     model.annotate(target)

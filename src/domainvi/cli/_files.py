@@ -56,11 +56,17 @@ def check_inputs(*paths: Path, columns: Mapping[str, Sequence[str]] = MappingPro
                 raise InputError(msg)
 
 
-def check_model(path: Path) -> None:
-    """Refuse a folder of a model that is not there."""
+def check_model(path: Path) -> Path:
+    """Refuse a folder of a model that is not there; return where it is."""
     if not path.exists():
         msg = f"{path} does not exist; expected a folder that `domainvi train` wrote."
         raise InputError(msg)
+    return located(path)
+
+
+def located(path: Path) -> Path:
+    """Resolve the way to a folder of ours, with its ``..``; a link at the end stays what it is."""
+    return path.resolve() if path.name == ".." else path.parent.resolve() / path.name
 
 
 def _check_signature(path: Path) -> None:

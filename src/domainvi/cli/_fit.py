@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from domainvi.errors import InputError
 
+from ._files import located
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from anndata import AnnData
     from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -78,8 +82,10 @@ def named(options: Training) -> list[str]:
     return [key for keys in columns_of(options).values() for key in keys]
 
 
-def fit(adata: AnnData, options: Training) -> DomainVI:
-    """Set up and train a model."""
+def fit(
+    adata: AnnData, options: Training, check: Callable[[DomainVI], object] = lambda _: None
+) -> DomainVI:
+    """Set up and train a model; ``check`` refuses one before it is trained."""
     from domainvi import DomainVI
 
     DomainVI.setup_anndata(
@@ -91,13 +97,14 @@ def fit(adata: AnnData, options: Training) -> DomainVI:
         layer=options.layer,
     )
     model = DomainVI(adata, seed=options.seed)
+    check(model)
     # scvi-tools prints what stopped a training, which the caller reports anyhow.
     with redirect_stdout(io.StringIO()):
         model.train(
             max_epochs=options.max_epochs,
             enable_progress_bar=False,
             enable_model_summary=False,
-            checkpoint_dir=options.checkpoints,
+            checkpoint_dir=None if options.checkpoints is None else located(options.checkpoints),
             resume=options.resume,
             callbacks=[epoch_report(sys.stderr)],
             **accelerator(options.device),

@@ -8,6 +8,8 @@ import domainvi._keys as keys
 from domainvi.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
     from anndata import AnnData
 
@@ -51,6 +53,8 @@ def check_results(query: AnnData, reference: AnnData, options: Training, *, sets
             names = {"obs": names["obs"][:2], "obsm": names["obsm"]}
         if is_number_column(reference.obs[key]):
             names = {"obs": (keys.prediction(key), keys.confidence(key))}
+        if options.coarse_labels and key == options.label:
+            names["obs"] += (keys.level(key),)
         check_free(query, names, inputs)
     check_free(query, {"obsm": [keys.LATENT]})
 
@@ -101,14 +105,22 @@ def cohort_of(query: AnnData, options: Training, name: str, taken: set[str]) -> 
 
 
 def join(
-    ref: AnnData, query: AnnData, cohort: pd.Series, options: Training, *, labelled: bool = False
+    ref: AnnData,
+    query: AnnData,
+    cohort: pd.Series,
+    options: Training,
+    *,
+    label_names: Mapping[str, str] | None = None,
 ) -> tuple[AnnData, GeneAlignment]:
-    """Stack reference and query on their shared genes, with the query's labels if ``labelled``."""
+    """Stack reference and query on their shared genes.
+
+    With ``label_names``, the common names of labels, the query has its labels there.
+    """
     import anndata as ad
     import numpy as np
     import pandas as pd
 
-    from domainvi.data import clean_names, match_genes, select_matrix, warn_of_missing
+    from domainvi.data import clean_names, match_genes, renamed, select_matrix, warn_of_missing
 
     genes = match_genes(query.var, ref.var_names, ref.var, min_genes=options.min_genes)
     warn_of_missing(genes, "of the reference", query.var_names, "left out")
@@ -126,8 +138,9 @@ def join(
     for key in (*options.levels, *(options.targets or ())):
         # Categories as they are, and nothing for the query, unless its labels are to be used.
         obs[key] = ref.obs[key].set_axis(obs.index[: ref.n_obs])
-        if labelled and key in options.levels and key in query.obs:
-            own = clean_names(query.obs[key]).astype(object).map(str, na_action="ignore")
+        if label_names is not None and key in options.levels and key in query.obs:
+            names_of_key = label_names if key == options.label else {}
+            own = renamed(query.obs[key], names_of_key).astype(object)
             known = obs[key].astype("category").cat
             obs[key] = known.add_categories(sorted({*own.dropna()}.difference(known.categories)))
             obs.loc[obs.index[ref.n_obs :], key] = own.to_numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from typing import TYPE_CHECKING
 
 from domainvi.errors import InputError
@@ -51,7 +52,8 @@ def check_references(paths: Sequence[Path], options: Training, query: Path | Non
         )
         raise InputError(msg)
     # Beside files with the column, one without it is unlabelled, unless it is a reference.
-    if not options.coarse_labels and (query is not None or len(options.labels) == len(paths)):
+    each = query is not None or len(options.labels) == len(paths)
+    if len(paths) > 1 and each and not options.coarse_labels:
         for path, key in zip(paths, options.labels * len(paths), strict=False):
             check_inputs(path, columns={"labels_key": [key]})
 
@@ -106,6 +108,14 @@ def _join(paths: Sequence[Path], options: Training, say: Results, has_query: boo
     return joined
 
 
+def names_for_all(paths: Sequence[Path], options: Training) -> dict[str, str]:
+    """Return the common names of labels, but for those of one file only."""
+    from domainvi.data import common_names
+
+    names = _names(paths)
+    return common_names(_label_map(options.label_map, names), ["", *names.values()])[""]
+
+
 def _names(paths: Sequence[Path]) -> dict[Path, str]:
     """Name each file as it is called without its ending, and apart from the others."""
     found: dict[Path, str] = {}
@@ -125,17 +135,33 @@ def _label_map(path: Path | None, names: dict[Path, str]) -> pd.DataFrame | None
     import pandas as pd
 
     try:
-        table = pd.read_csv(
-            path, sep=None, engine="python", dtype=str, keep_default_na=False, encoding="utf-8-sig"
+        with path.open(encoding="utf-8-sig") as file, warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            # Without an index, or a last separator would make one of the first column.
+            table = pd.read_csv(
+                file, sep=None, engine="python", dtype=str, keep_default_na=False, index_col=False
+            )
+    except pd.errors.ParserWarning as error:
+        msg = (
+            f"{path} has lines with more fields than its first line. Put names that hold a "
+            "separator in quotes."
         )
+        raise InputError(msg) from error
     except (ValueError, csv.Error) as error:
         msg = (
             f"{path} cannot be read as csv ({error}). Save it as text with columns label and name."
         )
         raise InputError(msg) from error
-    if "reference" in table:
-        own = {key: name for p, name in names.items() for key in (str(p), p.name)}
-        table["reference"] = table["reference"].map(lambda given: own.get(given, given))
+    for given in table["reference"].dropna().unique() if "reference" in table else ():
+        own = [p for p, name in names.items() if given in (str(p), p.name, p.stem, name)]
+        if len(own) > 1:
+            msg = (
+                f"{path}: reference {given!r} is the name of {len(own)} files, "
+                f"{', '.join(map(str, own))}. Put their paths as they are given."
+            )
+            raise InputError(msg)
+        if own:
+            table["reference"] = table["reference"].replace(given, names[own[0]])
     return table
 
 

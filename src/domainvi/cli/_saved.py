@@ -76,7 +76,7 @@ def annotate(
         of the data's, if not given.
     """
     check_device(device)
-    check_model(model)
+    model = check_model(model)
     check_inputs(data)
     check_output(output, force, kind=".h5ad", others=(model,))
     with reporting(as_json) as say:
@@ -138,7 +138,7 @@ def explain(
     groupby
         Column of obs: one column for each group, not each class.
     """
-    check_model(model)
+    model = check_model(model)
     check_inputs(data)
     check_output(output, force, kind=".csv", others=(model, data))
     with reporting(as_json) as say:
@@ -192,7 +192,7 @@ def report(
     genes
         Genes shown for each class; 0 none.
     """
-    check_model(model)
+    model = check_model(model)
     check_inputs(data)
     check_output(output, force, kind=".html", others=(model, data))
     with reporting(as_json) as say:

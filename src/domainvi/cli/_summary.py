@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import domainvi._keys as keys
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from anndata import AnnData
 
     from domainvi import DomainVI
 
+    from ._options import Training
     from ._results import Results
 
 CAUTIONED = 3
@@ -109,30 +110,48 @@ def _say_numbers(say: Results, adata: AnnData, key: str) -> None:
     )
 
 
-def say_agreement(say: Results, adata: AnnData, labels: str, unlabeled: str, used: bool) -> None:
-    """Score predictions against labels that the data hold, unless they were ``used``."""
-    from domainvi.data import clean_names, is_labelled
+def say_agreement(
+    say: Results,
+    model: DomainVI,
+    adata: AnnData,
+    options: Training,
+    names: Mapping[str, str],
+    *,
+    used: bool,
+) -> None:
+    """Score predictions against labels that the data hold, unless they were ``used`` in training.
+
+    Labels are compared by their common names, and of several levels at the finest, whichever the
+    rows are named at.
+    """
+    from domainvi.data import is_labelled, renamed
     from domainvi.metrics import accuracy, macro_f1
 
-    if labels not in adata.obs:
+    if (key := options.label) not in adata.obs:
         return
-    known = adata.obs.assign(**{labels: clean_names(adata.obs[labels])})
-    known = known[is_labelled(adata.obs[labels], unlabeled)]
+    obs = adata.obs.assign(**{key: renamed(adata.obs[key], names)})
+    classes, predicted = adata.uns[keys.RESULTS][keys.CLASSES], adata.obs[keys.prediction(key)]
+    level: dict[str, str] = {}
+    if (tree := model.label_tree) is not None:
+        best = tree.path(adata.obsm[keys.probability(key)], classes)[0][:, -1]
+        predicted = predicted.astype(object).where(predicted == options.unlabeled, best)
+        obs[key], level = tree.classes_of(obs, options.unlabeled).to_numpy(), {"level": key}
+    known = is_labelled(obs[key], options.unlabeled)
     if used:
-        say(f"labels of the query: {len(known)}, used in training", query_labels=len(known))
+        n = int(known.sum())
+        say(f"labels of the query: {n}, used in training", query_labels=n)
         return
-    classes = set(adata.uns[keys.RESULTS][keys.CLASSES])
-    if len(known) and not classes.intersection(known[labels].astype(str)):
-        others = ", ".join(sorted(known[labels].astype(str).unique())[:5])
-        say(f"its own {len(known)} labels name none of the classes ({others}): not compared")
-        return
-    truth, predicted = (known[c].astype(str).to_numpy() for c in (labels, keys.prediction(labels)))
-    if len(known):
-        f1, share = macro_f1(truth, predicted), accuracy(truth, predicted)
+    truth, found = (column[known].astype(str).to_numpy() for column in (obs[key], predicted))
+    if known.any() and not set(classes).intersection(truth):
+        others = ", ".join(sorted(set(truth))[:5])
+        say(f"its own {len(truth)} labels name none of the classes ({others}): not compared")
+    elif known.any():
+        f1, share = macro_f1(truth, found), accuracy(truth, found)
         say(
-            f"agreement with its own {len(known)} labels, which were not used: "
-            f"macro-F1 {f1:.3f}, accuracy {share:.3f} (to use them: --use-query-labels)",
-            agreement={"rows": len(known), "macro_f1": f1, "accuracy": share},
+            f"agreement with its own {len(truth)} labels{' of the level ' + key if level else ''}, "
+            f"which were not used: macro-F1 {f1:.3f}, accuracy {share:.3f} "
+            "(to use them: --use-query-labels)",
+            agreement={"rows": len(truth), "macro_f1": f1, "accuracy": share, **level},
         )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from ._files import check_output, naming
+from ._files import check_output, located, naming
 from ._fit import accelerator, check_training, fit
 from ._options import (
     BatchOfFiles,
@@ -99,11 +99,14 @@ def train(
     check_references(ref, options)
     check_output(output, force, others=(*ref, options.label_map, options.checkpoints))
     with reporting(as_json) as say:
+        from domainvi.io import check_place
+
         accelerator(options.device)  # refused, if it is, before the data are read
+        folder = check_place(located(output), overwrite=force)
         adata = read_references(ref, options, say)
         with naming(*ref):
             model = fit(adata, options)
-        model.save(output, overwrite=force)
+        model.save(folder, overwrite=force)
         say_audit(say, model)
         say(f"classes: {', '.join(model.classes)}", classes=model.classes)
         say(f"cohorts: {', '.join(model.domains)}", cohorts=model.domains)
@@ -139,11 +142,12 @@ def suggest(
     check_output(output, force, kind=".csv", others=others)
     with reporting(as_json) as say:
         from domainvi.io import whole_file
+        from domainvi.model import rows_without_label
 
         accelerator(options.device)  # refused, if it is, before the data are read
         adata = read_references(data, options, say)
         with naming(*data):
-            model = fit(adata, options)
+            model = fit(adata, options, check=rows_without_label)
             table = model.suggest_labels(n)
         with whole_file(output) as beside:
             table.to_csv(beside, index_label="row")

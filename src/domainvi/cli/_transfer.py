@@ -27,7 +27,7 @@ from ._options import (
     Training,
     UnknownAlpha,
 )
-from ._references import check_references, read_references
+from ._references import check_references, names_for_all, read_references
 from ._results import Results, note, reporting
 from ._summary import say_agreement, say_audit, say_predictions, say_written, status
 
@@ -88,6 +88,7 @@ def transfer(
 
         accelerator(options.device)  # refused, if it is, before the data are read
         reference = read_references(refs, options, say, has_query=True)
+        names = names_for_all(refs, options)
         adata = read(query, options.modality, named(options))
         with naming(*refs):
             check_columns(reference, options, is_reference=True)
@@ -99,7 +100,9 @@ def transfer(
             taken = set(clean_names(reference.obs[options.domain], missing=False).astype(str))
             cohort = cohort_of(adata, options, query.stem, taken)
             check_scales(reference, adata, options.layer)
-            joined, genes = join(reference, adata, cohort, options, labelled=use_query_labels)
+            joined, genes = join(
+                reference, adata, cohort, options, label_names=names if use_query_labels else None
+            )
         _describe(say, joined, genes, taken, cohort)
         del reference
         model = fit(joined, replace(options, layer=None))
@@ -109,10 +112,10 @@ def transfer(
             "classes": classes,
             "level_confidence": level_confidence,
         }
-        _annotate(model, adata, joined, wishes)
+        _annotate(model, adata, joined, options, wishes)
         say_audit(say, model)
         say_predictions(say, adata, options.targets or ())
-        say_agreement(say, adata, options.label, options.unlabeled, use_query_labels)
+        say_agreement(say, model, adata, options, names, used=use_query_labels)
         write(adata, output)
         say_written(say, output)
         if report is not None:
@@ -147,16 +150,23 @@ def _describe(
         note(f"warning: taken as one cohort, since both files name it: {', '.join(sorted(both))}")
 
 
-def _annotate(model: DomainVI, query: AnnData, joined: AnnData, wishes: dict[str, Any]) -> None:
+def _annotate(
+    model: DomainVI, query: AnnData, joined: AnnData, options: Training, wishes: dict[str, Any]
+) -> None:
     """Annotate the joined rows and hand the query's part over to the query."""
     import numpy as np
 
-    before = {part: set(getattr(joined, part)) for part in ("obs", "obsm", "uns")}
+    import domainvi._keys as keys
+    from domainvi.model import replace_earlier
+
+    before = set(joined.uns)
     of_query = np.arange(joined.n_obs) >= joined.n_obs - query.n_obs
     model.annotate(joined, caution_rows=of_query, **wishes)
-    for key in joined.obs.columns.difference([*before["obs"]], sort=False):
+    new = set(joined.uns[keys.RESULTS][keys.COLUMNS])
+    ours = replace_earlier(query, new, [options.domain, *named(options)])
+    for key in [name for name in joined.obs if name in new]:
         query.obs[key] = joined.obs.loc[of_query, key].set_axis(query.obs_names)
-    for key in joined.obsm.keys() - before["obsm"]:
+    for key in new.intersection(joined.obsm):
         query.obsm[key] = joined.obsm[key][of_query]
-    for key in joined.uns.keys() - before["uns"]:
-        query.uns[key] = joined.uns[key]
+    query.uns.update({key: joined.uns[key] for key in joined.uns.keys() - before})
+    query.uns[keys.RESULTS] = {**joined.uns[keys.RESULTS], keys.COLUMNS: ours}

@@ -20,7 +20,7 @@ from ._columns import (
 from ._disk import POOL_ROWS, POOL_VALUES
 from ._gene_names import gene_forms, match_genes
 from ._genes import GeneAlignment, align_genes
-from ._join import check_scales, join_references, label_columns, shared_genes
+from ._join import check_scales, common_names, join_references, label_columns, renamed, shared_genes
 from ._label_tree import LabelTree, find_tree, label_levels
 from ._loaders import (
     ROWS_KEY,

@@ -21,7 +21,7 @@ from ._validate import check_setup
 from ._words import bare_name, clean_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -104,7 +104,7 @@ def join_references(
     """
     _check_distinct(references)
     labels = label_columns(labels_key, len(references))
-    names = _common_names(label_map, references)
+    names = common_names(label_map, references)
     cohort = _cohorts(references, batch_key)
     frames: dict[str, pd.DataFrame] = {}
     found: set[str] = set()
@@ -126,15 +126,9 @@ def join_references(
                 unlabelled.append(name)
             frames[name] = frame.assign(**{batch_key or COHORT: cohort[name].to_numpy()})
             if label in part.obs and label not in coarse_keys:
-                column = part.obs[label]
-                if is_number_column(column):
-                    names[name] = {k.removesuffix(".0"): new for k, new in names[name].items()}
-                own = clean_names(column).astype(object).map(_as_text, na_action="ignore")
-                found.update(own.dropna())
-                # Numbers are names where the map says so, each of them.
-                if not names[name].keys() >= set(own.dropna()):
-                    check_labels(column, f"labels_key={label!r}", label)
-                column = _renamed(own, names[name]) if names[name] else column
+                names[name], own = _read_labels(part.obs[label], names[name], label)
+                found.update(own)
+                column = renamed(part.obs[label], names[name]) if names[name] else part.obs[label]
                 check_labels(column, f"labels_key={label!r}", label)
                 frames[name][labels[0]] = column
     _check_used(names, found)
@@ -221,8 +215,8 @@ def _cohorts(references: Mapping[str, ad.AnnData], batch_key: str | None) -> dic
     return found
 
 
-def _common_names(
-    label_map: Mapping[str, str] | pd.DataFrame | None, references: Mapping[str, ad.AnnData]
+def common_names(
+    label_map: Mapping[str, str] | pd.DataFrame | None, references: Collection[str]
 ) -> dict[str, dict[str, str]]:
     """Read the common name of each label; rows for one reference go before those for all."""
     table = label_map
@@ -257,6 +251,19 @@ def _common_names(
     return found
 
 
+def _read_labels(
+    column: pd.Series, names: Mapping[str, str], key: str
+) -> tuple[dict[str, str], set[str]]:
+    """Names of a column's labels, written as these are, and the labels; numbers need a name."""
+    of_labels = dict(names)
+    if is_number_column(column):
+        of_labels = {label.removesuffix(".0"): name for label, name in names.items()}
+    own = set(label_texts(column).dropna())
+    if not of_labels.keys() >= own:
+        check_labels(column, f"labels_key={key!r}", key)
+    return of_labels, own
+
+
 def _as_text(label: object) -> str:
     """Write a code as text, the same whether missing ones beside it have made it a float."""
     if isinstance(label, float) and label.is_integer():
@@ -264,10 +271,17 @@ def _as_text(label: object) -> str:
     return str(label)
 
 
-def _renamed(labels: pd.Series, names: Mapping[str, str]) -> pd.Series:
+def label_texts(column: pd.Series) -> pd.Series:
+    """Labels as text."""
+    return clean_names(column).astype(object).map(_as_text, na_action="ignore")
+
+
+def renamed(column: pd.Series, names: Mapping[str, str]) -> pd.Series:
     """Labels by their common names; an empty one means none."""
-    return labels.map(lambda own: names.get(own, own) or None, na_action="ignore").astype(
-        "category"
+    return (
+        label_texts(column)
+        .map(lambda own: names.get(own, own) or None, na_action="ignore")
+        .astype("category")
     )
 
 

@@ -87,6 +87,16 @@ def write_model(
             _write_in_place(path, content, overwrite=overwrite)
 
 
+def check_place(directory: str | os.PathLike[str], *, overwrite: bool) -> Path:
+    """Refuse a directory in which :func:`write_model` would not write, before there is a model."""
+    path = check_location(directory)
+    with system_faults(path):
+        if kind_of(path) != "missing":
+            check_directory(path)
+            _check_replaceable(path, overwrite=overwrite)
+    return path
+
+
 def _create(target: Path, content: _Content) -> None:
     with _parents(target.parent):
         remove_stale_siblings(target)

@@ -4,7 +4,9 @@
 """
 
 from ._annotate import check_free as check_free
+from ._annotate import replace_earlier as replace_earlier
 from ._base import CohortModel as CohortModel
+from ._diagnosis import rows_without_label as rows_without_label
 from ._domainvi import DomainVI
 from ._posthoc import fit_calibration as fit_calibration
 from ._query import all_row_ids as all_row_ids

@@ -19,13 +19,7 @@ from domainvi.module import heads_of
 from domainvi.trust import check_set_alpha
 
 from ._diagnosis import add_verdict, describe_sets, prediction_sets, rows_of_cautions, summarise
-from ._inference import (
-    outputs,
-    probabilities,
-    restricted,
-    unadapted,
-    unknown_p_values,
-)
+from ._inference import outputs, probabilities, restricted, unadapted, unknown_p_values
 from ._phenotypes import phenotype_numbers, phenotype_probabilities
 from ._setup import columns_of, prepare_query
 
@@ -136,11 +130,13 @@ class Columns:
         self.obs[_keys.prediction_set(key)] = column
         return separator
 
-    def write(self, target: AnnData | MuData, prepared: PreparedAnnData) -> None:
+    def write(
+        self, target: AnnData | MuData, prepared: PreparedAnnData, inputs: Iterable[str]
+    ) -> None:
         """Write everything; rows of ``target`` that were not prepared get missing values."""
         names = target.obs_names.astype(str)
-        before = {*_earlier(target), *self.obs, *self.obsm}
-        self.uns[_keys.RESULTS][_keys.COLUMNS] = np.array(sorted(before), dtype=object)
+        ours = replace_earlier(target, {*self.obs, *self.obsm}, inputs)
+        self.uns[_keys.RESULTS][_keys.COLUMNS] = ours
         for name, values in self.obs.items():
             column = pd.Series(values, index=prepared.obs_names).reindex(names)
             target.obs[name] = column.set_axis(target.obs_names)
@@ -154,6 +150,20 @@ def _earlier(target: AnnData | MuData) -> set[str]:
     """Names that DomainVI has written to an object before."""
     found = target.uns.get(_keys.RESULTS)
     return set(map(str, found.get(_keys.COLUMNS, ()))) if isinstance(found, Mapping) else set()
+
+
+def replace_earlier(
+    target: AnnData | MuData, new: set[str], inputs: Iterable[str]
+) -> NDArray[np.object_]:
+    """Drop earlier results of the phenotypes in ``new``; return the names of all that are ours.
+
+    Beside new predictions, the prediction sets of another model would be taken for theirs.
+    """
+    earlier = _earlier(target)
+    gone = (earlier & _keys.beside(new)) - new - set(inputs)
+    for name in gone.intersection(target.obs):
+        del target.obs[name]
+    return np.array(sorted((earlier - gone) | new), dtype=object)
 
 
 def check_free(
@@ -237,13 +247,13 @@ def annotate(
         classes,
         n_excluded=int(columns.excluded[about].sum()),
     )
+    setup = columns_of(model.registry_[SETUP_ARGS_KEY])
+    levels = (setup.labels_key,) if setup.tree is None else setup.tree.levels
+    inputs = (*setup.batch_keys, *levels, *setup.target_keys, *setup.covariates)
     if not overwrite:
-        setup = columns_of(model.registry_[SETUP_ARGS_KEY])
-        levels = (setup.labels_key,) if setup.tree is None else setup.tree.levels
-        inputs = (*setup.batch_keys, *levels, *setup.target_keys, *setup.covariates)
         check_free(target, {"obs": columns.obs, "obsm": columns.obsm}, inputs)
     say(summary, prepared.n_obs)
-    columns.write(target, prepared)
+    columns.write(target, prepared, inputs)
 
 
 def fill_columns(

@@ -153,11 +153,7 @@ def suggest_labels(
     check_seed(seed)
     prepared = model._validate_anndata(adata)
     out = outputs(model, prepared, None)
-    # In an order that does not change with that of the rows.
-    free = prepared.order[labels_of(model, prepared)[prepared.order] < 0]
-    if not len(free):
-        msg = f"All {prepared.n_obs} rows have a label, so none can be suggested. Pass other rows."
-        raise InputError(msg)
+    free = rows_without_label(model, prepared)
     p = probabilities(model, out)[free]
     rows, represented = suggest_rows(out.latent[free], p, n, seed)
     levels = prepared.manager.get_state_registry(REGISTRY_KEYS.BATCH_KEY).categorical_mapping
@@ -171,6 +167,19 @@ def suggest_labels(
         },
         index=prepared.obs_names[free[rows]],
     )
+
+
+def rows_without_label(model: DomainVI, adata: AnnData | MuData | None = None) -> NDArray[np.int64]:
+    """Find the rows that can be suggested, in an order that does not change with that of the rows.
+
+    The model need not be trained.
+    """
+    prepared = model._validate_anndata(adata)
+    free = prepared.order[labels_of(model, prepared)[prepared.order] < 0]
+    if not len(free):
+        msg = f"All {prepared.n_obs} rows have a label, so none can be suggested. Pass other rows."
+        raise InputError(msg)
+    return free
 
 
 def rows_of_cautions(

@@ -951,7 +951,8 @@ class DomainVI(ArchesMixin, CohortModel):
             Mask of the rows of ``adata`` that the cautions are about. By default all of them, or,
             in the model's own data, those without a label.
         overwrite
-            Also replace columns of the same names that are no earlier results of DomainVI.
+            Also replace columns of the same names that are no earlier results of DomainVI. Those of
+            the phenotypes annotated now are replaced or, if not written again, dropped anyhow.
         level_confidence
             Of labels on several levels, the least probability of a name that a row is given: it is
             named at the finest level that reaches it, and by the coarsest name where no level

@@ -134,8 +134,9 @@ class DomainAlignment(nn.Module):
     ) -> list[Callable[[], tuple[torch.Tensor, torch.Tensor]]]:
         """One function a domain column, of its head: loss and scores on these rows."""
         p = one_hot(code, self.n_classes)
-        questions = []
+        questions: list[Callable[[], tuple[torch.Tensor, torch.Tensor]]] = []
         for i, (head, domain) in enumerate(zip(self.heads, domains, strict=True)):
+            assert isinstance(head, DomainAdversary)
             loss: Callable[[torch.Tensor], torch.Tensor]
             if self.kind == "conditional":
                 weight, possible = within_class_weight(domain, code, getattr(self, f"support_{i}"))
@@ -144,7 +145,7 @@ class DomainAlignment(nn.Module):
                 )
             else:
                 loss = partial(balanced_cross_entropy, domain=domain)
-            questions.append(partial(ask_head, head, head.join(z, p), loss))
+            questions.append(partial(ask_head, head.network, head.join(z, p), loss))
         return questions
 
     def _shuffled(self, z: torch.Tensor) -> torch.Tensor:
@@ -177,10 +178,10 @@ class DomainAlignment(nn.Module):
 
 
 def ask_head(
-    head: DomainAdversary, seen: torch.Tensor, loss: Callable[[torch.Tensor], torch.Tensor]
+    network: nn.Module, seen: torch.Tensor, loss: Callable[[torch.Tensor], torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Loss and scores of a domain head on what it sees."""
-    scores = head.network(seen)
+    scores = network(seen)
     return loss(scores), scores
 
 
