@@ -1,5 +1,7 @@
 """Which likelihood fits the values."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -51,6 +53,15 @@ def test_negative_counts_are_refused_with_their_number() -> None:
 def test_raw_counts_for_a_normal_likelihood_are_warned_about() -> None:
     with pytest.warns(UserWarning, match=r"largest is 4000 \(counts\).*log1p, or use .*'nb'"):
         assert check_likelihood(LARGE_COUNTS, "normal") == "normal"
+
+
+def test_a_trained_model_is_not_told_to_take_another_likelihood() -> None:
+    with pytest.raises(InputError, match="The model was trained on counts") as caught:
+        check_likelihood(LOG, "nb", trained=True)
+    assert "Use likelihood=" not in str(caught.value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert check_likelihood(LARGE_COUNTS, "normal", trained=True) == "normal"
 
 
 def test_intensities_that_are_not_logarithms_are_warned_about() -> None:

@@ -243,7 +243,7 @@ def check_likelihood(summary: MatrixSummary, likelihood: str, trained: bool = Fa
     """Compare the promised likelihood with the values, and resolve ``"auto"``.
 
     Unknown likelihoods, and those for counts where values are not counts, are refused. A normal
-    likelihood for values too large to be logarithms is warned about. ``trained`` models keep it.
+    likelihood for values too large to be logarithms is warned about before a model is ``trained``.
 
     Examples
     --------
@@ -269,7 +269,7 @@ def check_likelihood(summary: MatrixSummary, likelihood: str, trained: bool = Fa
             f"{summary.n_negative} are negative. {remedy}{fraction_hint(summary)}"
         )
         raise InputError(msg)
-    if likelihood == "normal" and summary.maximum > LARGEST_LOG_VALUE:
+    if likelihood == "normal" and not trained and summary.maximum > LARGEST_LOG_VALUE:
         counts = ", or use likelihood='nb'." if summary.kind == "counts" else "."
         warnings.warn(
             f"likelihood='normal' expects values on a log scale, but the largest is "
