@@ -46,7 +46,7 @@ from ._decode import (
     refuse_undecodable,
 )
 from ._diagnosis import diagnose, prediction_sets, suggest_labels
-from ._fitted import Fitted, fitted_for, show_guard
+from ._fitted import Fitted, fitted_for
 from ._inference import (
     at_level,
     best_names,
@@ -60,6 +60,7 @@ from ._inference import (
 )
 from ._lazy import annotate_lazy
 from ._phenotypes import head_of, predict_phenotype, training_arguments
+from ._posthoc import show_guard
 from ._query import all_row_ids, freeze, genes_of, map_query, with_genes
 from ._setup import (
     classes_set_aside,

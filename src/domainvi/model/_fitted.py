@@ -236,15 +236,6 @@ def fitted_for(model: DomainVI, adata: AnnData | MuData | None) -> Fitted:
     )
 
 
-def show_guard(model: DomainVI) -> None:
-    """Put what the guard decided at the end of the model's summary."""
-    guard = model.fitted.guard
-    model._model_summary_string = (
-        f"{model._model_summary_string.split(', guard')[0]}, guard: alignment {guard.alignment}, "
-        f"row-wise share {guard.row_wise_share:.2f}"
-    )
-
-
 def order_of(adata: AnnData | MuData, key: str, classes: list[str]) -> Order:
     """Order of the classes in the user's column, and their colours; none where one has none."""
     order = reference_order(adata.obs, key, classes)

@@ -21,7 +21,6 @@ from domainvi.trust import (
     fit_calibrator,
 )
 
-from ._fitted import show_guard
 from ._inference import forward, labels_of, patterns, unadapted
 
 if TYPE_CHECKING:
@@ -115,6 +114,15 @@ def record_guard(model: DomainVI) -> None:
         index = model.history_["train_loss"].index[-1:]
         model.history_[ROW_WISE_SHARE] = pd.DataFrame({ROW_WISE_SHARE: [share]}, index)
     show_guard(model)
+
+
+def show_guard(model: DomainVI) -> None:
+    """Put what the guard decided at the end of the model's summary."""
+    guard = model.fitted.guard
+    model._model_summary_string = (
+        f"{model._model_summary_string.split(', guard')[0]}, guard: alignment {guard.alignment}, "
+        f"row-wise share {guard.row_wise_share:.2f}"
+    )
 
 
 def class_prior(model: DomainVI) -> NDArray[np.float64]:

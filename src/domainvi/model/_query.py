@@ -19,8 +19,8 @@ from domainvi.module import EXPRESSION
 from domainvi.nn import NO_DECAY
 from domainvi.train import extend_statistics
 
-from ._fitted import show_guard
 from ._inference import labels_of
+from ._posthoc import show_guard
 from ._save import consistent
 from ._setup import check_data, check_other_columns, refuse_several
 
