@@ -234,7 +234,7 @@ BAD: dict[str, tuple[Change, dict[str, Any], list[str]]] = {
     "labels are codes with gaps": (
         put("label", np.array([0, 1, np.nan] * 4)),
         {},
-        ["float64, 2 different", ".map(str, na_action='ignore').astype('category')"],
+        ["float64, 2 different", ".astype('Int64').astype('string').astype('category')"],
     ),
     "labels are true or false": (
         put("label", np.array([True, False] * 6)),

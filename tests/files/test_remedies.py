@@ -87,8 +87,8 @@ FAULTS: list[tuple[str, Step, str, Step]] = [
             assign(a, "label", np.where(np.arange(a.n_obs) % 3, np.arange(a.n_obs) % 2, np.nan))
             or convert(a, "label", ".astype(float)")
         ),
-        "adata.obs['label'].map(str, na_action='ignore').astype('category')",
-        lambda a: convert(a, "label", ".map(str, na_action='ignore').astype('category')"),
+        "adata.obs['label'].astype('Int64').astype('string').astype('category')",
+        lambda a: convert(a, "label", ".astype('Int64').astype('string').astype('category')"),
     ),
     (
         "labels mix types",

@@ -148,8 +148,11 @@ def check_labels(column: pd.Series, argument: str, key: str) -> Levels:
     kinds = {_kind(level) for level in levels.counts}
     if kinds and kinds <= {"int", "bool", "float"}:
         dtype = _value_dtype(column)
-        is_whole = dtype.kind in "iu" and not levels.n_missing
-        plain = "astype(str)" if is_whole else "map(str, na_action='ignore')"
+        plain = "map(str, na_action='ignore')"
+        if dtype.kind in "iu" and not levels.n_missing:
+            plain = "astype(str)"
+        elif "bool" not in kinds and not any(float(level) % 1 for level in levels.counts):
+            plain = "astype('Int64').astype('string')"  # 1, as where none is missing, and not 1.0
         msg = (
             f"{argument} holds numbers ({dtype}, {len(levels.counts)} different values), expected "
             f"names. Numbers are no classes; if the numbers code classes, "
