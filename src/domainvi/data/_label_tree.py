@@ -306,24 +306,19 @@ def _upwards(name: str, parents: Mapping[str, str]) -> list[str]:
     return path
 
 
-def _parents(
-    label_tree: Mapping[str, str] | pd.DataFrame, unlabeled_category: str
-) -> dict[str, str]:
+def _parents(label_tree: Mapping[str, str] | pd.DataFrame, unlabeled: str) -> dict[str, str]:
     """Parents by child, from a dict or from a frame of two columns, read as names of rows are."""
     columns = ["child", "parent"]
-    if isinstance(label_tree, pd.DataFrame) and label_tree.shape[1] == 2:
-        table = label_tree.set_axis(columns, axis=1)
-    elif isinstance(label_tree, Mapping):
-        table = pd.DataFrame(list(label_tree.items()), columns=columns)
-    else:
+    if isinstance(label_tree, Mapping):
+        label_tree = pd.DataFrame(list(label_tree.items()), columns=columns)
+    if not isinstance(label_tree, pd.DataFrame) or label_tree.shape[1] != 2:
         kind = type(label_tree).__name__
         msg = f"label_tree is a {kind}; expected a dict of parents, or a frame of child and parent."
         raise InputError(msg)
     parents: dict[str, str] = {}
-    pairs = _columns(table, columns, unlabeled_category).dropna()
-    for child, parent in pairs.itertuples(index=False):
-        if parent == child:  # a root, written out
-            continue
+    pairs = _columns(label_tree.set_axis(columns, axis=1), columns, unlabeled).dropna()
+    # Roots may be written out as their own parents.
+    for child, parent in pairs[pairs["child"] != pairs["parent"]].itertuples(index=False):
         known = parents.setdefault(child, parent)
         if known != parent:
             msg = f"label_tree gives {child!r} two parents, {known!r} and {parent!r}. Keep one."
