@@ -43,8 +43,8 @@ def check_columns(
 
 def check_results(query: AnnData, reference: AnnData, options: Training, *, sets: bool) -> None:
     """Refuse a query whose own columns have the names of the results, before training."""
+    from domainvi._written import check_free
     from domainvi.data import is_number_column
-    from domainvi.model import check_free
 
     inputs = (options.domain, *options.levels, *(options.targets or ()))
     for key in inputs[1:]:

@@ -157,7 +157,7 @@ def _annotate(
     import numpy as np
 
     import domainvi._keys as keys
-    from domainvi.model import replace_earlier
+    from domainvi._written import replace_earlier
 
     before = set(joined.uns)
     of_query = np.arange(joined.n_obs) >= joined.n_obs - query.n_obs

@@ -3,8 +3,6 @@
 ``__all__`` names what users call. The other names serve models in folders of their own.
 """
 
-from ._annotate import check_free as check_free
-from ._annotate import replace_earlier as replace_earlier
 from ._base import CohortModel as CohortModel
 from ._diagnosis import rows_without_label as rows_without_label
 from ._domainvi import DomainVI

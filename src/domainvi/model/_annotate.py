@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,8 +12,8 @@ import pandas as pd
 from domainvi import _keys
 from domainvi._checks import check_positive, check_share
 from domainvi._compat import SETUP_ARGS_KEY
+from domainvi._written import check_free, replace_earlier
 from domainvi.data import count_empty_rows
-from domainvi.errors import InputError
 from domainvi.module import heads_of
 from domainvi.trust import check_set_alpha
 
@@ -24,7 +23,7 @@ from ._phenotypes import phenotype_numbers, phenotype_probabilities
 from ._setup import columns_of, prepare_query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from anndata import AnnData
     from mudata import MuData
@@ -144,52 +143,6 @@ class Columns:
         for name, array in self.obsm.items():
             target.obsm[name] = at_rows(inside, array)
         target.uns.update(self.uns)
-
-
-def _earlier(target: AnnData | MuData) -> set[str]:
-    """Names that DomainVI has written to an object before."""
-    found = target.uns.get(_keys.RESULTS)
-    return set(map(str, found.get(_keys.COLUMNS, ()))) if isinstance(found, Mapping) else set()
-
-
-def replace_earlier(
-    target: AnnData | MuData, new: set[str], inputs: Iterable[str]
-) -> NDArray[np.object_]:
-    """Drop earlier results of the phenotypes in ``new``; return the names of all that are ours.
-
-    Beside new predictions, the prediction sets of another model would be taken for theirs.
-    """
-    earlier = _earlier(target)
-    gone = (earlier & _keys.beside(new)) - new - set(inputs)
-    for name in gone.intersection(target.obs):
-        del target.obs[name]
-    return np.array(sorted((earlier - gone) | new), dtype=object)
-
-
-def check_free(
-    target: AnnData | MuData, names: Mapping[str, Iterable[str]], inputs: Iterable[str] = ()
-) -> None:
-    """Refuse to write over what the user has; earlier results of DomainVI are no such thing.
-
-    Parameters
-    ----------
-    names
-        What is to be written to ``obs`` and ``obsm``; ``uns["domainvi"]`` is looked at anyhow.
-    inputs
-        Columns that the model reads, which are never results to be replaced.
-    """
-    if _keys.RESULTS in target.uns and not _earlier(target):
-        names = {**names, "uns": [_keys.RESULTS]}
-    earlier = _earlier(target) - set(inputs)
-    for where, wanted in names.items():
-        there = [n for n in wanted if n in getattr(target, where) and n not in earlier]
-        if there:
-            msg = (
-                f"{where} has {', '.join(map(repr, there))} already, and DomainVI did not write "
-                "it as a result. Rename it, or replace it with overwrite=True "
-                "(--overwrite-columns on the command line)."
-            )
-            raise InputError(msg)
 
 
 def annotate(

@@ -278,7 +278,7 @@ def add_verdict(
     about: NDArray[np.bool_],
     classes: Sequence[str] | None,
     *,
-    n_excluded: int = 0,
+    n_excluded: int,
 ) -> None:
     """Add to a summary what speaks against the labels of the rows ``about``."""
     if classes is not None:

@@ -196,7 +196,17 @@ def finish(model: DomainVI, prepared: PreparedAnnData, key: Key, path: Path) -> 
     confidence = place.result[f"obs/{_keys.confidence(main)}"][:]
     label = ad.io.read_elem(group[f"obs/{_keys.prediction(main)}"])
     about = np.ones(prepared.n_obs, dtype=bool)
-    add_verdict(summary, model, prepared, label, confidence, known, about, place.options.classes)
+    add_verdict(
+        summary,
+        model,
+        prepared,
+        label,
+        confidence,
+        known,
+        about,
+        place.options.classes,
+        n_excluded=int(place.work["n_excluded"][:].sum()),
+    )
     names = {*group["obs"].attrs["column-order"], *group["obsm"]}
     summary[_keys.COLUMNS] = np.array(sorted(names), dtype=object)
     ad.io.write_elem(group["uns"], _keys.RESULTS, summary)

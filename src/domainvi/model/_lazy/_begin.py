@@ -80,7 +80,8 @@ def begin(
     empty(work, "score", (n, len(scorers(model))), size, "float64")
     work.create_array("done", shape=(2, n_shards), chunks=(1, 1), dtype="uint8")
     work.create_array("digest", shape=(n_shards,), chunks=(1,), dtype="uint64")
-    work.create_array("n_empty", shape=(n_shards,), chunks=(1,), dtype="int64")
+    for name in ("n_empty", "n_excluded"):
+        work.create_array(name, shape=(n_shards,), chunks=(1,), dtype="int64")
     work.create_array("between", shape=(1,), chunks=(1,), dtype="uint8")
     n_domains = int(prepared.domain.max()) + 1
     empty(work, "offset", (n_domains, len(scorers(model))), n_domains, "float64")

@@ -247,6 +247,7 @@ def write_shard(number: int, key: Key) -> int:
     columns = all_columns(model, out, domain, p_values(place, rows), place.options)
     for name, values in row_arrays(columns).items():
         place.result[name][rows] = values
+    work["n_excluded"][number] = columns.excluded.sum()
     work["done"][WRITTEN, number] = 1
     return number
 
