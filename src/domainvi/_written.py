@@ -1,4 +1,4 @@
-"""What DomainVI wrote into an object before: found, replaced, and told from the user's own."""
+"""Find what DomainVI wrote into an object before, replace it, and keep off the user's own."""
 
 from __future__ import annotations
 
