@@ -72,6 +72,7 @@ def domainvi(
 def logistic(adata: ad.AnnData, seed: int) -> tuple[NDArray[np.str_], dict[str, float]]:
     """Fit the plain classifier."""
     start = time.process_time()
+    adata = adata.to_memory() if adata.isbacked else adata
     x = sparse.csr_matrix(adata.X, dtype=np.float32)
     x = sparse.diags(1e4 / np.maximum(np.asarray(x.sum(axis=1)).ravel(), 1)).dot(x).tocsr().log1p()
     label = adata.obs["label"].astype(str).to_numpy()

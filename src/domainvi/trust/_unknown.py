@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 from sklearn.covariance import ledoit_wolf
 
@@ -29,6 +30,7 @@ _QUANTILE = 0.25
 _MIN_DOMAIN_ROWS = 20
 # Log distances of rows that lie on a centre, or of latents that collapsed to a point, stay finite.
 _TINY = 1e-12
+_ROWS_AT_ONCE = 16_384
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,7 @@ class ClassDistance:
 
     def __call__(self, z: FloatArray) -> FloatArray:
         """Return the log distance of each row."""
-        white, centres = z @ self.whitening, self.centres @ self.whitening
-        squared = np.stack([((white - c) ** 2).sum(axis=1) for c in centres], axis=1)
+        squared = cdist(z @ self.whitening, self.centres @ self.whitening, "sqeuclidean")
         return np.log(squared.min(axis=1) + _TINY)
 
 
@@ -199,10 +200,15 @@ class UnknownScorer:
         rank as unknown.
         """
         z = check_matrix(z, "z")
-        logits = z @ self.classifier[1:] + self.classifier[0]
-        predicted = logits.argmax(axis=1)
-        between = self.energy_scale(energy(logits), predicted)
-        return between + self.distance_scale(self.distance(z), predicted)
+        out = np.empty(len(z))
+        # Some rows at a time: each has a logit and a distance of every class, several times over.
+        for start in range(0, len(z), _ROWS_AT_ONCE):
+            rows = slice(start, start + _ROWS_AT_ONCE)
+            logits = z[rows] @ self.classifier[1:] + self.classifier[0]
+            predicted = logits.argmax(axis=1)
+            between = self.energy_scale(energy(logits), predicted)
+            out[rows] = between + self.distance_scale(self.distance(z[rows]), predicted)
+        return out
 
     def offset(self, score: FloatArray, domain: IntArray) -> FloatArray:
         """Return what to subtract from each score to bring its domain down to the common level.
