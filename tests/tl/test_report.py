@@ -245,3 +245,23 @@ def test_an_untrained_model_has_no_report(adata: AnnData, tmp_path: Path) -> Non
     dv.DomainVI.setup_anndata(adata, **SETUP)
     with pytest.raises(NotTrainedError):
         dv.tl.report(dv.DomainVI(adata), path=tmp_path / "r.html")
+
+
+def test_rows_that_are_named_coarsely_are_compared_at_the_finest_level(
+    adata: AnnData, tmp_path: Path
+) -> None:
+    data = adata.copy()
+    data.obs["broad"] = "all"
+    dv.DomainVI.setup_anndata(data, batch_key="domain", labels_key=["broad", "label"])
+    model = dv.DomainVI(data, n_latent=4, n_hidden=8)
+    model.train(max_epochs=1, enable_progress_bar=False)
+    path = tmp_path / "r.html"
+    dv.tl.report(model, path=path, truth="label_true", n_genes=0, level_confidence=1.0)
+    assert "True and predicted classes" in path.read_text("utf-8")
+    found = data.copy()
+    model.annotate(found, level_confidence=1.0)
+    hidden = (data.obs["label"] == "Unknown").to_numpy()
+    assert (found.obs["label_pred"][hidden] == "all").mean() > 0.5
+    right = (model.predict() == data.obs["label_true"].astype(str).to_numpy())[hidden].mean()
+    scores = compare(model, found, "label_true")
+    assert scores["scores"]["accuracy"] == pytest.approx(right)

@@ -126,15 +126,14 @@ def say_agreement(
     """
     from domainvi.data import is_labelled, renamed
     from domainvi.metrics import accuracy, macro_f1
+    from domainvi.model import finest_predictions
 
     if (key := options.label) not in adata.obs:
         return
     obs = adata.obs.assign(**{key: renamed(adata.obs[key], names)})
-    classes, predicted = adata.uns[keys.RESULTS][keys.CLASSES], adata.obs[keys.prediction(key)]
+    classes, predicted = adata.uns[keys.RESULTS][keys.CLASSES], finest_predictions(model, adata)
     level: dict[str, str] = {}
     if (tree := model.label_tree) is not None:
-        best = tree.path(adata.obsm[keys.probability(key)], classes)[0][:, -1]
-        predicted = predicted.astype(object).where(predicted == options.unlabeled, best)
         obs[key], level = tree.classes_of(obs, options.unlabeled).to_numpy(), {"level": key}
     known = is_labelled(obs[key], options.unlabeled)
     if used:

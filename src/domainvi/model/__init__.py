@@ -3,6 +3,7 @@
 ``__all__`` names what users call. The other names serve models in folders of their own.
 """
 
+from ._annotate import finest_predictions as finest_predictions
 from ._base import CohortModel as CohortModel
 from ._diagnosis import rows_without_label as rows_without_label
 from ._domainvi import DomainVI

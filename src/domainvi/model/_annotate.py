@@ -267,6 +267,22 @@ def add_phenotype(
     columns.add_classes(key, order, p, known, unlabelled, unknown_alpha)
 
 
+def finest_predictions(model: DomainVI, adata: AnnData | MuData) -> pd.Series:
+    """Predicted classes of annotated rows, of several levels at the finest.
+
+    They are comparable with labels of that level, whichever level each row is named at.
+    """
+    setup = model.registry_[SETUP_ARGS_KEY]
+    key = setup["labels_key"]
+    predicted = adata.obs[_keys.prediction(key)]
+    if model.label_tree is None:
+        return predicted
+    p, classes = adata.obsm[_keys.probability(key)], model.fitted.order.classes
+    best = model.label_tree.path(p, classes)[0][:, -1]
+    kept = predicted.isna() | (predicted == setup["unlabeled_category"])
+    return predicted.astype(object).where(kept, best)
+
+
 def say(summary: dict[str, Any], n_rows: int) -> None:
     """Warn of rows without values, and log how many cautions there are."""
     if empty := summary[_keys.ROWS_WITHOUT_VALUES]:

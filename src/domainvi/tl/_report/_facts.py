@@ -15,7 +15,7 @@ from domainvi import _keys as keys
 from domainvi import metrics
 from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import is_labelled, row_ids
-from domainvi.model import all_row_ids
+from domainvi.model import all_row_ids, finest_predictions
 from domainvi.trust import UNSURE, Flagged, annotated_rows
 
 if TYPE_CHECKING:
@@ -115,11 +115,13 @@ def _tiles(model: DomainVI, rows: pd.DataFrame, summary: dict[str, Any]) -> dict
 def compare(model: DomainVI, adata: AnnData, truth: str) -> dict[str, Any]:
     """Score predictions on rows that have a true label and that the model did not learn from.
 
-    Returns the column ``truth``, the ``rows`` compared, ``scores`` by name (empty without such
-    rows), and a ``remark`` on rows that were left out.
+    Of several levels the finest is compared, whichever the rows are named at.
+
+    Returns the column ``truth``, the ``predicted`` classes, the ``rows`` compared, ``scores`` by
+    name (empty without such rows), and a ``remark`` on rows that were left out.
     """
     setup = model.registry_[SETUP_ARGS_KEY]
-    predicted = adata.obs[keys.prediction(setup["labels_key"])]
+    predicted = finest_predictions(model, adata)
     known = predicted.notna().to_numpy()
     labelled = known & is_labelled(adata.obs[truth], setup["unlabeled_category"])
     known_to_model = np.isin(row_ids(adata.obs_names), all_row_ids(model))
@@ -139,7 +141,8 @@ def compare(model: DomainVI, adata: AnnData, truth: str) -> dict[str, Any]:
         }
     else:
         remark.append(f"No {'other ' if n_left_out else ''}row has a true label.")
-    return {"truth": truth, "rows": rows, "scores": scores, "remark": " ".join(remark)}
+    said = {"truth": truth, "predicted": predicted, "remark": " ".join(remark)}
+    return {**said, "rows": rows, "scores": scores}
 
 
 def _top_genes(model: DomainVI, adata: AnnData, n_genes: int) -> pd.DataFrame | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from anndata import AnnData
 
 from domainvi import _keys as keys
 from domainvi._compat import SETUP_ARGS_KEY
@@ -15,8 +16,6 @@ from domainvi.data import rows_are_alike, select_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from anndata import AnnData
 
     from domainvi import DomainVI
 
@@ -42,8 +41,9 @@ def figures(model: DomainVI, adata: AnnData, facts: dict[str, Any]) -> dict[str,
     compared = facts["comparison"]
     if compared is not None and compared["scores"]:
         unlabelled = model.registry_[SETUP_ARGS_KEY]["unlabeled_category"]
+        named = adata.obs.assign(**{predicted: compared["predicted"]})[compared["rows"]]
         wanted["confusion"] = lambda: pl.confusion(
-            adata[compared["rows"]],
+            AnnData(obs=named),
             compared["truth"],
             predicted,
             unlabeled_category=unlabelled,
