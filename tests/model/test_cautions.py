@@ -12,6 +12,7 @@ import pytest
 import domainvi as dv
 from domainvi.errors import InputError
 from domainvi.model import _diagnosis
+from domainvi.train import _new_cohorts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,3 +111,19 @@ def test_rows_of_classes_that_are_ruled_out_are_counted(
     same = adata[predicted == first].copy()
     model.annotate(same, classes=[first, model.classes[1]])
     assert "C10" not in " ".join(same.uns["domainvi"]["cautions"])
+
+
+@pytest.mark.parametrize("share", [0.9, 0.1])
+def test_a_new_cohort_has_the_vote_on_its_own_rows(
+    adata: ad.AnnData, model: dv.DomainVI, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    found = _new_cohorts.by_composition
+    monkeypatch.setattr(_new_cohorts, "by_composition", lambda *a: (*found(*a)[:2], share))
+    query = adata[:60].copy()
+    query.obs_names = "new " + query.obs_names
+    query.obs["domain"] = "hospital"
+    model.annotate(query)
+    cautions = " ".join(query.uns["domainvi"]["cautions"])
+    assert ("C03 composition" in cautions) == (share > 0.7)
+    assert ("had 90% of the vote" in cautions) == (share > 0.7)
+    assert model.fitted.guard.row_wise_share < 0.7

@@ -103,3 +103,13 @@ def test_a_column_with_one_cohort_is_still_a_mistake(adata: AnnData) -> None:
         dv.DomainVI.setup_anndata(data, batch_key="study", labels_key="label")
     with pytest.raises(InputError, match="labels_key=None"):
         dv.DomainVI.setup_anndata(data, batch_key="domain")
+
+
+def test_rows_of_another_cohort_are_warned_of(model: dv.DomainVI, adata: AnnData) -> None:
+    other = adata[:50].copy()
+    other.obs_names = "other " + other.obs_names
+    for data, n_cautions in ((adata.copy(), 0), (other, 1)):
+        model.annotate(data)
+        said = [c for c in data.uns["domainvi"]["cautions"] if c.startswith("C01")]
+        assert len(said) == n_cautions
+    assert "trained on one cohort" in said[0]

@@ -75,6 +75,17 @@ def test_annotate_writes_sets(
     assert (mine.obs["label_set"] == "mine").all()
 
 
+def test_what_is_said_of_sets_is_of_the_rows_in_question(
+    model: dv.DomainVI, adata: ad.AnnData
+) -> None:
+    size = model.prediction_sets(alpha=0.02).to_numpy().sum(axis=1)
+    rows = size == size.max()
+    assert not rows.all()
+    target = adata.copy()
+    model.annotate(target, set_alpha=0.02, caution_rows=rows)
+    assert target.uns["domainvi"]["prediction_sets"]["mean_size"] == size.max()
+
+
 def test_rows_that_are_called_unknown_have_no_set(model: dv.DomainVI, adata: ad.AnnData) -> None:
     target = adata.copy()
     model.annotate(target, set_alpha=0.1, unknown_alpha=0.3)
