@@ -12,6 +12,7 @@ from mudata import MuData
 
 import domainvi as dv
 from domainvi.errors import InputError
+from domainvi.model._diagnosis import describe_sets
 
 from .conftest import QUIET, fit, small_cohorts
 
@@ -78,12 +79,11 @@ def test_annotate_writes_sets(
 def test_what_is_said_of_sets_is_of_the_rows_in_question(
     model: dv.DomainVI, adata: ad.AnnData
 ) -> None:
-    size = model.prediction_sets(alpha=0.02).to_numpy().sum(axis=1)
-    rows = size == size.max()
-    assert not rows.all()
-    target = adata.copy()
-    model.annotate(target, set_alpha=0.02, caution_rows=rows)
-    assert target.uns["domainvi"]["prediction_sets"]["mean_size"] == size.max()
+    prepared, rows = model._validate_anndata(adata), np.arange(adata.n_obs) < 10
+    sets = np.zeros((adata.n_obs, len(model.classes)), dtype=bool)
+    sets[:, 0], sets[:5, 1] = True, True
+    said = describe_sets(model, prepared, 0.1, sets, rows, "|")
+    assert (said["mean_size"], said["one_class"]) == (1.5, 0.5)
 
 
 def test_rows_that_are_called_unknown_have_no_set(model: dv.DomainVI, adata: ad.AnnData) -> None:
