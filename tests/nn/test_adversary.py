@@ -161,6 +161,18 @@ def test_within_class_loss_by_hand():
     assert found.item() == pytest.approx(expected, rel=1e-6)
 
 
+def test_mixed_precision_rounds_no_loss():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(50, 2, generator=generator)
+    domain, code = torch.arange(50) % 2, torch.arange(50) // 2 % 3
+    arguments = (domain, *within_class_weight(domain, code, torch.ones(2, 3, dtype=torch.bool)))
+    exact = weighted_cross_entropy(logits, *arguments)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = weighted_cross_entropy(logits, *arguments)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, exact, rtol=1e-6, atol=0)
+
+
 def test_domains_that_cannot_have_a_class_are_no_answer():
     support = torch.tensor([[True], [True], [False]])
     logits, code = torch.tensor([[0.0, 0.0, 9.0]] * 3, requires_grad=True), torch.zeros(3).long()

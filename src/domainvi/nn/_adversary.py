@@ -207,8 +207,9 @@ def weighted_cross_entropy(
         Domains that a row may be of, boolean, shape ``(n_rows, n_domains)``.
     """
     scores = logits.masked_fill(~possible, -torch.inf)
-    # Under mixed precision the scores are rounded, and the losses are not.
-    return functional.cross_entropy(scores, domain, reduction="none") @ weight
+    losses = functional.cross_entropy(scores, domain, reduction="none")
+    # No product of vectors: under mixed precision that would round what the losses are not.
+    return (losses * weight).sum()
 
 
 def shared_class_weight(p: torch.Tensor, support: torch.Tensor) -> torch.Tensor:
