@@ -158,20 +158,10 @@ BAD: dict[str, tuple[Change, dict[str, Any], list[str]]] = {
         {"target_keys": ["sex"], "categorical_covariate_keys": ["sex"]},
         ["'sex' is given 2 times", "target_keys, categorical_covariate_keys"],
     ),
-    "one domain": (
-        put("cohort", pd.Categorical(["a"] * 12)),
-        {},
-        ["batch_key='cohort' has one level, 'a', in all 12 rows", "anndata.concat"],
-    ),
-    "one used domain": (
-        put("cohort", pd.Categorical(["a"] * 12, ["a", "b"])),
-        {},
-        ["has one level, 'a'"],
-    ),
     "second domain column with one level": (
         put("plate", ["p"] * 12),
         {"batch_keys": ["cohort", "plate"]},
-        ["batch_key='plate' has one level"],
+        ["batch_key='plate' has one level, 'p', in all 12 rows", "Leave it out"],
     ),
     "NaN domain": (
         put("cohort", ["a", None, "b"] * 4),

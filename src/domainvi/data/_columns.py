@@ -133,10 +133,8 @@ def check_domains(column: pd.Series, argument: str, *, several: bool) -> Levels:
     check_names(levels, argument)
     if several and len(levels.counts) < 2:
         msg = (
-            f"{argument} has one level, {shorten(levels.counts)}, in all {len(column)} rows; at "
-            "least two domains are needed. Concatenate the cohorts first, for instance with "
-            "anndata.concat({'a': a, 'b': b}, label='cohort', join='outer'); to spread labels "
-            "within one cohort, pass batch_key=None."
+            f"{argument} has one level, {shorten(levels.counts)}, in all {len(column)} rows; of "
+            "several batch keys each needs two. Leave it out."
         )
         raise InputError(msg)
     return levels

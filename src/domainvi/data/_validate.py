@@ -58,12 +58,12 @@ def check_setup(
     Views, files opened with ``backed="r"``, sparse matrices and arrays, and values of any real type
     are accepted. A backed file is read in blocks of rows; the rows of a backed view are loaded.
     Without ``require_labels``, for data that are only predicted, labels and phenotypes need not be
-    able to teach; without ``require_domains``, ``batch_keys`` may have one level; without
-    ``check_values``, the matrix is not looked at.
+    able to teach; without ``require_domains``, ``batch_keys`` may be empty, and each have one
+    level; without ``check_values``, the matrix is not looked at.
 
     The first thing that cannot be used is an ``InputError`` that says what and how to mend it.
     Categories without a row, class names that look like a missing label, and classes with one
-    labelled row, which are set aside, are warned about.
+    labelled row, which are set aside, and a single cohort are warned about.
 
     Examples
     --------
@@ -102,6 +102,8 @@ def check_setup(
     if check_values:
         check_expression(adata, layer, require_labels)
     messages = _remarks(adata.obs, levels, columns, unlabeled_category)
+    if require_domains:
+        messages += _one_cohort(levels, columns["batch_key"])
     if require_labels:
         messages += _set_aside(levels, columns, unlabeled_category)
     for message in messages:
@@ -219,7 +221,7 @@ def _check_names(
     found: dict[str, Levels] = {}
     for argument in ("batch_key", "categorical_covariate_keys"):
         for key in columns[argument]:
-            several = require_domains and argument == "batch_key"
+            several = require_domains and argument == "batch_key" and len(columns[argument]) > 1
             found[key] = check_domains(obs[key], f"{argument}={key!r}", several=several)
     for argument in ("labels_key", "target_keys"):
         for key in columns[argument]:
@@ -266,6 +268,18 @@ def _remarks(
             if key in levels:
                 remarks += name_remarks(obs[key], key, unlabeled_category, missing=missing)
     return remarks
+
+
+def _one_cohort(levels: Mapping[str, Levels], keys: Sequence[str]) -> list[str]:
+    """Say what training on a single cohort means."""
+    if len(keys) != 1 or len(levels[keys[0]].counts) > 1:
+        return []
+    return [
+        f"batch_key={keys[0]!r} has one level, {shorten(levels[keys[0]].counts)}: nothing is "
+        "aligned in training, and other cohorts are standardised when they are predicted. To learn "
+        "from theirs as well, join them first, for instance with anndata.concat({'a': a, 'b': b}, "
+        "label='cohort', join='outer')."
+    ]
 
 
 def _set_aside(

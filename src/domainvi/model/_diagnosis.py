@@ -48,7 +48,10 @@ N_FOLDS = 5
 def diagnose(model: DomainVI, seed: int) -> pd.DataFrame:
     """Probe components and latents within classes; see :meth:`domainvi.DomainVI.diagnose`."""
     if len(model.domains) == 1:
-        msg = "diagnose compares domains, and the model has one. Set it up with a batch_key."
+        msg = (
+            f"diagnose compares domains, and the model has one, {model.domains[0]!r}. Train on the "
+            "rows of two or more, with a batch_key that names them."
+        )
         raise InputError(msg)
     prepared = model._validate_anndata()
     out = outputs(model, prepared, None, wanted=("reference",))
@@ -295,6 +298,7 @@ def add_verdict(
         set_aside=summary.get(_keys.SET_ASIDE),
         n_small=int((np.bincount(prepared.domain)[prepared.domain[about]] < SMALL_COHORT).sum()),
         is_new=not is_own(model, prepared),
+        knows_cohorts=model.registry[SETUP_ARGS_KEY].get("batch_key") is not None,
         n_excluded=n_excluded,
     )
     summary[_keys.CAUTIONS], summary[_keys.NOTES] = texts(found, "caution"), texts(found, "note")

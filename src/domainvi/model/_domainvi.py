@@ -298,9 +298,10 @@ class DomainVI(ArchesMixin, CohortModel):
             Nothing is written to it.
         batch_key
             Column of ``adata.obs`` with the domain: cohort, study, platform. A list gives one
-            adversary each; the first is the one by which rows are standardised. ``None`` for rows
-            of one cohort, some of them labelled: nothing is aligned, and rows that are predicted
-            later are taken to be of the same cohort.
+            adversary each; the first is the one by which rows are standardised. A single cohort
+            aligns nothing; others are standardised when they are predicted. ``None`` for rows of
+            one cohort, some of them labelled, where rows that are predicted later are of the same
+            cohort, too.
         labels_key
             Column with the main phenotype, which has to be given. Columns from coarse to fine, such
             as ``["lineage", "type"]``, for labels of several depths: rows may stop at any of them,

@@ -180,6 +180,7 @@ def find_cautions(
     n_small: int = 0,
     set_aside: Mapping[str, Sequence[str]] | None = None,
     is_new: bool = False,
+    knows_cohorts: bool = True,
     n_excluded: int = 0,
 ) -> list[Caution]:
     """Say what speaks against trusting predictions, each with its numbers.
@@ -203,6 +204,8 @@ def find_cautions(
         Rows whose cohort has too few of them to be standardised by itself.
     is_new
         Whether the rows were not there when the model was trained.
+    knows_cohorts
+        Whether the model has a ``batch_key``.
     n_excluded
         Rows whose class is more likely one that was taken to be impossible.
 
@@ -229,11 +232,12 @@ def find_cautions(
             for sentence in again
             if sentence not in audit.nested
         ]
-    elif guard.alignment == "off" and is_new:
+    elif is_new and not knows_cohorts:
         sentence = (
-            "The model was trained on one cohort, so that these rows are standardised as its rows "
-            "were: what differs between the two platforms is left in. Train on both together, with "
-            "a batch_key (domainvi transfer does), if these rows are of another cohort."
+            "The model was trained on one cohort without a batch_key, so that these rows are "
+            "standardised as its rows were: what differs between two platforms is left in. If they "
+            "are of another cohort, train with a batch_key, on both together (domainvi transfer "
+            "does) or on the first alone."
         )
         found.append(Caution(ALIGNMENT, sentence))
     many_small = n_small > len(rows) / 2
