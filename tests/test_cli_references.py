@@ -109,6 +109,13 @@ def test_a_reference_of_coarse_labels_alone_has_coarse_classes(
     assert "reference coarse: 48 rows, 80 genes, 0 fine, 3 coarse classes" in shown
     assert say.values["references"]["coarse"]["coarse_classes"] == ["colon", "kidney", "lung"]
     assert set(joined.obs["cancer_type"].dropna()) == set(broad)
+    repeated = [word for label in labels for word in ("--labels", label)]
+    coarse = ["--coarse-labels", "broad"]
+    assert run(folder, "audit", ["first", "coarse"], *repeated, *coarse, "--json") == SUCCESS
+    found = json.loads(capsys.readouterr().out)
+    assert "alone has labels of the finest level (coarser ones: coarse)" in found["sentence"]
+    assert found["table"]["(coarser label)"] == {"first": 0, "coarse": 48}
+    assert found["table"]["(unlabelled)"] == {"first": 0, "coarse": 0}
 
 
 def test_files_of_one_name_are_two_cohorts(folder: Path, capsys) -> None:
