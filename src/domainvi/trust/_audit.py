@@ -54,14 +54,14 @@ def verdict_on(
     a domain holds one class only.
     """
     if len(counted) == 1:
-        labels = (
-            f"labels{f' of the finest level (coarser ones: {_some(coarse)})' if coarse else ''}"
-        )
+        labels = "labels"
+        if coarse:
+            labels += f" of the finest level (coarser ones: {_some(coarse)})"
         return "conditional only", (
-            f"Conditional only: {counted[0]!r} alone has {labels}, so "
-            "whether class and domain are confounded cannot be known from them. If the other "
-            "domains hold other classes, or other shares of them, aligning whole domains would mix "
-            "classes up; DomainVI aligns within classes, and audits again with its predictions."
+            f"Conditional only: {counted[0]!r} alone has {labels}, so whether class and domain are "
+            "confounded cannot be known from them. If the other domains hold other classes, or "
+            "other shares of them, aligning whole domains would mix classes up; DomainVI "
+            "aligns within classes, and audits again with its predictions."
         )
     value = f"Cramér's V of class and domain is {association:.2f}"
     if len(shared) < 2:
