@@ -118,6 +118,24 @@ def test_a_reference_of_coarse_labels_alone_has_coarse_classes(
     assert found["table"]["(unlabelled)"] == {"first": 0, "coarse": 0}
 
 
+@pytest.mark.parametrize("more", [[], ["--label-map", "{names}"]])
+def test_one_reference_without_the_cohort_column_is_one_cohort(
+    more: list[str], folder: Path, capsys
+) -> None:
+    query = ad.read_h5ad(folder / "query.h5ad")
+    query.obs["study"] = "hospital"
+    query.write_h5ad(folder / "query.h5ad")
+    (folder / "names.csv").write_text("label,name\nCRC,colon\n")
+    keys = ["--labels", "cancer_type", "--batch", "study", *more]
+    out = ["-o", "{folder}/out.h5ad", *QUICK]
+    assert run(folder, "transfer", ["first", "query"], *keys, *out) == SUCCESS
+    shown = capsys.readouterr()
+    assert "cohorts: first (reference); hospital (query)" in shown.out
+    assert shown.err.count("first has no column 'study': all of its rows are of one cohort") == 1
+    assert run(folder, "train", ["first"], *keys, "-o", "{folder}/model", *QUICK) == BAD_INPUT
+    assert "batch_key='study' is not a column" in capsys.readouterr().err
+
+
 def test_files_of_one_name_are_two_cohorts(folder: Path, capsys) -> None:
     (folder / "other").mkdir()
     shutil.copy(folder / "second.h5ad", folder / "other" / "first.h5ad")
