@@ -93,7 +93,7 @@ def train(folder: Path, *more: str) -> int:
             "annotate",
             ["MODEL", "DATA", "-o", "--unknown-alpha", "--set-alpha", "--classes", "--force"],
         ),
-        ("audit", ["DATA", "--batch", "--labels", "--layer"]),
+        ("audit", ["DATA", "--batch", "--labels", "--coarse-labels", "--layer"]),
         ("suggest", ["DATA", "--batch", "--labels", "--output", "-n", "--seed", "--force"]),
         (
             "benchmark",
@@ -241,6 +241,11 @@ def test_transfer_of_labels_on_two_levels(
     written = ad.read_h5ad(folder / "out ñ.h5ad")
     assert (written.obs["broad_pred"] == "all").all()
     assert set(written.obs["label_pred"]) <= {"all", "a", "b"}
+    shutil.move(folder / "out ñ.h5ad", folder / "again.h5ad")
+    assert transfer(folder, query="again.h5ad") == SUCCESS
+    again = ad.read_h5ad(folder / "out ñ.h5ad")
+    assert [name for name in (*again.obs, *again.obsm, *again.uns) if "broad_" in name] == []
+    assert "label_level" not in again.obs
     levels = ("--coarse-labels", "broad", "--force")
     assert transfer(folder, *levels, "--use-query-labels") == SUCCESS
     assert "60, used in training" in capsys.readouterr().out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from typing import TYPE_CHECKING, Any
 
 import anndata as ad
@@ -15,6 +16,7 @@ from tests.processes import run_to_end
 import domainvi as dv
 from domainvi.cli import main
 from domainvi.cli._results import Results
+from domainvi.cli._summary import _say_classes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,6 +156,21 @@ def test_cautions_are_in_the_document_and_among_the_lines(
     assert "written: out.h5ad" in capsys.readouterr().out
     written = ad.read_h5ad(folder / "out.h5ad").uns["domainvi"]["cautions"]
     assert caution in written
+
+
+@pytest.mark.parametrize("found", [False, True])
+def test_a_share_of_unknown_rows_is_said_where_more_are_found_than_by_chance(
+    found: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    p = np.linspace(0.01, 0.45, 100) if found else np.linspace(0.06, 0.45, 100)
+    obs = {"type_pred": pd.Categorical(["a"] * 100), "type_conf": 0.9, "type_unknown": p}
+    rows = ad.AnnData(obs=pd.DataFrame(obs, index=[f"r{i}" for i in range(100)]))
+    say = Results(sys.stdout, as_json=False)
+    _say_classes(say, rows, "type")
+    said = capsys.readouterr().out
+    assert ("nothing beyond chance was found" in said) is not found
+    assert ("estimated share of such rows 98%" in said) is found
+    assert say.values["predictions"]["type"]["fit_no_known_class"]["tested"] == 100
 
 
 def test_a_transfer_says_the_cautions_that_it_writes(

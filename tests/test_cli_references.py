@@ -109,6 +109,31 @@ def test_a_reference_of_coarse_labels_alone_has_coarse_classes(
     assert "reference coarse: 48 rows, 80 genes, 0 fine, 3 coarse classes" in shown
     assert say.values["references"]["coarse"]["coarse_classes"] == ["colon", "kidney", "lung"]
     assert set(joined.obs["cancer_type"].dropna()) == set(broad)
+    repeated = [word for label in labels for word in ("--labels", label)]
+    coarse = ["--coarse-labels", "broad"]
+    assert run(folder, "audit", ["first", "coarse"], *repeated, *coarse, "--json") == SUCCESS
+    found = json.loads(capsys.readouterr().out)
+    assert "alone has labels of the finest level (coarser ones: coarse)" in found["sentence"]
+    assert found["table"]["(coarser label)"] == {"first": 0, "coarse": 48}
+    assert found["table"]["(unlabelled)"] == {"first": 0, "coarse": 0}
+
+
+@pytest.mark.parametrize("more", [[], ["--label-map", "{names}"]])
+def test_one_reference_without_the_cohort_column_is_one_cohort(
+    more: list[str], folder: Path, capsys
+) -> None:
+    query = ad.read_h5ad(folder / "query.h5ad")
+    query.obs["study"] = "hospital"
+    query.write_h5ad(folder / "query.h5ad")
+    (folder / "names.csv").write_text("label,name\nCRC,colon\n")
+    keys = ["--labels", "cancer_type", "--batch", "study", *more]
+    out = ["-o", "{folder}/out.h5ad", *QUICK]
+    assert run(folder, "transfer", ["first", "query"], *keys, *out) == SUCCESS
+    shown = capsys.readouterr()
+    assert "cohorts: first (reference); hospital (query)" in shown.out
+    assert shown.err.count("first has no column 'study': all of its rows are of one cohort") == 1
+    assert run(folder, "train", ["first"], *keys, "-o", "{folder}/model", *QUICK) == BAD_INPUT
+    assert "batch_key='study' is not a column" in capsys.readouterr().err
 
 
 def test_files_of_one_name_are_two_cohorts(folder: Path, capsys) -> None:

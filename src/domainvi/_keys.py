@@ -88,15 +88,16 @@ def unknown(key: str) -> str:
 
 
 def beside(names: Iterable[str]) -> set[str]:
-    """Name the ``obs`` columns that may stand beside the predicted classes among ``names``.
+    """Name what may stand beside the predictions among ``names``, in ``obs`` and ``obsm``.
 
     Examples
     --------
     >>> sorted(beside(["type_pred", "X_domainvi"]))
-    ['type_conf', 'type_level', 'type_set', 'type_unknown']
+    ['type_conf', 'type_level', 'type_prob', 'type_set', 'type_unknown']
     """
     predicted = [name.removesuffix("_pred") for name in names if name.endswith("_pred")]
-    return {f"{key}_{what}" for key in predicted for what in ("conf", "unknown", "set", "level")}
+    endings = ("conf", "unknown", "set", "level", "prob")
+    return {f"{key}_{ending}" for key in predicted for ending in endings}
 
 
 def prediction_set(key: str) -> str:

@@ -29,12 +29,19 @@ def replace_earlier(
 ) -> NDArray[np.object_]:
     """Drop earlier results of the phenotypes in ``new``; return the names of all that are ours.
 
-    Beside new predictions, the prediction sets of another model would be taken for theirs.
+    Beside new predictions, the prediction sets, or the coarser names, of another model would be
+    taken for theirs.
     """
-    earlier = _earlier(target)
-    gone = (earlier & _keys.beside(new)) - new - set(inputs)
-    for name in gone.intersection(target.obs):
-        del target.obs[name]
+    earlier, old = _earlier(target), set(new)
+    levels = list(target.uns[_keys.RESULTS].get(_keys.LEVELS, ())) if earlier else []
+    if levels and _keys.prediction(levels[-1]) in new:
+        old.update(map(_keys.prediction, levels))
+    gone = (earlier & (old | _keys.beside(old))) - new - set(inputs)
+    for name in gone:
+        for results in (target.obs, target.obsm):
+            if name in results:
+                del results[name]
+        target.uns.pop(_keys.colors(name), None)
     return np.array(sorted((earlier - gone) | new), dtype=object)
 
 

@@ -140,6 +140,7 @@ def test_what_was_interrupted_is_finished(model, tmp_path, monkeypatch, task):
     assert not path.exists()
     work = zarr.open_group(tmp_path / "found.zarr.unfinished" / "work.zarr", mode="r")
     done = work["done"][0].sum()
+    assert done
     with pytest.raises(InputError, match="rows of a shard.*Remove it"):
         model.annotate_lazy(with_dask(query), path, n_rows=50)
     with pytest.raises(InputError, match="differs in rows, columns of obs"):
@@ -148,10 +149,12 @@ def test_what_was_interrupted_is_finished(model, tmp_path, monkeypatch, task):
     other.obs["domain"] = other.obs["domain"].replace({"new": "newer"})
     with pytest.raises(InputError, match=r"differs in columns of obs\."):
         model.annotate_lazy(with_dask(other), path, n_rows=100)
-    other = query.copy()
-    other.X[0, 0] += 1
-    with pytest.raises(InputError, match="rows 0 to 99 have the checksum .*Remove the folder"):
-        model.annotate_lazy(with_dask(other), path, n_rows=100)
+    for shard in np.flatnonzero(work["done"][0]):
+        other = query.copy()
+        other.X[100 * shard, 0] += 1
+        said = f"rows {100 * shard} to {100 * shard + 99} have the checksum .*Remove the folder"
+        with pytest.raises(InputError, match=said):
+            model.annotate_lazy(with_dask(other), path, n_rows=100)
     real = _annotate_lazy.read_shard
     monkeypatch.setattr(
         _annotate_lazy, "read_shard", lambda b, i, k: read.append(i) or real(b, i, k)

@@ -65,6 +65,16 @@ def test_a_cohort_without_types_teaches_and_is_told_them(
     assert right[cohort == "domain_2"].mean() > 0.9
 
 
+def test_the_audit_knows_coarser_labels(model: dv.DomainVI) -> None:
+    found = model.fitted.audit
+    assert "'domain_0' alone has labels of the finest level" in found.sentence
+    assert "(coarser ones: domain_1)" in found.sentence
+    assert found.n_coarse.tolist() == [0, 120, 0]
+    assert found.with_predictions.n_coarse.tolist() == [0, 120, 0]
+    names = [t.get_text() for t in dv.pl.audit(found, show=False).get_yticklabels()]
+    assert names == [*model.classes, "coarser label", "no label"]
+
+
 def test_levels_agree(model: dv.DomainVI, adata: AnnData) -> None:
     fine, coarse = model.predict(soft=True), model.predict(soft=True, target="lineage")
     assert list(coarse) == ["one", "two"]
@@ -99,6 +109,25 @@ def test_what_is_written(model: dv.DomainVI, adata: AnnData, tmp_path: Path) -> 
     )
     assert found.accuracy.min() > 0.9
     assert found.share_named.sum() == pytest.approx(1.0)
+
+
+def test_a_model_without_levels_leaves_no_coarser_names_of_another(
+    model: dv.DomainVI, adata: AnnData
+) -> None:
+    written = adata.copy()
+    written.obs["lineage_conf_of_mine"] = 1.0
+    model.annotate(written)
+    written.uns["lineage_pred_colors"] = ["#000000", "#ffffff"]
+    flat = adata.copy()
+    dv.DomainVI.setup_anndata(flat, batch_key="domain", labels_key="label")
+    other = dv.DomainVI(flat)
+    other.train(max_epochs=1, **QUIET)
+    other.annotate(flat)
+    other.annotate(written)
+    assert set(written.obs) == {*flat.obs, "lineage_conf_of_mine"}
+    assert set(written.obsm) == set(flat.obsm)
+    assert set(written.uns) == set(flat.uns)
+    assert list(written.uns["domainvi"]["columns"]) == list(flat.uns["domainvi"]["columns"])
 
 
 def test_the_threshold_moves_rows_between_levels(model: dv.DomainVI, adata: AnnData) -> None:

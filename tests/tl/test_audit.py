@@ -39,6 +39,25 @@ def test_counts_and_names(adata):
     assert found.probe.within_class > 0.85
 
 
+@pytest.mark.parametrize("form", ["columns", "one column"])
+def test_labels_of_a_coarser_level(adata, form):
+    obs = adata.obs.astype(str)
+    obs["broad"] = obs["label"].map({"a": "all", "b": "all"})
+    is_y = obs["cohort"] == "y"
+    obs.loc[is_y, "label"] = None if form == "columns" else obs.loc[is_y, "broad"]
+    # A third class, so that the coarser name leaves some classes open, and not all.
+    obs.loc[["s0", "s3", "s6"], ["label", "broad"]] = ["c", "c"]
+    adata.obs = obs
+    tree = {"labels_key": ["broad", "label"]}
+    if form == "one column":
+        tree = {"label_tree": {"a": "all", "b": "all", "c": "rest"}}
+    found = audit(adata, **tree)
+    assert found.classes == ("a", "b", "c")
+    assert found.n_coarse.tolist() == [0, 40]
+    assert found.n_unlabelled.tolist() == [20, 20]
+    assert "(coarser ones: y)" in found.sentence
+
+
 def test_nothing_is_written(adata):
     before = adata.copy()
     audit(adata)

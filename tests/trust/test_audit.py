@@ -102,6 +102,20 @@ def test_one_labelled_domain_says_that_nothing_is_known():
     assert audit.nested == ()
 
 
+def test_labels_of_a_coarser_level_are_labels():
+    domain = np.repeat([0, 1, 2], 50)
+    label = np.r_[np.arange(50) % 2, np.full(100, -1)]
+    coarse = domain == 1
+    audit = audit_arrays(domain, label, coarse=coarse, domain_names=["old", "broad", "new"])
+    assert "'old' alone has labels of the finest level (coarser ones: broad)" in audit.sentence
+    assert (audit.n_coarse.tolist(), audit.n_unlabelled.tolist()) == ([0, 50, 0], [0, 0, 50])
+    again = Audit.from_dict(audit.to_dict())
+    assert again.n_coarse.tolist() == [0, 50, 0]
+    # The label of a class says more than the coarser one beside it.
+    both = audit_arrays(domain, label, coarse=np.ones(150, bool))
+    assert both.n_coarse.tolist() == [0, 50, 50]
+
+
 def test_predictions_stand_in_for_missing_labels():
     domain = np.repeat([0, 1], 50)
     label = np.r_[np.arange(50) % 2, np.full(50, -1)]

@@ -44,6 +44,14 @@ LabelMap = Annotated[
         "the name of a file, where a row is for that file only.",
     ),
 ]
+CoarseLabels = Annotated[
+    list[str] | None,
+    Parameter(
+        **SEVERAL,
+        help="Columns with coarser names of the same phenotype, from the coarsest on. Rows may "
+        "stop at any of them, and are named as finely as they are sure of.",
+    ),
+]
 Unlabeled = Annotated[
     str, Parameter(help="Rows with this label, like rows without one, are unlabelled.")
 ]
@@ -120,9 +128,6 @@ class Training:
 
     Parameters
     ----------
-    coarse_labels
-        Columns with coarser names of the same phenotype, from the coarsest on. Rows may stop at
-        any of them, and are named as finely as they are sure of.
     targets
         More columns of obs to predict, names or numbers; values may be missing.
     min_genes
@@ -137,7 +142,7 @@ class Training:
     labels: LabelsOfFiles
     batch: BatchOfFiles = None
     label_map: LabelMap = None
-    coarse_labels: Annotated[list[str] | None, Parameter(**SEVERAL)] = None
+    coarse_labels: CoarseLabels = None
     targets: Annotated[list[str] | None, Parameter(**SEVERAL)] = None
     layer: Layer = None
     modality: Modality = None

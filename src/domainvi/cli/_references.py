@@ -10,6 +10,7 @@ from domainvi.errors import InputError
 
 from ._files import check_inputs, naming, read
 from ._fit import columns_of, named
+from ._results import note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,10 +34,11 @@ def check_references(paths: Sequence[Path], options: Training, query: Path | Non
             "transfer with a query."
         )
         raise InputError(msg)
-    others = [] if query is None else [query]
-    if options.label_map is not None:
-        others.append(options.label_map)
-    check_inputs(*paths, *others, columns=columns_of(options) if len(paths) == 1 else {})
+    others = [path for path in (query, options.label_map) if path is not None]
+    columns = columns_of(options) if len(paths) == 1 else {}
+    if query is not None:
+        columns.pop("batch_key", None)  # without it, a file is one cohort
+    check_inputs(*paths, *others, columns=columns)
     files = [*paths, *others]
     for i, path in enumerate(files):
         if same := [earlier for earlier in files[:i] if path.samefile(earlier)]:
@@ -65,10 +67,19 @@ def read_references(
 
     With a query, each needs labels; without one, they need two cohorts in all.
     """
-    if len(paths) == 1 and options.batch is not None and options.label_map is None:
-        adata = read(paths[0], options.modality, named(options))
-    else:
-        adata = _join(paths, options, say, has_query)
+    from domainvi.data import label_columns
+
+    names, labels = _names(paths), label_columns(options.labels, len(paths))
+    parts = {
+        name: read(path, options.modality, [key, *named(options)])
+        for (path, name), key in zip(names.items(), labels, strict=True)
+    }
+    name, adata = next(iter(parts.items()))
+    if len(parts) == 1 and has_query and options.batch not in {None, *adata.obs}:
+        note(f"{name} has no column {options.batch!r}: all of its rows are of one cohort, {name!r}")
+        adata.obs[options.batch] = name
+    if len(parts) > 1 or options.batch is None or options.label_map is not None:
+        adata = _join(parts, names, options, say, has_query)
     if not has_query and list(adata.obs).count(options.domain) == 1:
         cohort = adata.obs[options.domain]
         if cohort.notna().all() and cohort.astype(str).str.strip().nunique() == 1:
@@ -81,20 +92,20 @@ def read_references(
     return adata
 
 
-def _join(paths: Sequence[Path], options: Training, say: Results, has_query: bool) -> AnnData:
+def _join(
+    parts: dict[str, AnnData],
+    names: dict[Path, str],
+    options: Training,
+    say: Results,
+    has_query: bool,
+) -> AnnData:
     from domainvi.data import join_references, label_columns
 
-    names = _names(paths)
-    labels = label_columns(options.labels, len(paths))
-    others = [key for keys in columns_of(options).values() for key in keys]
-    parts = {
-        name: read(path, options.modality, [key, *others])
-        for (path, name), key in zip(names.items(), labels, strict=True)
-    }
-    with naming(*paths):
+    each = has_query or len(options.labels) > 1
+    with naming(*names):
         joined = join_references(
             parts,
-            labels_key=labels if has_query or len(options.labels) > 1 else options.label,
+            labels_key=label_columns(options.labels, len(parts)) if each else options.label,
             batch_key=options.batch,
             coarse_keys=options.coarse_labels or (),
             columns=options.targets or (),

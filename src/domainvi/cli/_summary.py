@@ -90,10 +90,15 @@ def _say_classes(say: Results, adata: AnnData, key: str) -> None:
         summary["levels"] = share.to_dict()
     flagged = Flagged.count(adata.obs[keys.unknown(key)])
     if flagged.tested:
+        beyond = "nothing beyond chance was found"
+        if flagged.found > flagged.expected or flagged.discoveries:
+            beyond = (
+                f"{flagged.discoveries} at a false discovery rate of {flagged.FDR:.0%}; "
+                f"estimated share of such rows {flagged.share:.0%}"
+            )
         say(
             f"rows that fit no known class (p <= {flagged.ALPHA}): {flagged.found}, "
-            f"{flagged.expected:.0f} by chance; {flagged.discoveries} at a false discovery rate of "
-            f"{flagged.FDR:.0%}; estimated share of such rows {flagged.share:.0%}"
+            f"{flagged.expected:.0f} by chance; {beyond}"
         )
     say(predictions={key: summary | {"fit_no_known_class": flagged.to_dict()}})
 

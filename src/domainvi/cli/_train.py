@@ -11,6 +11,7 @@ from ._files import check_output, located, naming
 from ._fit import accelerator, check_training, fit
 from ._options import (
     BatchOfFiles,
+    CoarseLabels,
     Data,
     File,
     Force,
@@ -32,6 +33,7 @@ def audit(
     labels: LabelsOfFiles,
     batch: BatchOfFiles = None,
     label_map: LabelMap = None,
+    coarse_labels: CoarseLabels = None,
     layer: Layer = None,
     modality: Modality = None,
     unlabeled: Unlabeled = "Unknown",
@@ -49,6 +51,7 @@ def audit(
         labels=labels,
         batch=batch,
         label_map=label_map,
+        coarse_labels=coarse_labels,
         layer=layer,
         modality=modality,
         unlabeled=unlabeled,
@@ -62,13 +65,15 @@ def audit(
             found = audit_confounding(
                 adata,
                 batch_key=options.domain,
-                labels_key=options.label,
+                labels_key=options.levels,
                 unlabeled_category=unlabeled,
                 layer=layer,
             )
         import pandas as pd
 
         table = pd.DataFrame(found.table, index=found.classes, columns=found.domains)
+        if found.n_coarse is not None:
+            table.loc["(coarser label)"] = found.n_coarse
         table.loc["(unlabelled)"] = found.n_unlabelled
         say(str(found), **found.to_dict() | {"table": table.to_dict("index")})
         say(f"verdict: {found.verdict}")

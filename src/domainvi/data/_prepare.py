@@ -145,6 +145,14 @@ class PreparedAnnData(AnnData):
         names = self.obs_names.to_numpy(dtype=str)
         return np.lexsort((names, np.char.str_len(names)))
 
+    @property
+    def coarse(self) -> NDArray[np.bool_] | None:
+        """Rows that are named at a coarser level alone; ``None`` where there are none."""
+        if self.possible is None:
+            return None
+        named = self.possible[0] > 0
+        return named if self.hidden is None else named & ~self.hidden
+
     def codes(self, key: str) -> NDArray[np.int64]:
         """Integer codes of a registered column, shape ``(n_rows,)``."""
         return np.asarray(self.manager.get_from_registry(key)).ravel().astype(np.int64)

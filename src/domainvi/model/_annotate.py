@@ -189,17 +189,8 @@ def annotate(
             model, prepared, set_alpha, sets, about, separator
         )
     label, confidence = (columns.obs[name(key)] for name in (_keys.prediction, _keys.confidence))
-    add_verdict(
-        summary,
-        model,
-        prepared,
-        label,
-        confidence,
-        known[key],
-        about,
-        classes,
-        n_excluded=int(columns.excluded[about].sum()),
-    )
+    rows = pd.DataFrame({"label": label, "confidence": confidence, "unknown": known[key]})[about]
+    add_verdict(summary, model, prepared, rows, classes, int(columns.excluded[about].sum()))
     setup = columns_of(model.registry_[SETUP_ARGS_KEY])
     levels = (setup.labels_key,) if setup.tree is None else setup.tree.levels
     inputs = (*setup.batch_keys, *levels, *setup.target_keys, *setup.covariates)

@@ -214,14 +214,14 @@ def is_own(model: DomainVI, prepared: PreparedAnnData) -> bool:
     return own is not None and bool(own.obs_names.equals(prepared.obs_names))
 
 
-def row_wise_share(model: DomainVI, prepared: PreparedAnnData, about: NDArray[np.bool_]) -> float:
+def row_wise_share(model: DomainVI, prepared: PreparedAnnData, rows: NDArray[np.int64]) -> float:
     """Share of experts of single rows in the vote on a cohort of these rows, the largest.
 
     That of a cohort that was in training is the one that the guard recorded then.
     """
     levels = prepared.manager.get_state_registry(REGISTRY_KEYS.BATCH_KEY).categorical_mapping
     at_training = ScalingNote("", model.fitted.guard.row_wise_share)
-    cohorts = [str(levels[d]) for d in np.unique(prepared.domain[about])]
+    cohorts = [str(levels[d]) for d in np.unique(prepared.domain[rows])]
     notes = [prepared.scaling_notes.get(cohort, at_training) for cohort in cohorts]
     return max((note.row_wise_share for note in notes), default=0.0)
 
@@ -275,22 +275,21 @@ def add_verdict(
     summary: dict[str, Any],
     model: DomainVI,
     prepared: PreparedAnnData,
-    label: Any,
-    confidence: NDArray[np.float32],
-    known: NDArray[np.float64],
-    about: NDArray[np.bool_],
+    rows: pd.DataFrame,
     classes: Sequence[str] | None,
-    *,
     n_excluded: int,
 ) -> None:
-    """Add to a summary what speaks against the labels of the rows ``about``."""
+    """Add to a summary what speaks against the labels of rows.
+
+    ``rows`` has columns ``label``, ``confidence`` and ``unknown``, and the row numbers as index.
+    """
+    about = rows.index.to_numpy()
     if classes is not None:
         kept = [c for c in model.fitted.order.classes if c in classes]
         summary[_keys.RESTRICTED_TO] = np.asarray(kept, dtype=object)
-    summary[_keys.UNKNOWN_ROWS] = Flagged.count(known[about]).to_dict()
-    rows = pd.DataFrame({"label": label, "confidence": confidence, "unknown": known})
+    summary[_keys.UNKNOWN_ROWS] = Flagged.count(rows["unknown"]).to_dict()
     found = find_cautions(
-        rows[about],
+        rows,
         guard=replace(model.fitted.guard, row_wise_share=row_wise_share(model, prepared, about)),
         audit=model.fitted.audit,
         n_genes=len(model.genes),

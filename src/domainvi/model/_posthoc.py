@@ -79,7 +79,7 @@ def fit_posthoc(model: DomainVI, prepared: PreparedAnnData, *, centre: bool) -> 
     if len(modalities.parts) > 1:
         rows = posthoc_rows(model, prepared)
         out = forward(model, prepared, rows, wanted=())
-    audit_again(model, domain[rows], label[rows], out.logits.argmax(axis=1))
+    audit_again(model, prepared, rows, out.logits.argmax(axis=1))
 
 
 def has_all(prepared: PreparedAnnData, visible: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
@@ -137,15 +137,21 @@ def class_prior(model: DomainVI) -> NDArray[np.float64]:
 
 def audit_again(
     model: DomainVI,
-    domain: NDArray[np.int64],
-    label: NDArray[np.int64],
+    prepared: PreparedAnnData,
+    rows: NDArray[np.int64],
     predicted: NDArray[np.int64],
 ) -> None:
-    """Audit the design once more, with predictions where labels are missing."""
+    """Audit the design once more, with predictions of ``rows`` where labels are missing."""
+    domain = prepared.domain[rows]
     if model.fitted.audit is None or len(np.unique(domain)) < 2:
         return
     audit = audit_arrays(
-        domain, label, predicted=predicted, domain_names=model.domains, class_names=model.classes
+        domain,
+        labels_of(model, prepared)[rows],
+        predicted=predicted,
+        coarse=None if prepared.coarse is None else prepared.coarse[rows],
+        domain_names=model.domains,
+        class_names=model.classes,
     )
     model.fitted.audit = replace(model.fitted.audit, with_predictions=audit)
 

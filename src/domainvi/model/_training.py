@@ -94,7 +94,7 @@ def train(
         hide_test_rows(prepared, label, rows)
     domain, label, order = prepared.domain, labels_of(model, prepared), prepared.order
     is_source = source_domains(domain, label, len(model.domains))
-    align = audit_design(model, domain, label, force=force_alignment)
+    align = audit_design(model, prepared, force=force_alignment)
     arguments: dict[str, Any] = {
         "max_epochs": default_epochs(len(order)) if max_epochs is None else int(max_epochs),
         "train_size": float(train_size),
@@ -161,16 +161,21 @@ def default_epochs(n_rows: int) -> int:
     return int(np.clip(round(ROWS_OF_TRAINING / n_rows), LEAST_EPOCHS, MOST_EPOCHS))
 
 
-def audit_design(
-    model: DomainVI, domain: NDArray[np.int64], label: NDArray[np.int64], *, force: bool
-) -> bool:
+def audit_design(model: DomainVI, prepared: PreparedAnnData, *, force: bool) -> bool:
     """Audit the design; whether the guard leaves alignment on, which the audit may refuse."""
+    domain, label = prepared.domain, labels_of(model, prepared)
     if len(model.domains) == 1:
         model.fitted.guard = GuardRecord("off", "There is one cohort, and nothing to align.")
         return False
     if len(np.unique(domain)) < 2 or not (label >= 0).any():
         return True
-    audit = audit_arrays(domain, label, domain_names=model.domains, class_names=model.classes)
+    audit = audit_arrays(
+        domain,
+        label,
+        coarse=prepared.coarse,
+        domain_names=model.domains,
+        class_names=model.classes,
+    )
     allowed = alignment_allowed(audit, force=force) or model.module.alignment.kind == "none"
     model.fitted.audit = audit
     model.fitted.guard = GuardRecord("as set up" if allowed else "off", audit.sentence)

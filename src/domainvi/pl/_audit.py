@@ -85,7 +85,8 @@ def audit(
     if "table" not in fields:
         msg = f"found has no audit in it; it holds {', '.join(map(str, fields)) or 'nothing'}."
         raise InputError(msg)
-    width, height = table_size(len(fields["classes"]) + 1, len(fields["domains"]))
+    n_rows = len(fields["classes"]) + 1 + ("n_coarse" in fields)
+    width, height = table_size(n_rows, len(fields["domains"]))
     width, height = max(width, 4.8), height + 0.9
     if diagnosis is None:
         one: Axes = canvas(ax, (width, height))
@@ -98,11 +99,13 @@ def audit(
 
 
 def _draw_audit(axes: Axes, fields: Mapping[str, Any]) -> None:
-    counts, hidden = np.asarray(fields["table"]), np.asarray(fields["n_unlabelled"])
+    counts, below = np.asarray(fields["table"]), {"no label": fields["n_unlabelled"]}
+    if "n_coarse" in fields:
+        below = {"coarser label": fields["n_coarse"], **below}
     share = counts / np.maximum(counts.sum(axis=0), 1)
-    shade = np.vstack([share, np.full(len(hidden), np.nan)])
-    text = np.vstack([counts, hidden]).astype(str).astype(object)
-    names = [*map(str, fields["classes"]), "no label"]
+    shade = np.vstack([share, np.full((len(below), counts.shape[1]), np.nan)])
+    text = np.vstack([counts, *below.values()]).astype(str).astype(object)
+    names = [*map(str, fields["classes"]), *below]
     draw_table(axes, shade, text, names, [str(name) for name in fields["domains"]])
     axes.axhline(len(counts) - 0.5, color="0.6", lw=0.8)
     verdict = str(fields["verdict"])

@@ -13,11 +13,15 @@ from domainvi.data import (
     clean_names,
     describe_matrix,
     is_labelled,
+    label_levels,
     select_matrix,
 )
 from domainvi.trust import Audit, audit_arrays, probe_components
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
     from anndata import AnnData
     from numpy.typing import NDArray
 
@@ -30,7 +34,8 @@ def audit_confounding(
     adata: AnnData,
     *,
     batch_key: str,
-    labels_key: str,
+    labels_key: str | Sequence[str],
+    label_tree: Mapping[str, str] | pd.DataFrame | None = None,
     unlabeled_category: str = "Unknown",
     layer: str | None = None,
 ) -> Audit:
@@ -51,7 +56,11 @@ def audit_confounding(
     batch_key
         Column of ``adata.obs`` that names the domain.
     labels_key
-        Column of ``adata.obs`` with class names.
+        Column of ``adata.obs`` with class names, or several from coarse to fine. The classes are
+        those of the finest level.
+    label_tree
+        Parent of each name, where one column has names of several depths, as
+        :meth:`domainvi.DomainVI.setup_anndata` takes it.
     unlabeled_category
         Rows with this label, like rows without one, are unlabelled.
     layer
@@ -73,25 +82,31 @@ def audit_confounding(
     >>> audit.verdict
     'alignment allowed'
     """
+    key, tree = label_levels(adata, labels_key, label_tree, unlabeled_category)
     check_setup(
         adata,
         batch_keys=[batch_key],
-        labels_key=labels_key,
+        labels_key=key,
         unlabeled_category=unlabeled_category,
         layer=layer,
         check_values=layer is not None or adata.X is not None,
     )
     domain = clean_names(adata.obs[batch_key], missing=False)
-    label = clean_names(adata.obs[labels_key])
+    label = clean_names(adata.obs[key])
+    if tree is not None:
+        label = tree.classes_of(adata.obs, unlabeled_category)
     domain = domain.astype("category").cat.remove_unused_categories()
     label = label.where(is_labelled(label, unlabeled_category)).astype("category")
     label = label.cat.remove_unused_categories()
     d, y = (column.cat.codes.to_numpy(np.int64) for column in (domain, label))
+    classes = label.cat.categories.astype(str).tolist()
+    possible = None if tree is None else tree.possible(adata.obs, classes, unlabeled_category)
     audit = audit_arrays(
         d,
         y,
+        coarse=None if possible is None else possible[0] > 0,
         domain_names=domain.cat.categories.astype(str).tolist(),
-        class_names=label.cat.categories.astype(str).tolist(),
+        class_names=classes,
     )
     if layer is None and adata.X is None:
         return audit

@@ -45,16 +45,20 @@ _PROBE = "probe_"
 
 
 def verdict_on(
-    association: float, shared: _Names, counted: list[str], *, nested: bool
+    association: float, shared: _Names, counted: list[str], coarse: list[str], *, nested: bool
 ) -> tuple[Verdict, str]:
     """Return the verdict and the sentence that explains it.
 
-    ``counted`` are the domains with counted rows, and the design is ``nested`` where some classes
-    never meet in a domain, or a domain holds one class only.
+    ``counted`` are the domains with counted rows, ``coarse`` those with rows that are named at a
+    coarser level alone, and the design is ``nested`` where some classes never meet in a domain, or
+    a domain holds one class only.
     """
     if len(counted) == 1:
+        labels = "labels"
+        if coarse:
+            labels += f" of the finest level (coarser ones: {_some(coarse)})"
         return "conditional only", (
-            f"Conditional only: {counted[0]!r} alone has labels, so whether class and domain are "
+            f"Conditional only: {counted[0]!r} alone has {labels}, so whether class and domain are "
             "confounded cannot be known from them. If the other domains hold other classes, or "
             "other shares of them, aligning whole domains would mix classes up; DomainVI "
             "aligns within classes, and audits again with its predictions."
@@ -143,8 +147,7 @@ class Audit:
     table
         Labelled rows, shape (classes, domains); with predictions, those count too.
     n_unlabelled
-        Rows without a class by domain, shape (domains,); one that is labelled at a coarser level
-        alone has none.
+        Rows without a label by domain, shape (domains,).
     shared_classes
         Classes found in two domains or more.
     cramers_v
@@ -157,6 +160,9 @@ class Audit:
         What a fresh probe finds of the domain in expression values; ``None`` if not probed.
     with_predictions
         The audit after training, with predictions for missing labels; ``None`` if there is none.
+    n_coarse
+        Rows that are named at a coarser level alone by domain, shape (domains,); ``None`` where
+        labels have one level.
 
     Examples
     --------
@@ -179,6 +185,7 @@ class Audit:
     uses_predictions: bool = False
     probe: DomainProbe | None = None
     with_predictions: Audit | None = None
+    n_coarse: IntArray | None = None
 
     def __str__(self) -> str:
         return "\n".join([self.sentence, *self.nested])
@@ -268,6 +275,7 @@ def audit_arrays(
     label: ArrayLike,
     *,
     predicted: ArrayLike | None = None,
+    coarse: ArrayLike | None = None,
     domain_names: Sequence[str] | None = None,
     class_names: Sequence[str] | None = None,
 ) -> Audit:
@@ -289,6 +297,8 @@ def audit_arrays(
     ----------
     domain, label, predicted
         Codes from 0, shape (rows,); label -1 for unlabelled rows, where the predicted class counts.
+    coarse
+        Which of the rows with label -1 are named at a coarser level; ``None`` where there is none.
     domain_names, class_names
         Names of the codes; the codes themselves when ``None``.
 
@@ -325,7 +335,10 @@ def audit_arrays(
     held = [domains[i] for i in np.flatnonzero(table.any(axis=0))]
     association = cramers_v(table) if len(held) > 1 else float("nan")
     nested = nested_designs(table, domains, classes) if len(held) > 1 else ()
-    verdict, sentence = verdict_on(association, shared, held, nested=bool(nested))
+    named = ~known & (np.zeros(len(y), dtype=bool) if coarse is None else np.asarray(coarse))
+    missing, coarser = (np.bincount(d[r], minlength=len(domains)) for r in (~known & ~named, named))
+    above = [domains[i] for i in np.flatnonzero(coarser)]
+    verdict, sentence = verdict_on(association, shared, held, above, nested=bool(nested))
     if len(held) > 1 and verdict != "alignment allowed":
         error = np.nanmax(mixing_error_bound(table)) / 2
         if error >= 0.005:
@@ -336,9 +349,18 @@ def audit_arrays(
     predicts = bool((used & ~known).any())
     if predicts:
         sentence += " Predicted classes stand in for missing labels."
-    missing = np.bincount(d[~known], minlength=len(domains))
     return Audit(
-        verdict, sentence, domains, classes, table, missing, shared, association, nested, predicts
+        verdict,
+        sentence,
+        domains,
+        classes,
+        table,
+        missing,
+        shared,
+        association,
+        nested,
+        predicts,
+        n_coarse=None if coarse is None else coarser,
     )
 
 

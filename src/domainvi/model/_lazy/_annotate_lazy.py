@@ -143,12 +143,10 @@ def run_passes(matrix: Any, domain: NDArray[np.int64], key: Key) -> None:
 
     work = place_at(key).work
     blocks = matrix.rechunk({0: work["domain"].chunks[0], 1: -1}).to_delayed().ravel()
-    if len(done := np.flatnonzero(work["done"][READ])):
-        check = delayed(check_shard, pure=False)
-        compute(*[check(blocks[i], int(i), key) for i in {done[0], done[len(done) // 2], done[-1]}])
-    pending = np.flatnonzero(work["done"][READ] == 0)
-    read = delayed(read_shard, pure=False)
-    compute(*[read(blocks[i], int(i), key) for i in pending])
+    done = work["done"][READ] > 0
+    check, read = delayed(check_shard, pure=False), delayed(read_shard, pure=False)
+    compute(*[check(blocks[i], int(i), key) for i in np.flatnonzero(done)])
+    compute(*[read(blocks[i], int(i), key) for i in np.flatnonzero(~done)])
     if not work["between"][0]:
         write_shifts(key, domain)
         write_offsets(place_at(key), domain)
@@ -192,21 +190,15 @@ def finish(model: DomainVI, prepared: PreparedAnnData, key: Key, path: Path) -> 
     group: Any = zarr.open_group(result, mode="r+", use_consolidated=False)
     main = model.registry_[SETUP_ARGS_KEY]["labels_key"]
     summary = summarise(model, prepared, int(place.work["n_empty"][:].sum()))
-    known = p_values(place, slice(0, prepared.n_obs))[main]
-    confidence = place.result[f"obs/{_keys.confidence(main)}"][:]
-    label = ad.io.read_elem(group[f"obs/{_keys.prediction(main)}"])
-    about = np.ones(prepared.n_obs, dtype=bool)
-    add_verdict(
-        summary,
-        model,
-        prepared,
-        label,
-        confidence,
-        known,
-        about,
-        place.options.classes,
-        n_excluded=int(place.work["n_excluded"][:].sum()),
+    rows = pd.DataFrame(
+        {
+            "label": ad.io.read_elem(group[f"obs/{_keys.prediction(main)}"]),
+            "confidence": place.result[f"obs/{_keys.confidence(main)}"][:],
+            "unknown": p_values(place, slice(0, prepared.n_obs))[main],
+        }
     )
+    n_excluded = int(place.work["n_excluded"][:].sum())
+    add_verdict(summary, model, prepared, rows, place.options.classes, n_excluded)
     names = {*group["obs"].attrs["column-order"], *group["obsm"]}
     summary[_keys.COLUMNS] = np.array(sorted(names), dtype=object)
     ad.io.write_elem(group["uns"], _keys.RESULTS, summary)
