@@ -609,7 +609,6 @@ BAD = {
         ["transfer", "{ref}", "{query}", "-o", "{out}", "--labels", "lable", "--batch", "cohort"],
         "ref é.h5ad: labels_key='lable' is not a column of adata.obs. Did you mean 'label'?",
     ),
-    "one cohort": (["train", "{ref}", "-o", "{out}", *QUICK], "at least two domains"),
     "resume from nowhere": (
         ["train", "{ref}", "-o", "{out}", "--resume", *KEYS],
         "--resume needs --checkpoints",

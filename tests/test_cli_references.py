@@ -182,22 +182,20 @@ def test_check_counts_the_genes_of_all(folder: Path, capsys) -> None:
     assert run(folder, "check", ["first", "second"], *["--labels", "site"] * 3) == BAD_INPUT
 
 
+def test_one_file_is_a_reference_for_other_cohorts(folder: Path, capsys) -> None:
+    keys = ["--labels", "cancer_type", *QUICK]
+    assert run(folder, "train", ["first"], *keys, "-o", "{folder}/model") == SUCCESS
+    shown = capsys.readouterr()
+    assert "cohorts: first\n" in shown.out
+    assert shown.err.count("has one level, 'first': nothing is aligned in training") == 1
+    line = ["annotate", str(folder / "model"), str(folder / "query.h5ad")]
+    assert main([*line, "-o", str(folder / "out.h5ad")]) == SUCCESS
+    assert "by the shift that their composition leaves" in "".join(capsys.readouterr())
+
+
 BAD = {
     "no files": ("train", [], ["--labels", "cancer_type"], "There is no file to read"),
     "no query": ("transfer", ["first"], ["--labels", "cancer_type"], "two files at least"),
-    "one cohort": (
-        "train",
-        ["first"],
-        ["--labels", "cancer_type"],
-        "is one cohort without --batch",
-    ),
-    "one cohort in its column": (
-        "train",
-        ["first"],
-        ["--labels", "cancer_type", "--batch", "sex"],
-        "obs['sex'] names one cohort, 'f', in all 48 rows; at least two domains are needed. Pass "
-        "more files, or use domainvi transfer",
-    ),
     "one file twice": (
         "transfer",
         ["first", "first", "query"],

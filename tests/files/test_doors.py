@@ -95,7 +95,7 @@ def first_genes(n: int) -> Change:
     return lambda adata: adata._inplace_subset_var(np.arange(n))
 
 
-ONE_COHORT = "a reference may be one cohort: the query is another"
+ONE_COHORT = "a reference may be one cohort: what is predicted is another"
 A_QUERY = "without labels it can be a query"
 
 # Of data that a model is trained on.
@@ -114,7 +114,11 @@ REFERENCES: dict[str, Fault] = {
         "is a floating point column",
     ),
     "one cohort": Fault(
-        obs("cohort", "x"), "at least two domains", True, ("check", "transfer"), ONE_COHORT
+        obs("cohort", "x"),
+        "an audit compares cohorts",
+        True,
+        ("check", "train", "transfer", "setup_anndata"),
+        ONE_COHORT,
     ),
     "labels are numbers": Fault(numbers, "Numbers are no classes"),
     "one class": Fault(obs("label", "a"), "at least two are needed to tell apart"),

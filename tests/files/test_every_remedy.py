@@ -588,13 +588,14 @@ CASES: list[tuple[str, Step, Step]] = [
     ("expected a list of column names", lambda w: fresh(w, categorical_covariate_keys="truth"),
      lambda w: fresh(w, categorical_covariate_keys=["truth"])),
     ("There is no file to read. Pass one", lambda w: audit(w), lambda w: audit(w, *"zx")),
-    ("is one cohort without --batch. Pass it", lambda w: audit(w, "x"),
-     lambda w: audit(w, "x", batch="cohort")),
-    ("Pass it, or more files",
-     lambda w: audit(w, "x"), lambda w: audit(w, *"zx")),
-    ("or more files, or use domainvi transfer", lambda w: audit(w, "x"), transfer),
-    ("Pass more files, or use domainvi transfer", lambda w: of_one_cohort(w, "z"),
-     lambda w: (of_one_cohort(w, *"zx"), transfer(w))),
+    ("Add the rows, or on the command line files, of others", lambda w: of_one_cohort(w, "z"),
+     lambda w: of_one_cohort(w, *"zx")),
+    ("of several batch keys each needs two. Leave it out",
+     lambda w: dv.DomainVI.setup_anndata(
+         with_plate(w), batch_key=["cohort", "plate"], labels_key="label"),
+     lambda w: dv.DomainVI.setup_anndata(with_plate(w), batch_key="cohort", labels_key="label")),
+    ("Train on the rows of two or more",
+     lambda w: of_cohorts(w, 1).diagnose(), lambda w: of_cohorts(w, 2).diagnose()),
     ("Put those of adata where it reads", lambda w: counted(w, np.log1p),
      lambda w: counted(w, abs)),
     ("stands twice among the files", lambda w: audit(w, *"xx"), lambda w: audit(w, *"xz")),
@@ -672,6 +673,19 @@ def of_one_cohort(w: World, *files: str) -> int:
         adata.obs["study"] = path.stem
         adata.write_h5ad(path)
     return command("audit", *paths, "--labels", "label", "--batch", "study")
+
+
+def with_plate(w: World) -> ad.AnnData:
+    adata = w.make(40)
+    adata.obs["plate"] = "p"
+    return adata
+
+
+def of_cohorts(w: World, n: int) -> dv.DomainVI:
+    """Train on some cohorts alone."""
+    adata = w.make(40, hidden=())
+    names = adata.obs["cohort"].astype(str).unique()[:n]
+    return trained(w, adata=adata[adata.obs["cohort"].isin(names).to_numpy()].copy())
 
 
 def joined(w: World, labels_key: Any, label_map: Any = None, **options: Any) -> ad.AnnData:

@@ -132,7 +132,7 @@ def test_missing_columns_and_layers_are_named(adata, kwargs, match):
 
 
 def test_one_domain_and_no_label_are_refused(adata):
-    with pytest.raises(InputError, match="one level"):
+    with pytest.raises(InputError, match="names one cohort, 'x', in all"):
         audit(adata[adata.obs["cohort"] == "x"])
     with pytest.raises(InputError, match="labels none of the 40 rows"):
         audit(adata[adata.obs["label"] == "Unknown"])

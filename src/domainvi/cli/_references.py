@@ -26,13 +26,7 @@ if TYPE_CHECKING:
 def check_references(paths: Sequence[Path], options: Training, query: Path | None = None) -> None:
     """Refuse files that are not there or stand twice, and columns that they lack, in a moment."""
     if not paths:
-        msg = "There is no file to read. Pass one that holds several cohorts, or several files."
-        raise InputError(msg)
-    if len(paths) == 1 and query is None and options.batch is None:
-        msg = (
-            f"{paths[0]} is one cohort without --batch. Pass it, or more files, or use domainvi "
-            "transfer with a query."
-        )
+        msg = "There is no file to read. Pass one, or several."
         raise InputError(msg)
     others = [path for path in (query, options.label_map) if path is not None]
     columns = columns_of(options) if len(paths) == 1 else {}
@@ -65,7 +59,7 @@ def read_references(
 ) -> AnnData:
     """Read one reference as it is, or several as one object, and say what they share.
 
-    With a query, each needs labels; without one, they need two cohorts in all.
+    With a query, each needs labels.
     """
     from domainvi.data import label_columns
 
@@ -80,15 +74,6 @@ def read_references(
         adata.obs[options.batch] = name
     if len(parts) > 1 or options.batch is None or options.label_map is not None:
         adata = _join(parts, names, options, say, has_query)
-    if not has_query and list(adata.obs).count(options.domain) == 1:
-        cohort = adata.obs[options.domain]
-        if cohort.notna().all() and cohort.astype(str).str.strip().nunique() == 1:
-            msg = (
-                f"{', '.join(map(str, paths))}: obs[{options.domain!r}] names one cohort, "
-                f"{cohort.iloc[0]!r}, in all {len(cohort)} rows; at least two domains are needed. "
-                "Pass more files, or use domainvi transfer with a query."
-            )
-            raise InputError(msg)
     return adata
 
 

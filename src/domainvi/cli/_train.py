@@ -83,7 +83,7 @@ def audit(
 def train(
     *ref: Data, options: Training, output: File, force: Force = False, as_json: Json = False
 ) -> None:
-    """Train a model on several cohorts, of one file or several, and save it.
+    """Train a model on one or more cohorts, of one file or several, and save it.
 
     Rows without a label, and files without that column, take part as rows to adapt to. The model
     then annotates these and other cohorts with `domainvi annotate`. Its folder holds safetensors

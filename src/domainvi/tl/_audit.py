@@ -16,6 +16,7 @@ from domainvi.data import (
     label_levels,
     select_matrix,
 )
+from domainvi.errors import InputError
 from domainvi.trust import Audit, audit_arrays, probe_components
 
 if TYPE_CHECKING:
@@ -89,9 +90,16 @@ def audit_confounding(
         labels_key=key,
         unlabeled_category=unlabeled_category,
         layer=layer,
+        require_domains=False,
         check_values=layer is not None or adata.X is not None,
     )
     domain = clean_names(adata.obs[batch_key], missing=False)
+    if len(names := domain.unique()) == 1:
+        msg = (
+            f"batch_key={batch_key!r} names one cohort, {names[0]!r}, in all {len(domain)} rows, "
+            "and an audit compares cohorts. Add the rows, or on the command line files, of others."
+        )
+        raise InputError(msg)
     label = clean_names(adata.obs[key])
     if tree is not None:
         label = tree.classes_of(adata.obs, unlabeled_category)
