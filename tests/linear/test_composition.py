@@ -70,11 +70,17 @@ def test_labels_are_believed_before_probabilities():
 
 def test_consensus_by_hand():
     own = np.array([[0.9, 0.1], [0.1, 0.9], [0.8, 0.2], [0.2, 0.8]])
-    row_wise = np.tile([0.3, 0.7], (4, 1))
-    p, share = consensus([own, own], own, own, row_wise, 1.0)
-    assert share == pytest.approx(1 - 0.85**2)
-    np.testing.assert_allclose(p, (1 - share) * own + share * row_wise)
-    p, share = consensus([own, own], own[::-1], own, row_wise, 1.0)
+    row_wise, mixture = np.tile([0.3, 0.7], (4, 1)), np.tile([0.0, 1.0], (4, 1))
+    p, share = consensus([own, own], own, own, row_wise, mixture, 1.0)
+    # Of the members half of the rows are of either class, of the experts .3 and .7.
+    weight = 0.85**2
+    theirs = (1 - weight) * (row_wise + 0.2 * (row_wise + mixture) / 2)
+    total = weight + (1 - weight) * 1.2
+    np.testing.assert_allclose(p, (weight * own + theirs) / total)
+    assert share == pytest.approx((1 - weight) * 1.2 / total)
+    same = np.tile([0.5, 0.5], (4, 1))
+    assert consensus([own, own], own, own, same, same, 1.0)[1] == pytest.approx(1 - weight)
+    p, share = consensus([own, own], own[::-1], own, row_wise, row_wise, 1.0)
     assert share == 1.0
     np.testing.assert_allclose(p, row_wise)
 

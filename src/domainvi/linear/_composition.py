@@ -123,15 +123,20 @@ def consensus(
     shared: FloatArray,
     members: FloatArray,
     row_wise: FloatArray,
+    mixture: FloatArray,
     power: float,
 ) -> tuple[FloatArray, float]:
     r"""Blend members that standardise a cohort by its rows with experts that read single rows.
 
     Standardised by its own rows, a cohort of other composition than the reference is torn apart:
     views of it by its own statistics disagree with each other and with that by the source's, and
-    none is sure. With Cohen's kappa :math:`\kappa_o` of the two own views, :math:`\kappa_s` of both
-    with the source's, and :math:`\bar c` the mean confidence of the members, these have the share
-    :math:`\kappa_o \kappa_s \bar c^2`, and the experts of single rows have the rest.
+    none is sure; and they say that its classes are mixed as those of the reference, which the
+    experts deny. With Cohen's kappa :math:`\kappa_o` of the two own views, :math:`\kappa_s` of both
+    with the source's, and :math:`\bar c` the mean confidence of the members, these have the weight
+    :math:`w = \kappa_o \kappa_s \bar c^2` and the experts of single rows the rest. Where the class
+    proportions by the two are :math:`d` apart in total variation, the experts get
+    :math:`(1 - w)\,d` more, of which their mixture, that reads the cohort as a whole, has half
+    beside its part in them.
 
     Parameters
     ----------
@@ -140,16 +145,19 @@ def consensus(
         ``(n_rows, n_classes)``.
     members
         Those of the members together.
-    row_wise
-        Those of the experts of single rows.
+    row_wise, mixture
+        Those of the experts of single rows, and of the mixture among them.
     power
         Exponent of the members' probabilities.
 
     Returns
     -------
-    Probabilities, and the share of the experts of single rows.
+    Probabilities, and the share of the experts of single rows in the weights.
     """
     kappa = agreement(own[0], own[1]) * agreement(shared, own[0] + own[1])
-    share = kappa * float(members.max(axis=1).mean()) ** 2
-    probs = share * sharpen(members, power) + (1 - share) * row_wise
-    return probs / probs.sum(axis=1, keepdims=True), 1 - share
+    weight = kappa * float(members.max(axis=1).mean()) ** 2
+    distance = np.abs(members.mean(axis=0) - row_wise.mean(axis=0)).sum() / 2
+    probs = weight * sharpen(members, power)
+    probs += (1 - weight) * (row_wise + distance * (row_wise + mixture) / 2)
+    total = 1 + (1 - weight) * distance
+    return probs / probs.sum(axis=1, keepdims=True), float(1 - weight / total)

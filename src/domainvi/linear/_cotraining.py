@@ -169,7 +169,7 @@ def teachers(
             [p[inside] for p in own],
             views["shared"].probs[inside],
             probs[inside],
-            rows.restrict(experts.probabilities(rows.x[inside]), inside),
+            *(rows.restrict(p, inside) for p in experts.probabilities(rows.x[inside])),
             SELF_TRAINED_SHARPNESS,
         )
     return probs, float(share[free].mean())

@@ -95,14 +95,15 @@ class RowExperts:
         parts.append(softmax(similarity / TEMPERATURE, axis=1))
         return np.mean(parts, axis=0), s @ self.basis
 
-    def probabilities(self, x: NDArray[np.float32]) -> FloatArray:
-        """Probabilities of the rows of one cohort, ``(n_rows, n_classes)``.
+    def probabilities(self, x: NDArray[np.float32]) -> tuple[FloatArray, FloatArray]:
+        """Probabilities of the rows of one cohort, and those of the mixture among them.
 
-        They are the mean of the three experts and of the mixture that they lead to, each with the
-        same weight.
+        The first are the mean of the three experts and of the mixture that they lead to, each with
+        the same weight. Both are ``(n_rows, n_classes)``.
         """
         probs, place = self.predict(x)
-        return (3 * probs + shift_mixture(place, self.position, probs, self.present)) / 4
+        mixture = shift_mixture(place, self.position, probs, self.present)
+        return (3 * probs + mixture) / 4, mixture
 
 
 def fit_row_experts(rows: TrainingRows) -> RowExperts:

@@ -127,9 +127,9 @@ def by_composition(
     own = [m.probabilities(x, *moments(x), measured) for m in adapted]
     by_source = [m for m in members[:-1] if m.is_shared] or adapted
     shared = np.mean([m.probabilities(x, m.centre, m.scale, measured) for m in by_source], axis=0)
-    row_wise = experts.with_genes(measured).probabilities(x)
+    by_row = experts.with_genes(measured).probabilities(x)
     sharpness = float(modality.linear.sharpness)
-    probs, share = consensus(own, shared, np.mean(own, axis=0), row_wise, sharpness)
+    probs, share = consensus(own, shared, np.mean(own, axis=0), *by_row, sharpness)
     return *classes.standardise_to(x, probs), share
 
 
