@@ -105,7 +105,7 @@ def main() -> None:
     table.to_csv(HERE / "composition.csv", index=False)
     methods = ["linear_part", "single_rows", "singler", "lr_ranks", "lr_z", "lr_source"]
     table["new"] = np.where(table["batch"] == 3, "batch 3", "batches 1 and 2")
-    print((100 * table.groupby(["version", "new"])[methods].mean()).round(1))
+    print((100 * table.groupby(["version", "new"])[methods].mean()).round(1).to_string())
 
 
 if __name__ == "__main__":
