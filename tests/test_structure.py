@@ -38,12 +38,12 @@ FACADES = {
     "disentangled/_disentangledvi.py",
 }
 MAX_FILES = 16
-MAX_LINES, MAX_TOTAL_CODE_LINES = 33_000, 20_430
+MAX_LINES, MAX_TOTAL_CODE_LINES = 32_860, 20_349
 MAX_OWN_CLASSES = 2
 # Pairs of subpackages that may import each other, with the reason.
 ALLOWED_CYCLES: dict[frozenset[str], str] = {}
-# As many as were reached, so that they do not grow; 160 functions are what we would like.
-MAX_TRAIN_FILES, MAX_TRAIN_FUNCTIONS, MAX_PREDICT_FILES = 46, 296, 16
+# As many as were reached, so that they do not grow; 160 functions in 35 files would be good.
+MAX_TRAIN_FILES, MAX_TRAIN_FUNCTIONS, MAX_PREDICT_FILES = 43, 268, 16
 QUESTIONS = {"guard", "domain loss", "h5ad keys", "co-training", "calibration", "query"}
 
 

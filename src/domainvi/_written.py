@@ -36,11 +36,16 @@ def replace_earlier(
     levels = list(target.uns[_keys.RESULTS].get(_keys.LEVELS, ())) if earlier else []
     if levels and _keys.prediction(levels[-1]) in new:
         old.update(map(_keys.prediction, levels))
+    # What is said of all levels is that of the last model; columns tell of those before it.
+    for name in (earlier & _keys.beside(new)).intersection(target.obs):
+        if name.endswith("_level"):
+            levels = target.obs[name].astype("category").cat.categories
+            old.update(_keys.prediction(str(level)) for level in levels)
     gone = (earlier & (old | _keys.beside(old))) - new - set(inputs)
+    for results in (target.obs, target.obsm):
+        for name in gone.intersection(results.keys()):
+            del results[name]
     for name in gone:
-        for results in (target.obs, target.obsm):
-            if name in results:
-                del results[name]
         target.uns.pop(_keys.colors(name), None)
     return np.array(sorted((earlier - gone) | new), dtype=object)
 

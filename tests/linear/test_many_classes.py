@@ -119,7 +119,7 @@ def test_a_fit_goes_on_from_the_last_one():
     view = View(rows, domain_statistics(rows), np.ones(60))
     weight = balanced_weights(rows, np.zeros(rows.n_classes))
     view.fit(rows.label, weight)
-    coef, intercept = view.start()
+    coef, intercept = view.start(*view.solution)
     np.testing.assert_allclose(coef, view.coef, atol=1e-6)
     np.testing.assert_allclose(intercept, view.intercept, atol=1e-6)
     before = view.probs

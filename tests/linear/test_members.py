@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.special import softmax
+from sklearn.metrics import cohen_kappa_score
 
 from domainvi.linear import (
     TrainingRows,
@@ -12,7 +13,7 @@ from domainvi.linear import (
     source_statistics,
     standardise,
 )
-from domainvi.linear._members import View, balanced_weights
+from domainvi.linear._members import View, agreement, balanced_weights
 
 
 def rows_of(label, domain, n_classes=2):
@@ -131,3 +132,16 @@ def test_balanced_weights_without_the_target():
     np.testing.assert_allclose(weight, [2, 1, 1, 0])
     nothing = balanced_weights(rows_of([0, 1, -1], [0, 0, 1]), np.full(2, 0.9))
     np.testing.assert_allclose(nothing, [1, 1, 0])
+
+
+def test_agreement_is_cohens_kappa():
+    rng = np.random.default_rng(0)
+    p, q = rng.dirichlet(np.ones(4), size=(2, 200))
+    q[:120] = p[:120]
+    expected = cohen_kappa_score(p.argmax(axis=1), q.argmax(axis=1))
+    assert agreement(p, q) == pytest.approx(expected)
+
+
+def test_agreement_is_never_below_zero():
+    one, other = np.eye(2)[[0, 1]], np.eye(2)[[1, 0]]
+    assert (agreement(one, other), agreement(one, one)) == (0.0, 1.0)

@@ -342,3 +342,13 @@ def test_only_classes_that_can_be_there_are_predicted(model: dv.DomainVI) -> Non
     for classes in (["class_1", "classs_2"], []):
         with pytest.raises(InputError, match="the model's 4 classes are class_0, class_1"):
             model.predict(classes=classes)
+
+
+def test_one_class_may_be_named_without_a_list() -> None:
+    adata = small_cohorts(n_obs=120, n_genes=60, n_classes=2)
+    for key in ("label", "label_true"):
+        adata.obs[key] = adata.obs[key].cat.rename_categories({"class_0": "T", "class_1": "T reg"})
+    model = fit(adata, max_epochs=1)
+    model.annotate(adata, classes="T reg")
+    assert adata.uns["domainvi"]["restricted_to"].tolist() == ["T reg"]
+    assert (adata.obs["label_pred"] == "T reg").all()

@@ -65,7 +65,7 @@ def test_another_weight_reaches_the_encoder_and_not_the_decoder(build, batch, ki
 
 def test_classes_of_one_domain_take_no_part():
     alignment = DomainAlignment("conditional", 2, [2], 2)
-    alignment.set_support(0, torch.tensor([[True, True], [True, False]]))
+    alignment.support_0.copy_(torch.tensor([[True, True], [True, False]]))
     code, domain = torch.tensor([0, 1, 0, 0, 1]), torch.tensor([0, 0, 1, 1, 1])
     before = torch.randn(5, 2)
     loss, _ = alignment(before, code, [domain], 1.0)
@@ -79,7 +79,7 @@ def test_classes_of_one_domain_take_no_part():
 
 def test_without_a_shared_class_nothing_is_aligned():
     alignment = DomainAlignment("conditional", 2, [2], 2)
-    alignment.set_support(0, torch.eye(2, dtype=torch.bool))
+    alignment.support_0.copy_(torch.eye(2, dtype=torch.bool))
     z = torch.randn(4, 2, requires_grad=True)
     code = torch.tensor([0, 0, 1, 1])
     loss, _ = alignment(z, code, [code], 1.0)

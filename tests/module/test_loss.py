@@ -8,7 +8,7 @@ from torch.distributions import Normal, kl_divergence
 from torch.nn import functional
 
 from domainvi.data import TEACHER_KEY
-from domainvi.module._losses import classification_loss, teaching_loss
+from domainvi.nn import classification_loss, teaching_loss
 
 WEIGHTS = ("reconstruction_weight", "adversary_weight", "teaching_weight")
 OFF = dict.fromkeys(WEIGHTS, 0.0)

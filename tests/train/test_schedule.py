@@ -17,7 +17,7 @@ def test_the_ramp_waits_rises_and_ends_at_one():
 def test_the_ramp_by_hand():
     # Halfway between start 0.2 and 1: p = 1/2.
     assert ramp(0.6) == pytest.approx(2 / (1 + math.exp(-5)) - 1, rel=1e-12)
-    assert ramp(0.5, start=0.0, steepness=2) == pytest.approx(2 / (1 + math.exp(-1)) - 1, rel=1e-12)
+    assert ramp(0.4) == pytest.approx(2 / (1 + math.exp(-2.5)) - 1, rel=1e-12)
 
 
 def test_the_ramp_is_continuous_where_it_starts():

@@ -168,13 +168,8 @@ class TransferDataModule(pl.LightningDataModule):
         device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
         if fits(rows.matrix, device):
             return DataLoader(DeviceRows(rows, device), sampler=self.sampler, **others)
-        return DataLoader(
-            rows,
-            sampler=self.sampler,
-            collate_fn=to_tensors,
-            pin_memory=device.type == "cuda",
-            **others,
-        )
+        others["pin_memory"] = device.type == "cuda"
+        return DataLoader(rows, sampler=self.sampler, collate_fn=to_tensors, **others)
 
     def _pooled(self, rows: PreparedRows) -> PooledBatches:
         """Each process reads rows of its own."""

@@ -227,16 +227,16 @@ def count_empty_rows(matrix: Any) -> int:
     return sum(int((values == 0).sum()) for values in found)
 
 
-def locate_nonfinite(matrix: Any, limit: int = 3) -> list[tuple[int, int]]:
-    """Row and column of the first values that are NaN, infinite or too large."""
+def locate_nonfinite(matrix: Any) -> list[tuple[int, int]]:
+    """Row and column of the first three values that are NaN, infinite or too large."""
     found: list[tuple[int, int]] = []
     for start, block in iter_row_chunks(matrix):
         part = sparse.coo_matrix(block.astype(np.float64))
         bad = ~_is_finite(part.data)
         found += zip((start + part.row[bad]).tolist(), part.col[bad].tolist(), strict=True)
-        if len(found) >= limit:
+        if len(found) >= 3:
             break
-    return found[:limit]
+    return found[:3]
 
 
 def check_likelihood(summary: MatrixSummary, likelihood: str, trained: bool = False) -> Likelihood:
@@ -391,12 +391,10 @@ def _variance(matrix: Any) -> NDArray[np.float64]:
     return np.asarray(matrix.multiply(matrix).mean(axis=0)).ravel() - mean**2
 
 
-def prepare_values(
-    matrix: Any, domain: NDArray[np.int64], *, counts: bool, n_genes: int = 2000
-) -> NDArray[np.float64]:
+def prepare_values(matrix: Any, domain: NDArray[np.int64], *, counts: bool) -> NDArray[np.float64]:
     """Normalise values where they are counts, and take the most variable genes, dense."""
     values = log_normalize(matrix) if counts else matrix
-    values = values[:, variable_genes(values, domain, n_genes)]
+    values = values[:, variable_genes(values, domain)]
     return np.asarray(values.toarray() if sparse.issparse(values) else values, dtype=np.float64)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from domainvi.data import TransferDataModule, stratified_split
+from domainvi.data import TransferDataModule, check_split, stratified_split
 from domainvi.linear import TrainingRows, domain_statistics, leading_genes, subsample
 from domainvi.model import (
     check_training_arguments,
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     import os
 
     from numpy.typing import NDArray
-    from torch import nn
 
     from ._model import DisentangledVI
     from ._module import DisentangledVAE
@@ -71,6 +70,7 @@ class DisentangledTrainingPlan(DomainTrainingPlan):
     """
 
     penalty_loss, penalty_name = "independence_loss", "penalty_weight"
+    penalty_part, plays = "independence", False  # encoder and adversaries descend in one step
     module: DisentangledVAE
 
     def __init__(
@@ -94,13 +94,6 @@ class DisentangledTrainingPlan(DomainTrainingPlan):
         )
         default = DEFAULT_WEIGHT[module.independence.kind]
         self.penalty_weight = default if independence_weight is None else independence_weight
-
-    def _game(self) -> None:
-        """Let encoder and adversaries descend in one step."""
-
-    def penalty(self) -> nn.Module:
-        """Part of the module that is trained against the encoder."""
-        return self.module.independence
 
     def loss_weights(self) -> dict[str, float]:
         """Weights of the terms at this step."""
@@ -141,9 +134,8 @@ def train(
     """
     max_epochs, plan_kwargs = arguments["max_epochs"], arguments["plan_kwargs"]
     train_size, batch_size = arguments["train_size"], arguments["batch_size"]
-    check_training_arguments(
-        DisentangledTrainingPlan, max_epochs, train_size, batch_size, plan_kwargs
-    )
+    check_split(train_size, None, None)
+    check_training_arguments(DisentangledTrainingPlan, max_epochs, batch_size, plan_kwargs)
     check_trainer_arguments(
         accelerator, devices, trainer_kwargs, checkpoint_dir, checkpoint_every, resume
     )
@@ -155,7 +147,9 @@ def train(
     label, domain = (module.factors[first[g]].codes(values[order, first[g]]) for g in groups[:2])
     split = stratified_split(domain + 1, label, 1 - train_size, model.seed)
     train_idx, val_idx = order[split[0]], order[split[1]]
-    files = checkpoint_files(model, prepared, arguments, checkpoint_dir, resume)
+    files = None
+    if checkpoint_dir is not None:
+        files = checkpoint_files(model, prepared, arguments, checkpoint_dir, resume)
     model.fitted = replace(model.fitted, training=arguments)
     reset_erasure(module)
     if not model.fitted.is_scaled:

@@ -7,6 +7,8 @@ from ._members import LinearMember, components, logistic
 from ._phenotypes import LinearPhenotype, fit_class_phenotype, fit_numeric_phenotype
 from ._row_experts import RowExperts
 from ._rows import (
+    FEW_CLASSES,
+    MAX_ROWS,
     OpenClasses,
     TrainingRows,
     blocks,
@@ -28,6 +30,8 @@ from ._statistics import (
 )
 
 __all__ = [
+    "FEW_CLASSES",
+    "MAX_ROWS",
     "MIN_SCALE",
     "N_TOP_GENES",
     "Centring",

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from domainvi.trust import agreement
-
-from ._members import sharpen
+from ._members import agreement, sharpen
 from ._statistics import ScalingStatistics, domain_statistics, moments, safe_scale
 
 if TYPE_CHECKING:

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from domainvi.trust import agreement
-
 from ._composition import ClassMoments, class_moments, composition_statistics, consensus
 from ._held_out import Lesson, confident_rows, held_out
-from ._members import LinearMember, View, average, balanced_weights, sharpen
+from ._members import LinearMember, View, agreement, average, balanced_weights, sharpen
 from ._row_experts import RowExperts, fit_row_experts
 from ._statistics import (
     class_prior_statistics,

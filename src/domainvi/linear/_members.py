@@ -167,18 +167,18 @@ class View:
             features = np.concatenate([features, features[some]])
             label = np.concatenate([label, second[0][some]])
             weight = np.concatenate([weight, second[1][some]])
-        k, start = self.rows.n_classes, self.start()
+        k, start = self.rows.n_classes, None
+        # Many rows of many classes are in single precision, and their fit goes on.
+        if self.solution is not None and features.dtype == np.float32:
+            start = self.start(*self.solution)
         self.coef, self.intercept = logistic(features, label, weight, k, start=start)
         probs = softmax(self.features @ self.coef + self.intercept, axis=1)
         self.probs = self.rows.restrict(probs)
         coef = self.basis @ self.coef
         self.solution = coef, self.intercept - self.mean @ coef
 
-    def start(self) -> tuple[FloatArray, FloatArray] | None:
-        """Bring the last solution to the components of today, where many rows need it."""
-        if self.solution is None or self.features.dtype != np.float32:
-            return None
-        coef, intercept = self.solution
+    def start(self, coef: FloatArray, intercept: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Bring a solution on weighted genes to the components of today."""
         # The axes are orthogonal and of the same length.
         axes = self.basis / np.square(self.basis[:, 0]).sum()
         return axes.T @ coef, intercept + self.mean @ coef
@@ -230,3 +230,17 @@ def sharpen(probs: FloatArray, power: float) -> FloatArray:
     """Raise probabilities to a power and normalise them again."""
     p = np.maximum(probs, 1e-6) ** power
     return p / p.sum(axis=1, keepdims=True)
+
+
+def agreement(p: FloatArray, q: FloatArray) -> float:
+    """Cohen's kappa of two sets of class probabilities of the same rows, at least 0 (Cohen 1960).
+
+    Examples
+    --------
+    >>> from domainvi.linear._members import agreement
+    >>> agreement(np.eye(2)[[0, 1, 0, 1]], np.eye(2)[[0, 1, 1, 1]])
+    0.5
+    """
+    a, b, k = p.argmax(axis=1), q.argmax(axis=1), p.shape[1]
+    chance = float(np.bincount(a, minlength=k) @ np.bincount(b, minlength=k)) / len(a) ** 2
+    return max((float(np.mean(a == b)) - chance) / max(1 - chance, 1e-6), 0.0)

@@ -158,14 +158,9 @@ def annotate(
     min_genes: int | None,
 ) -> None:
     """Annotate; see :meth:`domainvi.DomainVI.annotate`."""
-    model._check_trained()
-    check_share("unknown_alpha", unknown_alpha)
-    check_share("level_confidence", level_confidence)
+    options = checked_options(model, unknown_alpha, targets, classes, level_confidence)
     if set_alpha is not None:
         check_set_alpha(set_alpha, "set_alpha")
-    chosen = [p.key for p in model.phenotypes] if targets is None else list(targets)
-    for target_key in chosen:
-        heads_of(model.module).index(target_key)
     check_positive(min_genes=min_genes)
     is_own = adata is None or adata is model.adata or min_genes is None
     prepared = model._validate_anndata(adata) if is_own else prepare_query(model, adata, min_genes)
@@ -175,22 +170,22 @@ def annotate(
     out = outputs(model, prepared, None, wanted=wanted)
     key, order = model.registry_[SETUP_ARGS_KEY]["labels_key"], model.fitted.order
     known = {key: unknown_p_values(model, prepared, out)}
-    for name in set(chosen) & set(model.fitted.phenotype_unknown):
+    for name in set(options.targets) & set(model.fitted.phenotype_unknown):
         scorer = model.fitted.phenotype_unknown[name]
         known[name] = scorer.p_value(unadapted(model, out, 0), domain=prepared.domain)
-    options = Options(unknown_alpha, chosen, classes, level_confidence)
     columns = fill_columns(model, out, prepared.domain, known, options)
     columns.uns[_keys.RESULTS] = summary = summarise(model, prepared, count_empty_rows(prepared.X))
     if set_alpha is not None:
         places = [model.classes.index(c) for c in order.classes]
-        sets = prediction_sets(model, out, prepared.domain, set_alpha, classes)[:, places]
+        sets = prediction_sets(model, out, prepared.domain, set_alpha, options.classes)[:, places]
         separator = columns.add_sets(key, order.classes, sets, known[key] <= (unknown_alpha or -1))
         summary[_keys.PREDICTION_SETS] = describe_sets(
             model, prepared, set_alpha, sets, about, separator
         )
     label, confidence = (columns.obs[name(key)] for name in (_keys.prediction, _keys.confidence))
     rows = pd.DataFrame({"label": label, "confidence": confidence, "unknown": known[key]})[about]
-    add_verdict(summary, model, prepared, rows, classes, int(columns.excluded[about].sum()))
+    n_excluded = int(columns.excluded[about].sum())
+    add_verdict(summary, model, prepared, rows, options.classes, n_excluded)
     setup = columns_of(model.registry_[SETUP_ARGS_KEY])
     levels = (setup.labels_key,) if setup.tree is None else setup.tree.levels
     inputs = (*setup.batch_keys, *levels, *setup.target_keys, *setup.covariates)
@@ -198,6 +193,26 @@ def annotate(
         check_free(target, {"obs": columns.obs, "obsm": columns.obsm}, inputs)
     say(summary, prepared.n_obs)
     columns.write(target, prepared, inputs)
+
+
+def checked_options(
+    model: DomainVI,
+    unknown_alpha: float | None,
+    targets: Sequence[str] | None,
+    classes: str | Sequence[str] | None,
+    level_confidence: float | None,
+) -> Options:
+    """Refuse what cannot be written of each row; JSON can hold what is returned."""
+    model._check_trained()
+    check_share("unknown_alpha", unknown_alpha)
+    check_share("level_confidence", level_confidence)
+    chosen = [p.key for p in model.phenotypes] if targets is None else list(targets)
+    for key in chosen:
+        heads_of(model.module).index(key)
+    named = [classes] if isinstance(classes, str) else None if classes is None else list(classes)
+    restricted(model, np.ones((1, len(model.classes))), named)
+    alpha, least = (None if v is None else float(v) for v in (unknown_alpha, level_confidence))
+    return Options(alpha, chosen, named, least)
 
 
 def fill_columns(

@@ -147,8 +147,9 @@ class CohortModel(VAEMixin, BaseModelClass):
         if isinstance(adata, PreparedAnnData):
             return adata
         if adata is None or adata is self._adata:
-            prepared: PreparedAnnData = self._require_manager().adata
-            check_unchanged(self._own_data(), prepared)
+            own = self._own_data()
+            prepared: PreparedAnnData = self._adata_manager.adata
+            check_unchanged(own, prepared)
             return prepared
         return self._prepare_query(adata)
 
@@ -496,6 +497,8 @@ class CohortModel(VAEMixin, BaseModelClass):
 
     def _check_genes(self, prepared: PreparedAnnData, method: str) -> None:
         """Refuse rows that lack genes of the model, to methods that would take zeros for values."""
+        if prepared.gene_mask.all():
+            return
         if missing := prepared.n_missing_genes():
             msg = (
                 f"The data lack {missing} of {len(prepared.gene_mask)} genes of the model, and "

@@ -104,14 +104,6 @@ def patterns(n_modalities: int) -> list[NDArray[np.bool_]]:
     return [(i & bits) > 0 for i in range(1, 1 << n_modalities)]
 
 
-def pattern_of(prepared: PreparedAnnData, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Find the number of the set of modalities that each row has."""
-    if MODALITIES not in prepared.obsm:
-        return np.zeros(len(rows), dtype=np.int64)
-    has = np.asarray(prepared.obsm[MODALITIES])[rows] > 0
-    return has @ (1 << np.arange(has.shape[1])) - 1
-
-
 def labels_of(model: DomainVI, prepared: PreparedAnnData) -> NDArray[np.int64]:
     """Class codes of all rows, -1 where unlabelled."""
     label = prepared.codes(REGISTRY_KEYS.LABELS_KEY)
@@ -175,8 +167,11 @@ def forward(
     """Run encoder and classifiers on rows, trained or not, without centring."""
     rows = np.arange(prepared.n_obs) if rows is None else rows
     model.module.eval()
-    blocks = embedded(model, prepared, rows, batch_size, wanted)
-    return gathered(model, blocks, pattern_of(prepared, rows), wanted)
+    pattern = np.zeros(len(rows), dtype=np.int64)
+    if MODALITIES in prepared.obsm:
+        has = np.asarray(prepared.obsm[MODALITIES])[rows] > 0
+        pattern = has @ (1 << np.arange(has.shape[1])) - 1
+    return gathered(model, embedded(model, prepared, rows, batch_size, wanted), pattern, wanted)
 
 
 def gathered(

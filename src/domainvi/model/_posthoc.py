@@ -52,7 +52,7 @@ def fit_posthoc(model: DomainVI, prepared: PreparedAnnData, *, centre: bool) -> 
     fitted.centring, fitted.calibration, fitted.unknown = None, {}, {}
     views: list[tuple[RowOutputs, NDArray[np.int64], int]] = []
     for pattern, visible in enumerate(patterns(len(modalities.parts))):
-        rows = posthoc_rows(model, prepared, has_all(prepared, visible))
+        rows = posthoc_rows(model, prepared, visible)
         if not len(rows):
             continue
         with modalities.looking_at(visible.tolist()):
@@ -82,19 +82,17 @@ def fit_posthoc(model: DomainVI, prepared: PreparedAnnData, *, centre: bool) -> 
     audit_again(model, prepared, rows, out.logits.argmax(axis=1))
 
 
-def has_all(prepared: PreparedAnnData, visible: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
-    """Rows that have all visible modalities; ``None`` where there is only one."""
-    if MODALITIES not in prepared.obsm:
-        return None
-    has = np.asarray(prepared.obsm[MODALITIES])[:, visible] > 0
-    return np.asarray(has.all(axis=1))
-
-
 def posthoc_rows(
-    model: DomainVI, prepared: PreparedAnnData, among: NDArray[np.bool_] | None = None
+    model: DomainVI, prepared: PreparedAnnData, visible: NDArray[np.bool_] | None = None
 ) -> NDArray[np.int64]:
-    """Row numbers to fit by, in an order that does not change with that of the rows."""
-    order = prepared.order if among is None else prepared.order[among[prepared.order]]
+    """Row numbers to fit by, in an order that does not change with that of the rows.
+
+    Of several modalities, these rows have all that are ``visible``.
+    """
+    order = prepared.order
+    if visible is not None and MODALITIES in prepared.obsm:
+        has = np.asarray(prepared.obsm[MODALITIES])[:, visible]
+        order = order[(has[order] > 0).all(axis=1)]
     domain, label = prepared.domain[order], labels_of(model, prepared)[order]
     return order[subsample(domain, label, model.seed, MAX_POSTHOC_ROWS)]
 

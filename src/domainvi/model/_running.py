@@ -52,7 +52,12 @@ def run_training(
 ) -> None:
     """Train and fit post hoc; what ends a training early is raised when the model is in order."""
     stopping = early_stopping and len(data.val_idx) > 0
-    others = with_callbacks(trainer_kwargs, best_weights, files)
+    others = {**trainer_kwargs, "callbacks": [best_weights, *callbacks_in(trainer_kwargs)]}
+    if files is not None:
+        others["plugins"] = [files, *trainer_kwargs.get("plugins", ())]
+    if files is not None and files.found is not None:
+        logger.info("Going on from the checkpoint in %s.", best_weights.directory)
+        others["ckpt_path"] = best_weights.directory
     with quiet():
         runner = TrainRunner(
             model,
@@ -107,12 +112,10 @@ def checkpoint_files(
     model: CohortModel,
     prepared: PreparedAnnData,
     arguments: dict[str, Any],
-    directory: str | os.PathLike[str] | None,
+    directory: str | os.PathLike[str],
     resume: bool,
-) -> CheckpointFiles | None:
+) -> CheckpointFiles:
     """Prepare the writing of checkpoints, and read the one to go on from."""
-    if directory is None:
-        return None
     if not isinstance(directory, str | os.PathLike) or Path(directory).is_file():
         msg = f"checkpoint_dir={directory!r} is no folder; expected the name of one."
         raise InputError(msg)
@@ -134,18 +137,3 @@ def checkpoint_files(
         )
         raise InputError(msg)
     return CheckpointFiles(identity, read_checkpoint(directory, identity))
-
-
-def with_callbacks(
-    trainer_kwargs: dict[str, Any], best_weights: BestWeights, files: CheckpointFiles | None
-) -> dict[str, Any]:
-    """Add our callback, and the way checkpoints are written, to the arguments of the trainer."""
-    callbacks = [best_weights, *callbacks_in(trainer_kwargs)]
-    arguments = {**trainer_kwargs, "callbacks": callbacks}
-    if files is None:
-        return arguments
-    arguments["plugins"] = [files, *trainer_kwargs.get("plugins", ())]
-    if files.found is not None:
-        logger.info("Going on from the checkpoint in %s.", best_weights.directory)
-        arguments["ckpt_path"] = best_weights.directory
-    return arguments

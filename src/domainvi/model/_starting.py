@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 
 from domainvi.errors import InputError
 from domainvi.linear import (
+    FEW_CLASSES,
+    MAX_ROWS,
     OpenClasses,
     TrainingRows,
     rows_for,
@@ -24,8 +27,6 @@ from ._phenotypes import fit_phenotypes
 from ._posthoc import fit_sets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from domainvi.data import PreparedAnnData
@@ -45,15 +46,19 @@ def fit_starting_values(model: DomainVI, prepared: PreparedAnnData) -> None:
         own = prepared.order[has[prepared.order]]
         drawn = own[subsample(domain[own], label[own], model.seed)]
         set_library(modality, part, drawn)
+        taught, more_rows = drawn, None
+        if len(model.classes) > FEW_CLASSES and len(own) > MAX_ROWS:
+            limits = rows_for(len(model.classes))
+            taught = own[subsample(domain[own], label[own], model.seed, *limits)]
+            more_rows = partial(starting_rows, model, name, part, taught, is_source)
         # A modality without labelled rows of a source has nothing to fit members to.
-        taught, read = more_rows(model, name, part, own, drawn, is_source)
         can_teach = bool((is_source[domain[drawn]] & (label[drawn] >= 0)).any())
         # The rows are not kept here, so that they can be freed when they have served.
         fit = initialise(
             modality,
             starting_rows(model, name, part, drawn, is_source),
             model.scaling if can_teach else "domain",
-            more_rows=read,
+            more_rows=more_rows,
             keep_encoder=fitted.pretraining is not None,
         )
         if fit is not None:
@@ -79,9 +84,14 @@ def starting_rows(
     part: PreparedAnnData,
     drawn: NDArray[np.int64],
     is_source: NDArray[np.bool_],
+    genes: NDArray[np.int64] | None = None,
 ) -> TrainingRows:
-    """Read the rows from which starting values of a modality are estimated."""
-    x = log_rows(model.module.modalities.parts[name], part, drawn)
+    """Read the rows from which starting values of a modality are estimated, with all genes or some.
+
+    Some are read of more rows than would be in memory with all.
+    """
+    where = (model.module.modalities.parts[name], part, drawn)
+    x = log_rows(*where) if genes is None else log_values(*where, genes)
     if not np.ptp(x, axis=0).any():
         msg = (
             f"No gene differs between rows: all {len(x)} hold the same {x.shape[1]} values. "
@@ -94,35 +104,10 @@ def starting_rows(
 
 def open_classes(part: PreparedAnnData, rows: NDArray[np.int64]) -> OpenClasses | None:
     """Classes that coarse labels of rows leave open, where training may read these."""
-    if part.possible is None:
+    if part.possible is None or part.coarse is None:
         return None
-    known = OpenClasses(*part.possible).take(rows)
-    if part.hidden is None:
-        return known
-    return OpenClasses(np.where(part.hidden[rows], 0, known.code), known.masks)
-
-
-def more_rows(
-    model: DomainVI,
-    name: str,
-    part: PreparedAnnData,
-    own: NDArray[np.int64],
-    few: NDArray[np.int64],
-    is_source: NDArray[np.bool_],
-) -> tuple[NDArray[np.int64], Callable[[NDArray[np.int64]], TrainingRows] | None]:
-    """Say which rows members of many classes need, and how to read them; ``None`` if few do."""
-    domain, label, n_classes = part.domain, labels_of(model, part), len(model.classes)
-    limit, of_class = rows_for(n_classes)
-    if not of_class or len(own) <= rows_for(1)[0]:
-        return few, None
-    drawn = own[subsample(domain[own], label[own], model.seed, limit, of_class)]
-    known = open_classes(part, drawn)
-
-    def read(genes: NDArray[np.int64]) -> TrainingRows:
-        x = log_values(model.module.modalities.parts[name], part, drawn, genes)
-        return TrainingRows(x, domain[drawn], label[drawn], is_source, n_classes, known)
-
-    return drawn, read
+    code, masks = part.possible
+    return OpenClasses(np.where(part.coarse, code, 0)[rows], masks)
 
 
 @torch.inference_mode()

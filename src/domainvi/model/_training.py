@@ -31,7 +31,7 @@ from domainvi.train import (
     check_trainer_arguments,
     is_distributed,
 )
-from domainvi.trust import GuardRecord, alignment_allowed, audit_arrays
+from domainvi.trust import GuardRecord, audit_arrays
 
 from ._inference import labels_of
 from ._phenotypes import fit_phenotypes_posthoc
@@ -77,13 +77,12 @@ def train(
 ) -> None:
     """Train a model; see :meth:`domainvi.DomainVI.train`."""
     check_split(train_size, validation_size, datasplitter_kwargs)
-    check_training_arguments(
-        DomainTrainingPlan, max_epochs, train_size, batch_size, plan_kwargs or {}
-    )
+    check_training_arguments(DomainTrainingPlan, max_epochs, batch_size, plan_kwargs or {})
     check_trainer_arguments(
         accelerator, devices, trainer_kwargs, checkpoint_dir, checkpoint_every, resume
     )
-    check_one_process(model, accelerator, devices, trainer_kwargs)
+    if model.phenotypes:
+        check_one_process(accelerator, devices, trainer_kwargs)
     prepared = model._validate_anndata()
     model._check_genes(prepared, "train")
     prepared.hidden = None
@@ -101,26 +100,32 @@ def train(
         "batch_size": int(batch_size),
         "early_stopping": early_stopping,
         "force_alignment": force_alignment,
-        **split_arguments(validation_size, datasplitter_kwargs),
         "plan_kwargs": plan_arguments(model, plan_kwargs, align=align),
     }
+    if validation_size is not None or datasplitter_kwargs:
+        arguments |= split_arguments(validation_size, datasplitter_kwargs)
     if batch_size > max(len(order), SMALLEST_CAP):
         logger.warning(
             "batch_size=%d is above the %d rows there are; batches have these rows.",
             batch_size,
             len(order),
         )
-    files = checkpoint_files(model, prepared, arguments, checkpoint_dir, resume)
+    files = None
+    if checkpoint_dir is not None:
+        files = checkpoint_files(model, prepared, arguments, checkpoint_dir, resume)
     model.fitted.training = arguments
     if not model.fitted.is_scaled:
         fit_starting_values(model, prepared)
     set_support(model, prepared, label)
-
-    def weigh(rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        return labelled_weights(domain[rows], label[rows], is_source, TARGET_SHARE)
-
     teacher = linear_probabilities(model, prepared) if model.module.modalities.n_members else None
-    data = TransferDataModule(prepared.manager, *rows[:2], weigh, batch_size, model.seed, teacher)
+    data = TransferDataModule(
+        prepared.manager,
+        *rows[:2],
+        lambda rows: labelled_weights(domain[rows], label[rows], is_source, TARGET_SHARE),
+        batch_size,
+        model.seed,
+        teacher,
+    )
     data.test_idx = rows.test
     plan = DomainTrainingPlan(model.module, n_steps=0, **arguments["plan_kwargs"])
     centre = model.module.alignment.kind == "conditional" and plan.adversary_weight > 0
@@ -176,7 +181,7 @@ def audit_design(model: DomainVI, prepared: PreparedAnnData, *, force: bool) -> 
         domain_names=model.domains,
         class_names=model.classes,
     )
-    allowed = alignment_allowed(audit, force=force) or model.module.alignment.kind == "none"
+    allowed = force or audit.verdict != "refused" or model.module.alignment.kind == "none"
     model.fitted.audit = audit
     model.fitted.guard = GuardRecord("as set up" if allowed else "off", audit.sentence)
     return allowed
@@ -201,17 +206,14 @@ def set_support(model: DomainVI, prepared: PreparedAnnData, label: NDArray[np.in
         columns += list(np.asarray(prepared.manager.get_from_registry(EXTRA_DOMAINS_KEY)).T)
     for i, (column, n) in enumerate(zip(columns, module.n_domains, strict=True)):
         support = class_support(column.astype(np.int64), label, n, len(model.classes))
-        module.alignment.set_support(i, torch.from_numpy(support))
+        module.alignment.get_buffer(f"support_{i}").copy_(torch.from_numpy(support))
 
 
 def check_one_process(
-    model: DomainVI,
-    accelerator: str,
-    devices: int | list[int] | str,
-    trainer_kwargs: dict[str, Any],
+    accelerator: str, devices: int | list[int] | str, trainer_kwargs: dict[str, Any]
 ) -> None:
-    """Refuse auxiliary phenotypes in several processes: a batch may have no value of one."""
-    if model.phenotypes and is_distributed(accelerator, devices, trainer_kwargs):
+    """Refuse several processes to auxiliary phenotypes: a batch may have no value of one."""
+    if is_distributed(accelerator, devices, trainer_kwargs):
         msg = (
             f"Models with target_keys are trained in one process; devices={devices!r} and "
             f"strategy={trainer_kwargs.get('strategy')!r} ask for several. Pass devices=1 and "
@@ -223,7 +225,6 @@ def check_one_process(
 def check_training_arguments(
     plan: type[LightningModule],
     max_epochs: int | None,
-    train_size: float,
     batch_size: int,
     plan_kwargs: dict[str, Any],
 ) -> None:
@@ -232,7 +233,6 @@ def check_training_arguments(
     if unknown := sorted(set(plan_kwargs) - known):
         msg = f"plan_kwargs has {', '.join(unknown)}; it takes {', '.join(sorted(known))}."
         raise InputError(msg)
-    check_split(train_size, None, None)
     for name, value, least in (("max_epochs", max_epochs, 1), ("batch_size", batch_size, 4)):
         if value is not None and (not isinstance(value, Integral) or value < least):
             msg = f"{name}={value!r} must be a whole number of at least {least}."

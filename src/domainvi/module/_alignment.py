@@ -64,6 +64,8 @@ class DomainAlignment(nn.Module):
             raise InputError(msg)
         self.kind = kind
         self.n_classes = n_classes
+        # Domain accuracy of a head that knows nothing, for the main domain column.
+        self.chance = 0.5 if kind == "wasserstein" else 1.0 / n_domains[0]
         conditional = n_classes if kind == "conditional" else 0
         self.register_buffer("is_source", torch.zeros(n_domains[0], dtype=torch.bool))
         self.heads = nn.ModuleList()
@@ -75,17 +77,9 @@ class DomainAlignment(nn.Module):
             )
         elif kind == "wasserstein":
             self.heads.append(Critic(n_latent))
+        # Classes that each domain of a column has.
         for i, n in enumerate(n_domains):
             self.register_buffer(f"support_{i}", torch.ones(n, n_classes, dtype=torch.bool))
-
-    @property
-    def chance(self) -> float:
-        """Domain accuracy of a head that knows nothing, for the main domain column."""
-        return 0.5 if self.kind == "wasserstein" else 1.0 / len(self.is_source)
-
-    def set_support(self, column: int, support: torch.Tensor) -> None:
-        """Say which classes each domain of a column has, boolean ``(n_domains, n_classes)``."""
-        getattr(self, f"support_{column}").copy_(support)
 
     def forward(
         self,
@@ -112,9 +106,9 @@ class DomainAlignment(nn.Module):
         if self.kind == "wasserstein":
             return self._wasserstein(z, domains[0], weight)
         z = reverse_gradient(standardise_columns(z), weight)
-        losses, scores = zip(*[ask() for ask in self._questions(z, code, domains)], strict=True)
-        loss = torch.stack(losses).sum()
-        accuracy = balanced_domain_accuracy(scores[0], domains[0])
+        answers = [(head(x), loss_of) for head, x, loss_of in self._questions(z, code, domains)]
+        loss = torch.stack([loss_of(scores) for scores, loss_of in answers]).sum()
+        accuracy = balanced_domain_accuracy(answers[0][0], domains[0])
         return loss, {"adversary_loss": loss, "domain_accuracy": accuracy}
 
     def heads_loss(
@@ -127,25 +121,27 @@ class DomainAlignment(nn.Module):
         if self.kind in ("none", "wasserstein"):
             return lambda: self(z, code, domains, 0.0)[0]
         questions = self._questions(standardise_columns(z), code, domains)
-        return lambda: torch.stack([ask()[0] for ask in questions]).sum()
+        return lambda: torch.stack([loss_of(head(x)) for head, x, loss_of in questions]).sum()
 
     def _questions(
         self, z: torch.Tensor, code: torch.Tensor, domains: list[torch.Tensor]
-    ) -> list[Callable[[], tuple[torch.Tensor, torch.Tensor]]]:
-        """One function a domain column, of its head: loss and scores on these rows."""
+    ) -> list[tuple[nn.Module, torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]]:
+        """Head of each domain column, what it sees of these rows, and the loss of its scores."""
         p = one_hot(code, self.n_classes)
-        questions: list[Callable[[], tuple[torch.Tensor, torch.Tensor]]] = []
+        questions: list[tuple[nn.Module, torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]] = []
         for i, (head, domain) in enumerate(zip(self.heads, domains, strict=True)):
             assert isinstance(head, DomainAdversary)
             loss: Callable[[torch.Tensor], torch.Tensor]
             if self.kind == "conditional":
-                weight, possible = within_class_weight(domain, code, getattr(self, f"support_{i}"))
+                weight, possible = within_class_weight(
+                    domain, code, self.get_buffer(f"support_{i}")
+                )
                 loss = partial(
                     weighted_cross_entropy, domain=domain, weight=weight, possible=possible
                 )
             else:
                 loss = partial(balanced_cross_entropy, domain=domain)
-            questions.append(partial(ask_head, head.network, head.join(z, p), loss))
+            questions.append((head.network, head.join(z, p), loss))
         return questions
 
     def _shuffled(self, z: torch.Tensor) -> torch.Tensor:
@@ -175,14 +171,6 @@ class DomainAlignment(nn.Module):
         if torch.is_grad_enabled():
             metrics["adversary_loss"] = discrimination
         return discrimination + weight * pull, metrics
-
-
-def ask_head(
-    network: nn.Module, seen: torch.Tensor, loss: Callable[[torch.Tensor], torch.Tensor]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Loss and scores of a domain head on what it sees."""
-    scores = network(seen)
-    return loss(scores), scores
 
 
 @torch.no_grad()

@@ -12,10 +12,15 @@ from torch.nn import functional
 
 from domainvi._compat import MODULE_KEYS
 from domainvi.data import MODALITIES, TEACHER_KEY
-from domainvi.nn import Classifier, class_log_softmax, one_hot
+from domainvi.nn import (
+    Classifier,
+    class_log_softmax,
+    classification_loss,
+    one_hot,
+    teaching_loss,
+)
 
 from ._alignment import DomainAlignment
-from ._losses import classification_loss, teaching_loss
 from ._modalities import Modalities
 from ._modality import Modality, ScalingStatistics, draw_latents, elbo_terms
 from ._phenotype_heads import PhenotypeHeads
@@ -311,13 +316,6 @@ class DomainVAE(BaseModuleClass):
             codes += torch.split(tensors[EXTRA_DOMAINS_KEY], 1, dim=1)
         return [c.squeeze(-1).long() for c in codes]
 
-    def align(
-        self, mean: torch.Tensor, tensors: dict[str, torch.Tensor], weight: float
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return the alignment loss of rows with these posterior means, and its metrics."""
-        code = self.class_codes(mean.detach(), tensors)
-        return self.alignment(mean, code, self.domains(tensors), weight)
-
     def class_codes(self, mean: torch.Tensor, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
         """Class codes of the rows; that of an unlabelled row is predicted.
 
@@ -358,9 +356,9 @@ class DomainVAE(BaseModuleClass):
         logits = self.classifier(z)
         classification = classification_loss(logits, label, self.label_smoothing)
         teaching = teaching_loss(logits, label, tensors.get(TEACHER_KEY))
-        alignment, metrics = self.align(
-            inference_outputs[MODULE_KEYS.QZ_KEY].loc, tensors, adversary_weight
-        )
+        mean = inference_outputs[MODULE_KEYS.QZ_KEY].loc
+        code = self.class_codes(mean.detach(), tensors)
+        alignment, metrics = self.alignment(mean, code, self.domains(tensors), adversary_weight)
         elbo = (reconstruction + kl_weight * kl).mean() / self.n_input
         loss = (
             classification + reconstruction_weight * elbo + alignment + teaching_weight * teaching

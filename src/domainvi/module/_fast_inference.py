@@ -70,10 +70,11 @@ class FoldedMaps:
 
     def dense(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Read log values ``(n_rows, n_input)``; one tensor of scores a map."""
-        parts = [
-            torch.cat([self._standardised(b, k) @ w for k, w in enumerate(self.weights)], dim=1)
-            for b in torch.split(x, max(1, BLOCK_VALUES // x.shape[1]))
-        ]
+        scalings = list(zip(self.centre, self.scale, self.weights, strict=True))
+        parts = []
+        for b in torch.split(x, max(1, BLOCK_VALUES // x.shape[1])):
+            scores = [((b - c).div_(s)).clamp_(-CLIP, CLIP) @ w for c, s, w in scalings]
+            parts.append(torch.cat(scores, dim=1))
         return self._by_map(torch.cat(parts) + self.bias)
 
     def sparse(
@@ -81,9 +82,6 @@ class FoldedMaps:
     ) -> list[torch.Tensor]:
         """Read log values in CSR, on the CPU; one tensor of scores a map."""
         return self._by_map(self._product(row_starts, columns, values))
-
-    def _standardised(self, x: torch.Tensor, k: int) -> torch.Tensor:
-        return ((x - self.centre[k]).div_(self.scale[k])).clamp_(-CLIP, CLIP)
 
     def _by_map(self, scores: torch.Tensor) -> list[torch.Tensor]:
         parts = dict(zip(self.order, torch.split(scores, self.widths, dim=1), strict=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -161,19 +160,8 @@ class AnalyticZeroInflatedNegativeBinomial(ZeroInflatedNegativeBinomial):
 LIKELIHOODS = ("normal", "nb", "zinb", "poisson")
 
 
-class Likelihood(nn.Module, ABC):
+class Likelihood(nn.Module):
     """Maps decoder scores to a distribution over expression values."""
-
-    @abstractmethod
-    def forward(
-        self,
-        scores: torch.Tensor,
-        library: torch.Tensor,
-        domain: torch.Tensor,
-        standardiser: Standardiser,
-        genes: torch.Tensor | None = None,
-    ) -> Distribution:
-        """Return the distribution of rows with these scores, of some genes or of all."""
 
     def start(self, domain: int, share: torch.Tensor) -> None:
         """Start from the mean profile of a domain, shares of the library that sum to one."""

@@ -142,20 +142,15 @@ class Modalities(nn.Module):
         values, libraries = zip(*parts, strict=True)
         return torch.cat(values, dim=1), torch.cat(libraries, dim=1)
 
-    def posterior(self, experts: Sequence[Moments], seen: torch.Tensor | None) -> Moments:
-        """Mean and variance of ``q(z | x)``: of one modality its own, of several their product."""
-        if seen is None:
-            return experts[0]
-        mean, variance = (torch.stack(moments) for moments in zip(*experts, strict=True))
-        return product_of_experts(mean, variance, seen)
-
     def encode(self, u: torch.Tensor, domain: torch.Tensor, seen: torch.Tensor | None) -> Moments:
         """Mean and variance of ``q(z | x)`` for log values of rows with these domain codes."""
+        if seen is None:
+            return self.only.encode(u, domain)
         experts = [
             part.encode(u[:, block], own_domain(domain, seen, i))
             for i, (_, part, block) in enumerate(self.blocks())
         ]
-        return self.posterior(experts, seen)
+        return joint_posterior(experts, seen)
 
     def embed(
         self,
@@ -165,13 +160,15 @@ class Modalities(nn.Module):
         seen: torch.Tensor | None,
     ) -> JointOutputs:
         """Encode and classify log values, with other scaling where ``statistics`` has a name."""
+        if seen is None:
+            ((name, part),) = self.parts.items()
+            out = part.embed(u, domain, statistics.get(name))
+            return JointOutputs(out.mean, out.variance, out.linear, None, out.reference)
         parts = [
             part.embed(u[:, block], own_domain(domain, seen, i), statistics.get(name))
             for i, (name, part, block) in enumerate(self.blocks())
         ]
-        mean, variance = self.posterior([(p.mean, p.variance) for p in parts], seen)
-        if seen is None:
-            return JointOutputs(mean, variance, parts[0].linear, None, parts[0].reference)
+        mean, variance = joint_posterior([(p.mean, p.variance) for p in parts], seen)
         linear, has_linear = self.pool([p.linear for p in parts], seen)
         reference = [torch.where(seen[:, i : i + 1], p.reference, 0.0) for i, p in enumerate(parts)]
         return JointOutputs(mean, variance, linear, has_linear, torch.cat(reference, dim=1))
@@ -230,9 +227,15 @@ class Modalities(nn.Module):
         return BlockDistribution(decoded, columns, present.bool())
 
 
-def own_domain(domain: torch.Tensor, seen: torch.Tensor | None, i: int) -> torch.Tensor:
+def joint_posterior(experts: Sequence[Moments], seen: torch.Tensor) -> Moments:
+    """Mean and variance of the product of the modalities that a row has."""
+    mean, variance = (torch.stack(moments) for moments in zip(*experts, strict=True))
+    return product_of_experts(mean, variance, seen)
+
+
+def own_domain(domain: torch.Tensor, seen: torch.Tensor, i: int) -> torch.Tensor:
     """Domain codes for modality ``i``: rows without it may be of a domain that it has not seen."""
-    return domain if seen is None else torch.where(seen[:, i], domain, 0)
+    return torch.where(seen[:, i], domain, 0)
 
 
 def keep_one(present: torch.Tensor, alone: float) -> torch.Tensor:

@@ -16,8 +16,10 @@ from ._networks import (
     Classifier,
     Decoder,
     GaussianEncoder,
+    classification_loss,
     one_hot,
     standardise_columns,
+    teaching_loss,
 )
 from ._referee import within_class_probe
 from ._wasserstein import Critic, critic_loss, encoder_loss, gradient_penalty
@@ -35,6 +37,7 @@ __all__ = [
     "Standardiser",
     "balanced_cross_entropy",
     "class_log_softmax",
+    "classification_loss",
     "critic_loss",
     "encoder_loss",
     "gradient_penalty",
@@ -44,6 +47,7 @@ __all__ = [
     "reverse_gradient",
     "shared_class_weight",
     "standardise_columns",
+    "teaching_loss",
     "weighted_cross_entropy",
     "within_class_probe",
     "within_class_weight",

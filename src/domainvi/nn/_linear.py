@@ -140,6 +140,7 @@ class LinearEnsemble(nn.Module):
 
     def __init__(self, n_members: int, n_domains: int, n_input: int, n_classes: int) -> None:
         super().__init__()
+        self.n_members = n_members
         self.register_buffer("centre", torch.zeros(n_members, n_domains, n_input))
         self.register_buffer("scale", torch.ones(n_members, n_domains, n_input))
         self.register_buffer("coef", torch.zeros(n_members, n_input, n_classes))
@@ -150,11 +151,6 @@ class LinearEnsemble(nn.Module):
         self.register_buffer("row_wise_share", torch.zeros(()))
         # Members that standardise every domain alike, new ones too.
         self.register_buffer("is_shared", torch.zeros(n_members, dtype=torch.bool))
-
-    @property
-    def n_members(self) -> int:
-        """Number of linear classifiers."""
-        return len(self.weight)
 
     def forward(
         self,

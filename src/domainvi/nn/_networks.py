@@ -1,4 +1,4 @@
-"""Encoder, decoder and heads: tensors in, tensors out, LayerNorm throughout."""
+"""Encoder, decoder, classifier and its losses: tensors in, tensors out, LayerNorm throughout."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ class Decoder(nn.Module):
         Width of the covariates (one-hot domains and others) that are appended to ``z``.
     n_output
         Genes.
-    n_hidden, n_layers, dropout
-        Width, number and dropout rate of the hidden layers.
+    n_hidden, n_layers
+        Width and number of the hidden layers.
     """
 
     def __init__(
@@ -105,11 +105,10 @@ class Decoder(nn.Module):
         n_output: int,
         n_hidden: int = 128,
         n_layers: int = 1,
-        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.n_hidden = n_hidden
-        self.hidden = hidden_layers(n_latent + n_covariates, n_hidden, n_layers, dropout)
+        self.hidden = hidden_layers(n_latent + n_covariates, n_hidden, n_layers, 0.0)
         self.output = nn.Linear(n_hidden + n_covariates, n_output)
 
     def forward(
@@ -141,6 +140,28 @@ class Classifier(nn.Module):
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """Return logits of shape ``(n_rows, n_classes)``."""
         return self.linear(z)
+
+
+def classification_loss(
+    logits: torch.Tensor, label: torch.Tensor, label_smoothing: float
+) -> torch.Tensor:
+    """Mean cross-entropy of the labelled rows; 0 when the batch has none."""
+    # Sums over all rows, since to pick the labelled ones would wait for the device.
+    total = functional.cross_entropy(
+        logits, label, ignore_index=-1, reduction="sum", label_smoothing=label_smoothing
+    )
+    return total / (label >= 0).sum().clamp_min(1)
+
+
+def teaching_loss(
+    logits: torch.Tensor, label: torch.Tensor, teacher: torch.Tensor | None
+) -> torch.Tensor:
+    """Mean cross-entropy of unlabelled rows to the linear members' probabilities."""
+    if teacher is None:
+        return logits.new_zeros(())
+    unknown = label < 0
+    cross_entropy = -(teacher * functional.log_softmax(logits, dim=1)).sum(dim=1)
+    return (cross_entropy * unknown).sum() / unknown.sum().clamp_min(1)
 
 
 def one_hot(codes: torch.Tensor, n: int) -> torch.Tensor:

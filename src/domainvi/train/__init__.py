@@ -5,7 +5,14 @@ from ._checkpoint import CheckpointFiles, has_checkpoint, read_checkpoint
 from ._game import DomainGame
 from ._new_cohorts import extend_statistics
 from ._plan import MAX_GRADIENT_NORM, DomainTrainingPlan, cosine, own_rate, parameter_groups, ramp
-from ._processes import chosen_seed, is_distributed, is_main_process, seeded, trainer_arguments
+from ._processes import (
+    chosen_seed,
+    is_distributed,
+    is_main_process,
+    quiet,
+    seeded,
+    trainer_arguments,
+)
 from ._start import (
     initialise,
     log_rows,
@@ -15,7 +22,7 @@ from ._start import (
     set_mean_profiles,
     set_projection,
 )
-from ._trainer import callbacks_in, check_trainer_arguments, quiet
+from ._trainer import callbacks_in, check_trainer_arguments
 
 __all__ = [
     "MAX_GRADIENT_NORM",

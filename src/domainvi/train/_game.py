@@ -1,19 +1,26 @@
-"""The game of the domain heads: steps of their own between those of the encoder."""
+"""The game of the domain heads between the steps of the encoder, and its referee."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
+
+from domainvi.data import ROWS_KEY
+from domainvi.nn import within_class_probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import nn
 
+    from domainvi.module import DomainVAE
+
 N_STEPS = 5
 LEARNING_RATE = 2e-3
 BETAS = (0.5, 0.9)
+# Last batches of an epoch, whose rows the referee looks at as users get them.
+N_BATCHES = 10
 
 
 class DomainGame:
@@ -45,12 +52,12 @@ class DomainGame:
         # As a group, since an optimiser refuses an empty list: there may be no heads.
         group = {"params": self.parameters}
         self.optimizer = torch.optim.Adam([group], lr=LEARNING_RATE, betas=BETAS, fused=True)
-        self.stored: dict[str, Any] | None = None
 
     def play(self, loss: Callable[[], torch.Tensor]) -> None:
         """Take the steps; ``loss`` computes the loss of the heads on constant latents."""
         if not self.parameters:
             return
+        together = torch.distributed.is_available() and torch.distributed.is_initialized()
         for _ in range(N_STEPS):
             value = loss()
             # A batch without two domains has nothing to say; other processes may have more.
@@ -60,22 +67,47 @@ class DomainGame:
                 else [torch.zeros_like(p) for p in self.parameters]
             )
             for parameter, gradient in zip(self.parameters, gradients, strict=True):
-                parameter.grad = mean_over_processes(gradient)
+                parameter.grad = gradient
+                if together:
+                    torch.distributed.all_reduce(gradient)
+                    gradient /= torch.distributed.get_world_size()
             self.optimizer.step()
         # What the step of the encoder leaves there begins anew.
         self.optimizer.zero_grad()
 
-    def resume(self) -> None:
-        """Go on from the state of a checkpoint, if there is one."""
-        if self.stored is not None:
-            self.optimizer.load_state_dict(self.stored)
-            self.stored = None
 
+class Referee:
+    """Probe the latents of an epoch afresh (:func:`~domainvi.nn.within_class_probe`).
 
-def mean_over_processes(x: torch.Tensor) -> torch.Tensor:
-    """Mean of a tensor over the processes that train together; the tensor itself if alone."""
-    distributed = torch.distributed
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return x
-    distributed.all_reduce(x)
-    return x / distributed.get_world_size()
+    Parameters
+    ----------
+    module
+        Whose latents are probed.
+    """
+
+    def __init__(self, module: DomainVAE) -> None:
+        self.module = module
+        self.seen: list[tuple[torch.Tensor, ...]] = []
+
+    @torch.no_grad()
+    def see(self, batch: dict[str, torch.Tensor]) -> None:
+        """Encode the rows of a batch without dropout and without a draw."""
+        module, training = self.module, self.module.training
+        module.eval()
+        inputs = module._get_inference_input(batch)
+        (domain, *_), parts = module.domains(batch), module.modalities
+        u, _ = parts.log_values(inputs["x"], inputs["size_factor"])
+        mean, _ = parts.encode(u, domain, parts.seen(inputs["present"]))
+        module.train(training)
+        self.seen.append((mean, domain, module.class_codes(mean, batch), batch[ROWS_KEY]))
+
+    def verdict(self) -> tuple[float, float] | None:
+        """Accuracy of the probe on half of the rows seen, and chance; then forget them.
+
+        A row that was drawn twice is on one side of the split.
+        """
+        if not self.seen:
+            return None
+        mean, domain, code, rows = (torch.cat(parts) for parts in zip(*self.seen, strict=True))
+        self.seen.clear()
+        return within_class_probe(mean, domain, code, rows % 2 == 1, self.module.n_domains[0])

@@ -13,8 +13,7 @@ from domainvi.data import ROWS_KEY
 from domainvi.nn import NO_DECAY
 
 from ._faults import FaultFinder
-from ._game import DomainGame
-from ._referee import N_BATCHES, Referee
+from ._game import N_BATCHES, DomainGame, Referee
 
 if TYPE_CHECKING:
     from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
@@ -23,10 +22,14 @@ if TYPE_CHECKING:
     from domainvi.module import DomainVAE
 
 
-def ramp(progress: float, start: float = 0.2, steepness: float = 10.0) -> float:
+# Share of the training steps at which the weight of the adversary begins to rise.
+START = 0.2
+
+
+def ramp(progress: float) -> float:
     r"""Weight factor that rises from 0 to 1.
 
-    0 until ``start``, then :math:`2 / (1 + e^{-10 p}) - 1` with :math:`p` the share of the
+    0 for a fifth of the steps, then :math:`2 / (1 + e^{-10 p}) - 1` with :math:`p` the share of the
     remaining steps that is done (Ganin et al., JMLR 2016). The classifier has to be better than
     chance before anything is aligned by its predictions, hence the start.
 
@@ -34,20 +37,16 @@ def ramp(progress: float, start: float = 0.2, steepness: float = 10.0) -> float:
     ----------
     progress
         Share of the training steps done, in [0, 1].
-    start
-        Share at which the rise begins.
-    steepness
-        Steepness of the sigmoid.
 
     Examples
     --------
     >>> ramp(0.1), round(ramp(1.0), 3)
     (0.0, 1.0)
     """
-    if progress <= start:
+    if progress <= START:
         return 0.0
-    p = (progress - start) / (1 - start)
-    return 2 / (1 + math.exp(-steepness * p)) - 1
+    p = (progress - START) / (1 - START)
+    return 2 / (1 + math.exp(-10 * p)) - 1
 
 
 def cosine(progress: float) -> float:
@@ -101,8 +100,10 @@ class DomainTrainingPlan(pl.LightningModule):
         Learning rate of the encoder over that of the rest; below 1 where it is pretrained.
     """
 
-    # Names of the term that encoder and heads fight over, and of its weight.
+    # Names of the term that encoder and heads fight over, and of its weight; the part of the
+    # module that is trained against the encoder, and whether it takes steps of its own.
     penalty_loss, penalty_name = "adversary_loss", "adversary_weight"
+    penalty_part, plays = "alignment", True
     # Read by scvi-tools, which logs them to MLflow: AdamW's, and schedules that are not in use.
     eps, max_kl_weight, min_kl_weight = 1e-8, 1.0, 1.0
     lr_factor = lr_patience = n_epochs_kl_warmup = n_steps_kl_warmup = None
@@ -130,7 +131,8 @@ class DomainTrainingPlan(pl.LightningModule):
         self.teaching_weight = teaching_weight
         self.genes_per_step = genes_per_step
         self.encoder_lr_factor = encoder_lr_factor
-        self.game: DomainGame | None = self._game()
+        self.game = DomainGame(module.alignment) if self.plays else None
+        self.stored_game: dict[str, Any] | None = None
         self.referee = Referee(module)
         self.sums: dict[str, torch.Tensor] = {}
         self.counts: dict[str, torch.Tensor | float] = {}
@@ -151,15 +153,11 @@ class DomainTrainingPlan(pl.LightningModule):
             "teaching_weight": self.teaching_weight,
         }
 
-    def _game(self) -> DomainGame | None:
-        """Prepare the game of the domain heads; ``None`` if all parts descend in one step."""
-        return DomainGame(self.module.alignment)
-
     def on_train_start(self) -> None:
         """Switch dropout on: the module may come from predicting."""
         self.module.train()
-        if self.game is not None:
-            self.game.resume()
+        if self.game is not None and self.stored_game is not None:
+            self.game.optimizer.load_state_dict(self.stored_game)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the state of the game to a checkpoint."""
@@ -169,7 +167,7 @@ class DomainTrainingPlan(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the state of the game until the weights are on their device."""
         if self.game is not None:
-            self.game.stored = checkpoint["game"]
+            self.stored_game = checkpoint["game"]
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
         """Compute the loss of one batch."""
@@ -282,13 +280,9 @@ class DomainTrainingPlan(pl.LightningModule):
         encoders = nn.ModuleList(part.z_encoder for part in parts)
         return own_rate(groups, encoders, self.lr * self.encoder_lr_factor)
 
-    def penalty(self) -> nn.Module:
-        """Part of the module that is trained against the encoder."""
-        return self.module.alignment
-
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip the gradient norms of the autoencoder and of the domain heads apart."""
-        heads = {id(p) for p in self.penalty().parameters()}
+        heads = {id(p) for p in getattr(self.module, self.penalty_part).parameters()}
         parameters = [p for p in self.module.parameters() if p.grad is not None]
         for inside in (True, False):
             group = [p for p in parameters if (id(p) in heads) == inside]

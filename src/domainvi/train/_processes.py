@@ -1,9 +1,11 @@
-"""Processes and random states: arguments of the trainer, who writes, and seeds put back."""
+"""Processes and threads: arguments of the trainer, who writes, seeds put back, a quiet trainer."""
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
+import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 PATIENCE = 10
 MONITOR = "validation_loss"
 STOPPING = "early_stopping_"
+# What lightning says in every training: of accelerators, of its services, and that it has ended.
+_SPARE = ("GPU available", "TPU available", "HPU available", "💡 Tip", "`Trainer.fit` stopped")
+_SPEAKER = "lightning.pytorch.utilities.rank_zero"
 
 
 def chosen_seed(seed: int | None) -> int:
@@ -89,11 +94,25 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_turn)
 
 
+def is_told(record: logging.LogRecord) -> bool:
+    """Whether a line of lightning says something that users of a model need."""
+    return not record.getMessage().startswith(_SPARE)
+
+
 @contextmanager
-def taking_turns() -> Iterator[None]:
-    """Let no other thread of this process into a block that changes what all of them share."""
-    with _turn:
-        yield
+def quiet() -> Iterator[None]:
+    """Leave out the lines that lightning writes in every training; others still come.
+
+    Filters are of all threads of a process, which take turns with these blocks.
+    """
+    speaker = logging.getLogger(_SPEAKER)
+    with _turn, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+        speaker.addFilter(is_told)
+        try:
+            yield
+        finally:
+            speaker.removeFilter(is_told)
 
 
 @contextmanager

@@ -1,11 +1,9 @@
-"""Arguments of the trainer, checked before anything is computed, and a trainer that is quiet."""
+"""Arguments of the trainer, checked before anything is computed."""
 
 from __future__ import annotations
 
-import logging
 import warnings
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -14,10 +12,7 @@ from scvi.train import SaveCheckpoint, Trainer
 from domainvi._checks import check_keywords, check_sizes
 from domainvi.errors import InputError
 
-from ._processes import taking_turns, trainer_arguments
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from ._processes import quiet, trainer_arguments
 
 # Arguments of scvi-tools and of its older versions, and what takes their place here.
 EXPLAINED = {
@@ -40,27 +35,6 @@ EXPLAINED = {
 _REFUSED = (
     TypeError, ValueError, RuntimeError, ImportError, AttributeError, MisconfigurationException,
 )  # fmt: skip
-# What lightning says in every training: of accelerators, of its services, and that it has ended.
-_SPARE = ("GPU available", "TPU available", "HPU available", "💡 Tip", "`Trainer.fit` stopped")
-_SPEAKER = "lightning.pytorch.utilities.rank_zero"
-
-
-def is_told(record: logging.LogRecord) -> bool:
-    """Whether a line of lightning says something that users of a model need."""
-    return not record.getMessage().startswith(_SPARE)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Leave out the lines that lightning writes in every training; others still come."""
-    speaker = logging.getLogger(_SPEAKER)
-    with taking_turns(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
-        speaker.addFilter(is_told)
-        try:
-            yield
-        finally:
-            speaker.removeFilter(is_told)
 
 
 def callbacks_in(trainer_kwargs: dict[str, Any]) -> list[Callback]:
@@ -93,11 +67,19 @@ def check_trainer_arguments(
     if resume and checkpoint_dir is None:
         msg = "resume=True needs checkpoint_dir, the folder of the checkpoint to go on from."
         raise InputError(msg)
-    check_savers(trainer_kwargs, checkpoint_dir)
+    callbacks = callbacks_in(trainer_kwargs)
+    if savers := [c for c in callbacks if isinstance(c, ModelCheckpoint)]:
+        check_savers(savers)
+    if checkpoint_dir is not None and (savers or trainer_kwargs.get("enable_checkpointing")):
+        msg = (
+            f"checkpoint_dir={str(checkpoint_dir)!r} and checkpoint callbacks of lightning both "
+            "write checkpoints. Leave one of them out."
+        )
+        raise InputError(msg)
     try:
         with quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # What is said of it is said by the trainer in use.
-            others = trainer_kwargs | {"callbacks": callbacks_in(trainer_kwargs)}
+            others = trainer_kwargs | {"callbacks": callbacks}
             others.pop("ckpt_path", None)
             arguments = trainer_arguments(accelerator, devices, False, others)
             # Strategies of several processes may start them.
@@ -109,15 +91,8 @@ def check_trainer_arguments(
         raise InputError(msg) from error
 
 
-def check_savers(trainer_kwargs: dict[str, Any], checkpoint_dir: object) -> None:
-    """Refuse callbacks that read scvi-tools' own files, or that write over checkpoints of ours."""
-    savers = [c for c in callbacks_in(trainer_kwargs) if isinstance(c, ModelCheckpoint)]
-    if checkpoint_dir is not None and (savers or trainer_kwargs.get("enable_checkpointing")):
-        msg = (
-            f"checkpoint_dir={str(checkpoint_dir)!r} and checkpoint callbacks of lightning both "
-            "write checkpoints. Leave one of them out."
-        )
-        raise InputError(msg)
+def check_savers(savers: list[ModelCheckpoint]) -> None:
+    """Refuse callbacks that read scvi-tools' own files."""
     for saver in savers:
         for name in ("load_best_on_end", "check_nan_gradients"):
             if isinstance(saver, SaveCheckpoint) and getattr(saver, name):

@@ -16,7 +16,7 @@ from ._cautions import (
     find_cautions,
     texts,
 )
-from ._guard import GuardRecord, agreement, alignment_allowed
+from ._guard import GuardRecord
 from ._sets import PredictionSets, check_set_alpha, rows_needed
 from ._suggest import suggest_rows
 from ._unknown import UnknownScorer, deal_folds
@@ -30,8 +30,6 @@ __all__ = [
     "GuardRecord",
     "PredictionSets",
     "UnknownScorer",
-    "agreement",
-    "alignment_allowed",
     "annotated_rows",
     "audit_arrays",
     "cautions_of_rows",

@@ -1,4 +1,4 @@
-"""The guard: it keeps alignment off where it may harm, and says how far views of a target agree."""
+"""The record of the guard, which keeps alignment off where it may harm."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from domainvi._checks import FloatArray
-
-    from ._audit import Audit
 
 Alignment = Literal["as set up", "off"]
 
@@ -79,21 +77,3 @@ class GuardRecord:
             row_wise_share=float(values.get("row_wise_share", 0.0)),
             target_class_prior=None if prior is None else np.asarray(prior, dtype=np.float64),
         )
-
-
-def agreement(p: FloatArray, q: FloatArray) -> float:
-    """Cohen's kappa of two sets of class probabilities of the same rows, at least 0 (Cohen 1960).
-
-    Examples
-    --------
-    >>> agreement(np.eye(2)[[0, 1, 0, 1]], np.eye(2)[[0, 1, 1, 1]])
-    0.5
-    """
-    a, b, k = p.argmax(axis=1), q.argmax(axis=1), p.shape[1]
-    chance = float(np.bincount(a, minlength=k) @ np.bincount(b, minlength=k)) / len(a) ** 2
-    return max((float(np.mean(a == b)) - chance) / max(1 - chance, 1e-6), 0.0)
-
-
-def alignment_allowed(audit: Audit, *, force: bool = False) -> bool:
-    """Whether domains may be made alike: not where the audit refuses, unless forced."""
-    return force or audit.verdict != "refused"

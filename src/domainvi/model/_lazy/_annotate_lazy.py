@@ -19,15 +19,14 @@ import pandas as pd
 import zarr
 
 from domainvi import _keys
-from domainvi._checks import check_positive, check_share
+from domainvi._checks import check_positive
 from domainvi._compat import SETUP_ARGS_KEY
 from domainvi.data import POOL_ROWS, POOL_VALUES, ScalingNote, select_matrix
 from domainvi.errors import InputError
-from domainvi.model._annotate import Options, say
+from domainvi.model._annotate import checked_options, say
 from domainvi.model._diagnosis import add_verdict, summarise
-from domainvi.model._inference import n_centred, restricted
+from domainvi.model._inference import n_centred
 from domainvi.model._setup import check_data, columns_of, prepare_query, refuse_several
-from domainvi.module import heads_of
 
 from ._begin import begin
 from ._shards import (
@@ -72,18 +71,9 @@ def annotate_lazy(
     classes: Sequence[str] | None,
 ) -> None:
     """Annotate; see :meth:`domainvi.DomainVI.annotate_lazy`."""
-    model._check_trained()
     refuse_several(model, "annotate_lazy")
-    check_share("unknown_alpha", unknown_alpha)
-    check_share("level_confidence", level_confidence)
+    options = checked_options(model, unknown_alpha, targets, classes, level_confidence)
     check_positive(min_genes=min_genes, n_rows=n_rows)
-    chosen = [p.key for p in model.phenotypes] if targets is None else list(targets)
-    for target in chosen:
-        heads_of(model.module).index(target)
-    named = None if classes is None else [classes] if isinstance(classes, str) else list(classes)
-    restricted(model, np.ones((1, len(model.classes))), named)
-    alpha, least = (None if v is None else float(v) for v in (unknown_alpha, level_confidence))
-    options = Options(alpha, chosen, named, least)
     path = Path(os.path.abspath(path))  # noqa: PTH100  # resolve() would follow a dangling link
     folder = path.with_name(f"{path.name}.unfinished")
     check_free(path, folder)
