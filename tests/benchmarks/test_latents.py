@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from benchmarks.latents import __main__ as command
-from benchmarks.latents import datasets, measures, methods, table
+from benchmarks.latents import datasets, figure, measures, methods, table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,6 +98,7 @@ def test_what_is_there_is_not_made_again(
     data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "results.csv"
+    monkeypatch.setattr(measures, "PROBES", ("logistic",))
     arguments = ["--data", str(data_folder), "--out", str(out), "--probes-only", "--latents"]
     command.main([*arguments, "PCA"])
     first = table.load(out)
@@ -109,3 +110,42 @@ def test_what_is_there_is_not_made_again(
     monkeypatch.setitem(methods.METHODS, ("PCA", "Harmony"), lambda *_: pytest.fail("again"))
     command.main([*arguments, "PCA", "z-scores"])
     assert table.load(out)["latents"].tolist() == ["PCA", "z-scores"]
+
+
+@pytest.fixture
+def rows() -> pd.DataFrame:
+    """Two seeds of DomainVI, the second without scib-metrics, and one of two others."""
+    names = ["data", "labels", "latents", "seed", *measures.SCIB, "chance", "logistic", "forest"]
+    values = [
+        ("b", "hidden", "PCA", 0, 0.5, 0.2, 0.3, 0.5, 1.0, 0.9),
+        ("b", "hidden", "scVI", 0, 0.4, 0.6, 0.5, 0.5, 0.7, 0.6),
+        ("b", "hidden", "DomainVI", 0, 0.6, 0.6, 0.6, 0.5, 0.5, 0.6),
+        ("b", "hidden", "DomainVI", 1, None, None, None, 0.5, 0.7, 0.4),
+        ("a", "hidden", "PCA", 0, 0.5, 0.2, 0.3, 0.25, 0.9, 0.95),
+        ("a", "hidden", "DomainVI", 0, 0.7, 0.8, 0.75, 0.25, 0.4, 0.3),
+        ("a", "known", "DomainVI", 0, 0.9, 0.9, 0.9, 0.25, 0.3, 0.3),
+    ]
+    return pd.DataFrame(values, columns=names).assign(macro_f1=0.5, seconds=2.0)
+
+
+def test_seeds_are_averaged_and_settings_are_not_mixed(rows: pd.DataFrame) -> None:
+    means = figure.means(rows)
+    assert means.index.unique("data").tolist() == ["b", "a"]
+    assert means.loc[("b", "DomainVI"), "total"] == 0.6
+    # Of each seed the larger probe: .1 and .2 above chance.
+    assert means.loc[("b", "DomainVI"), "found"] == pytest.approx(0.15)
+    assert means.loc[("a", "DomainVI"), "total"] == 0.75
+
+
+def test_the_best_of_the_others_is_named(rows: pd.DataFrame) -> None:
+    text = figure.summarise(rows)
+    assert "| b | 0.600 / 0.500 (PCA) | 0.600 / 0.600 (scVI) | 0.600 / 0.500 (scVI) |" in text
+    assert "| a | 0.25 | 0.90 / 0.95 |  |  |  |  |  | 0.40 / 0.30 |" in text
+
+
+def test_each_score_has_a_panel_and_each_set_a_line(rows: pd.DataFrame) -> None:
+    panels = figure.draw(rows).axes
+    assert [axes.get_xlabel() for axes in panels] == list(figure.TITLES.values())
+    assert [tick.get_text() for tick in panels[0].get_yticklabels()] == ["b", "a"]
+    dots = {dot.get_label(): dot.get_offsets() for dot in panels[2].collections}
+    np.testing.assert_allclose(dots["DomainVI"], [(0.6, 0), (0.75, 1)])
