@@ -89,7 +89,11 @@ def summarise(table: pd.DataFrame) -> str:
         Rows of ``results.csv``.
     """
     mean = means(table)
-    parts = ["Scib-metrics, DomainVI / best of the others:", _markdown(mean, _best(mean))]
+    parts = ["![Scores of the latents on each set](summary.png)"]
+    parts += [
+        "Scib-metrics, DomainVI / best of the others (without `weight 0`):",
+        _markdown(mean, _best(mean)),
+    ]
     probed = {"chance": [f"{chance:.2f}" for chance in _of_sets(mean["chance"]).mean(axis=1)]}
     probed |= {name: _joined(mean, name, PROBES, ".2f") for name in (*OTHERS, "weight 0", OURS)}
     parts += ["Fresh probes, logistic regression / random forest:", _markdown(mean, probed)]
