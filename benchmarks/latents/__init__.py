@@ -1,1 +1,1 @@
-"""Whether a fresh probe finds the cohort in latents, with and without the domain heads."""
+"""Latents of several methods: whether the cohort is gone from them, and the biology still there."""

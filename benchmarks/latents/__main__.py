@@ -1,9 +1,9 @@
-"""Fresh probes of the latents, within class: of DomainVI, without its adversary, and of the input.
+"""Latents of every method on every set: ``python -m benchmarks.latents --data DIR``.
 
-Run as ``python -m benchmarks.latents --data DIR``; writes ``probes.csv`` and prints the means. The
-labels of the target cohorts are hidden, and the probes (logistic regression and a random forest,
-five-fold, balanced accuracy) go by the true classes. ``demo_mix`` is the demo with the classes of
-each cohort thinned to a quarter in turn, so that no class has the same share in both.
+Rows are added to ``results.csv`` as they come, and those that are there are not made again, unless
+``--again`` says so. Labels of the target cohorts are hidden (``--labels known``: none is), and all
+figures go by the true classes: fresh probes of the cohort (logistic regression and a random forest,
+five-fold, balanced accuracy), and scib-metrics. Harmony needs ``pip install harmonypy``.
 """
 
 from __future__ import annotations
@@ -11,112 +11,80 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import anndata as ad
-import numpy as np
-import pandas as pd
-from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
-import domainvi as dv
-from domainvi.data import describe_matrix
-from domainvi.metrics import domain_probe, macro_f1
+from benchmarks.latents.datasets import SETS, read
+from benchmarks.latents.measures import hidden_f1, probes, scib
+from benchmarks.latents.methods import METHODS, components, log_values, run_quietly
+from benchmarks.latents.table import add, finished
 
-HERE = Path(__file__).parent
-PROBES = ("logistic", "forest")
-FILES = {
-    "kang": ("sc_kang_ctrl_vs_ifnb.h5ad", ("stim",)),
-    "gtex_tcga": ("bulk_tissue_gtex_vs_tcga.h5ad", ("tcga_normal", "tcga_tumor")),
-}
-WEIGHTS = {"domainvi": None, "no adversary": 0.0}
+if TYPE_CHECKING:
+    from anndata import AnnData
 
+    from benchmarks.latents.methods import Method
 
-def read(name: str, folder: Path) -> tuple[ad.AnnData, tuple[str, ...]]:
-    """Read a data set with ``cohort`` and ``label``, and its target cohorts."""
-    if name in FILES:
-        file, targets = FILES[name]
-        return ad.read_h5ad(folder / file), targets
-    adata = dv.data.cohorts()
-    adata.obs["label"] = adata.obs["cancer_type"]
-    return (thinned(adata) if name == "demo_mix" else adata), ("agilent",)
+RESULTS = Path(__file__).parent / "results.csv"
 
 
-def thinned(adata: ad.AnnData) -> ad.AnnData:
-    """Keep a quarter of every other class, of the other ones in each next cohort."""
-    rng, kept = np.random.default_rng(5), []
-    for (cohort, label), rows in adata.obs.groupby(
-        ["cohort", "label"], observed=True
-    ).indices.items():
-        i, j = (
-            adata.obs[k].cat.categories.get_loc(v)
-            for k, v in (("cohort", cohort), ("label", label))
-        )
-        n = len(rows) // 4 if (i + j) % 2 else len(rows)
-        kept.append(rng.choice(rows, max(n, min(len(rows), 8)), replace=False))
-    return adata[np.sort(np.concatenate(kept))].copy()
+def measure(
+    method: Method, adata: AnnData, seed: int, *, with_scib: bool
+) -> list[dict[str, str | float]]:
+    """Run a method; one row for each of the latents that it makes."""
+    start, found = time.process_time(), []
+    for name, z, predicted in run_quietly(method, adata, seed):
+        found.append((name, z, predicted, time.process_time() - start))
+    before = components(log_values(adata)) if found and with_scib else None
+    return [
+        {
+            "latents": name,
+            "seed": seed,
+            **(scib(z, before, adata.obs) if with_scib else {}),
+            **probes(z, adata.obs),
+            **hidden_f1(adata.obs, predicted),
+            "seconds": round(seconds, 1),
+        }
+        for name, z, predicted, seconds in found
+    ]
 
 
-def log_values(adata: ad.AnnData) -> np.ndarray:
-    """Log values as they are, and counts brought to ten thousand a row and logged."""
-    x = adata.X.toarray() if hasattr(adata.X, "toarray") else np.asarray(adata.X)
-    if describe_matrix(adata.X).kind != "counts":
-        return x
-    return np.log1p(1e4 * x / np.maximum(x.sum(axis=1, keepdims=True), 1))
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the arguments of the command line."""
+    parser = argparse.ArgumentParser("python -m benchmarks.latents", description=__doc__)
+    add_argument = parser.add_argument
+    names = [name for group in METHODS for name in group]
+    add_argument("--data", type=Path, required=True, help="folder with the h5ad files")
+    add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
+    add_argument("--latents", nargs="+", default=names, choices=names)
+    add_argument("--labels", default="hidden", choices=("hidden", "known"))
+    add_argument("--seeds", nargs="+", type=int, default=[0])
+    add_argument("--probes-only", action="store_true", help="without scib-metrics")
+    add_argument("--again", action="store_true", help="make rows again that are there")
+    add_argument("--out", type=Path, default=RESULTS)
+    return parser.parse_args(arguments)
 
 
-def probes(z: np.ndarray, obs: pd.DataFrame) -> dict[str, float]:
-    """Balanced accuracy of both probes, and chance."""
-    domain, label = (
-        obs[key].astype("category").cat.codes.to_numpy() for key in ("cohort", "label")
-    )
-    found = {name: domain_probe(z, domain, label, classifier=name) for name in PROBES}
-    return {
-        "chance": found["logistic"].within_class_chance,
-        **{name: probe.within_class for name, probe in found.items()},
-    }
-
-
-def measure(adata: ad.AnnData, targets: tuple[str, ...], weight: float | None, seed: int) -> dict:
-    """Train, and probe the latents; macro-F1 is that of target rows whose class has labels."""
-    truth = adata.obs["label"].astype(str).to_numpy()
-    hidden = adata.obs["cohort"].isin(targets).to_numpy()
-    adata.obs["shown"] = np.where(hidden, "Unknown", truth)
-    dv.DomainVI.setup_anndata(adata, batch_key="cohort", labels_key="shown")
-    model = dv.DomainVI(adata, seed=seed)
-    start = time.process_time()
-    plan = {} if weight is None else {"adversary_weight": weight}
-    model.train(plan_kwargs=plan, enable_progress_bar=False, accelerator="cpu")
-    seconds = time.process_time() - start
-    scored = hidden & np.isin(truth, truth[~hidden])
-    return {
-        **probes(model.get_latent_representation(), adata.obs),
-        "referee": float(model.history["domain_probe_train"].iloc[-1, 0]),
-        "macro_f1": macro_f1(truth[scored], model.predict()[scored]),
-        "seconds": round(seconds, 1),
-    }
-
-
-def main() -> None:
-    """Measure and write."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.latents")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--sets", nargs="+", default=["kang", "demo", "demo_mix", "gtex_tcga"])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    arguments = parser.parse_args()
-    rows = []
-    with threadpool_limits(1):
-        for name in arguments.sets:
-            adata, targets = read(name, arguments.data)
-            z = PCA(32, random_state=0).fit_transform(log_values(adata))
-            rows.append({"data": name, "latents": "PCA", "seed": 0, **probes(z, adata.obs)})
-            for latents, weight in WEIGHTS.items():
-                for seed in arguments.seeds:
-                    found = measure(adata, targets, weight, seed)
-                    rows.append({"data": name, "latents": latents, "seed": seed, **found})
-            table = pd.DataFrame(rows).round(4)
-            table.to_csv(HERE / "probes.csv", index=False)
-    means = table.groupby(["data", "latents"], sort=False).mean(numeric_only=True)
-    print(means.drop(columns="seed").round(3).to_string())
+def main(arguments: list[str] | None = None) -> None:
+    """Measure what is not there yet."""
+    options = parse(arguments)
+    with_scib = not options.probes_only
+    done = set() if options.again else finished(options.out, scib=with_scib)
+    for name in options.sets:
+        adata = read(name, options.data, hide=options.labels == "hidden")
+        wanted = [
+            (method, seed)
+            for seed in options.seeds
+            for names, method in METHODS.items()
+            if {(name, options.labels, n, seed) for n in names if n in options.latents} - done
+        ]
+        for method, seed in wanted:
+            with threadpool_limits(1):
+                rows = measure(method, adata, seed, with_scib=with_scib)
+            for row in rows:
+                if row["latents"] in options.latents:
+                    add(options.out, {"data": name, "labels": options.labels, **row})
+                    print(name, row, flush=True)
 
 
 if __name__ == "__main__":
