@@ -14,12 +14,13 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.disentangling.datasets import Dataset, fresh_rows
 from benchmarks.disentangling.methods import ABLATIONS, SETTINGS, disentangled, latents
-from domainvi.metrics import factor_probe, joint_probe
+from domainvi.metrics import domain_probe, factor_probe, joint_probe
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 PERMUTATIONS = 5
+N_SPLITS = 5
 
 
 def parts(dataset: Dataset, adata: AnnData, method: str) -> list[str]:
@@ -73,11 +74,26 @@ def leakage(dataset: Dataset, adata: AnnData, method: str, seed: int) -> dict[st
             role = "target" if factor == dataset.target else "domain"
             out[f"{subspace}_{role}"] = probe.score
             out[f"{subspace}_{role}_chance"] = probe.chance
+            out[f"{subspace}_{role}_forest"], out[f"{subspace}_{role}_forest_chance"] = forest(
+                z.get(subspace, z["full"]), code, shared if foreign else None, seed
+            )
     if "biological" in z:
         out["joint_auc"] = joint_probe(
             [z["biological"], z["technical"]], shared, n_permutations=0, seed=seed
         ).score
     return out
+
+
+def forest(
+    z: np.ndarray, code: np.ndarray, strata: np.ndarray | None, seed: int
+) -> tuple[float, float]:
+    """Balanced accuracy of a random forest, and chance; the mean over strata where given."""
+    kept = np.isin(code, np.flatnonzero(np.bincount(code) >= N_SPLITS))
+    given = None if strata is None else strata[kept]
+    found = domain_probe(z[kept], code[kept], given, seed=seed, classifier="forest")
+    if strata is None:
+        return found.balanced_accuracy, found.chance
+    return found.within_class, found.within_class_chance
 
 
 def transfer(

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     # Latents of rows, by the name of the subspace; "full" is always there.
     Latents = Callable[[AnnData], dict[str, np.ndarray]]
 
-SETTINGS = ("adversarial", "covariance", "hsic", "none")
-# What the independence term and what the projection after training do on their own.
+SETTINGS = ("hsic", "covariance", "adversarial", "none")
+# What an independence term and what the projection after training do on their own.
 ABLATIONS = {
+    "hsic, not projected": ("hsic", False),
     "adversarial, not projected": ("adversarial", False),
     "none, projected": ("none", True),
 }

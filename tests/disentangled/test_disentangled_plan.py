@@ -10,7 +10,7 @@ from domainvi.disentangled import DisentangledTrainingPlan
 def module():
     adata = dv.data.synthetic_factors(40, 20, seed=0)
     dv.DisentangledVI.setup_anndata(adata, factor_groups=adata.uns["factor_groups"])
-    return dv.DisentangledVI(adata).module
+    return dv.DisentangledVI(adata, independence="adversarial").module
 
 
 @pytest.mark.parametrize(

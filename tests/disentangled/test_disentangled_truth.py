@@ -6,9 +6,10 @@ from scipy.stats import ttest_1samp
 
 import domainvi as dv
 from domainvi.disentangled import reset_erasure
-from domainvi.metrics import factor_probe
+from domainvi.metrics import domain_probe, factor_probe
 
 LEAKAGE = 0.05
+COHORTS = {"biological": ["label_true"], "technical": ["domain"]}
 CHANCE = {"tissue": 1 / 4, "state": 1 / 2, "platform": 1 / 2, "study": 1 / 3}
 
 
@@ -65,3 +66,24 @@ def test_subspaces_know_their_own_factors_and_no_others(rows, without, independe
     reset_erasure(model.module)
     alone = probes(model, fresh)[1]
     assert np.mean([without[key] - alone[key] for key in between]) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_forest_finds_next_to_nothing_of_foreign_factors(seed):
+    whole = dv.data.synthetic_cohorts(2400, seed=seed)
+    adata = whole[:1200].copy()
+    dv.DisentangledVI.setup_anndata(adata, factor_groups=COHORTS)
+    model = dv.DisentangledVI(adata, seed=seed)
+    model.train(enable_progress_bar=False)
+    for rows in (adata, whole[1200:].copy()):
+        found = {}
+        for name in COHORTS:
+            z = model.get_latent_representation(rows, group=name)
+            for factor in ("label_true", "domain"):
+                code = rows.obs[factor].cat.codes.to_numpy(dtype=np.int64)
+                probe = domain_probe(z, code, classifier="forest")
+                found[name, factor] = probe.balanced_accuracy
+        assert found["biological", "domain"] <= 0.58  # chance is .50
+        assert found["technical", "label_true"] <= 0.33  # chance is .25
+        assert min(found["biological", "label_true"], found["technical", "domain"]) >= 0.93

@@ -81,6 +81,40 @@ def test_within_strata_what_they_share_does_not_count(measure):
     assert measure(a, b, stratum).item() == pytest.approx(0.0, abs=1e-7)
 
 
+def test_hsic_within_strata_sees_what_is_small_beside_the_strata():
+    generator = torch.Generator().manual_seed(0)
+    stratum = torch.arange(80) % 4
+    b = (torch.arange(80) // 4 % 2).float()[:, None]
+    a = 100 * stratum[:, None] + b + 0.1 * torch.randn(80, 1, generator=generator)
+    assert hsic(a, b).item() < 0.01
+    assert hsic(a, b, stratum).item() > 0.9
+
+
+def test_hsic_within_strata_is_that_of_the_strata_together():
+    # Both strata hold the same rows, so that their bandwidths are that of each.
+    x, y = torch.tensor([[0.0], [1.0], [3.0], [7.0]]), torch.tensor([[0.0], [2.0], [1.0], [1.0]])
+    twice, other = torch.cat([x, x + 50]), torch.cat([y, y - 9])
+    stratum = torch.tensor([5] * 4 + [2] * 4)
+    torch.testing.assert_close(hsic(twice, other, stratum), hsic(x, y))
+    # A row on its own has nothing to be compared with.
+    alone = hsic(torch.cat([x, -x[:1]]), torch.cat([y, y[1:2]]), torch.tensor([0, 0, 0, 0, 1]))
+    torch.testing.assert_close(alone, hsic(x, y))
+
+
+def test_hsic_within_strata_has_the_slope_of_its_values():
+    # The bandwidth is a constant to the gradient: the median distance is one of other rows.
+    x = torch.tensor([[0.0], [1.0], [3.0], [7.0]], dtype=torch.float64)
+    a, b = torch.cat([x, x - 40]), torch.cat([x.flip(0) ** 2, x])
+    stratum = torch.tensor([0] * 4 + [1] * 4)
+    leaf = a.clone().requires_grad_()
+    hsic(leaf, b, stratum).backward()
+    step = torch.zeros_like(a)
+    step[3] = 1e-5
+    expected = (hsic(a + step, b, stratum) - hsic(a - step, b, stratum)) / 2e-5
+    assert abs(expected.item()) > 1e-3
+    assert leaf.grad[3].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
 def test_a_constant_column_has_no_dependence_and_a_finite_gradient():
     a = torch.ones(6, 1, requires_grad=True)
     value = cross_covariance(a, B)

@@ -6,7 +6,7 @@ import torch
 from domainvi.disentangled import DisentangledVAE, IndependenceTerms
 from domainvi.disentangled._factors import FACTORS_KEY, Factor
 from domainvi.disentangled._independence import Blocks, hide_factor
-from domainvi.disentangled._metadata import factor_codes
+from domainvi.disentangled._metadata import complete_values, factor_codes
 from domainvi.nn import one_hot
 
 FACTORS = [
@@ -74,6 +74,67 @@ def test_missing_values_take_no_part():
     head = terms.heads["biological_2"]
     expected = hide_factor(head, z[:10], code[:10], None, 1.0)
     torch.testing.assert_close(hide_factor(head, z, half, None, 1.0), expected)
+
+
+def planted(n=96):
+    """Latents in which the platform moves the rows of a tissue by little, and each level's code."""
+    row = torch.arange(n)
+    tissue, age, platform = row % 3, row // 3 % 4, row // 12 % 2
+    generator = torch.Generator().manual_seed(0)
+    z = {name: torch.randn(n, size, generator=generator) for name, size in SIZES.items()}
+    z["biological"] = 0.1 * z["biological"] + 50 * tissue[:, None] + platform[:, None]
+    return z, [tissue, age, platform]
+
+
+def test_a_kernel_looks_within_the_levels_of_the_first_own_factor():
+    terms, (z, codes) = IndependenceTerms("hsic", blocks()), planted()
+    _, found = terms(z, codes, codes, 1.0)
+    _, over_all = terms(z, codes, [torch.zeros_like(code) for code in codes], 1.0)
+    assert found["dependence"] > over_all["dependence"] + 0.1
+
+
+def test_a_kernel_looks_within_the_cells_of_an_associated_and_the_first_own_factor():
+    tied, (z, codes) = IndependenceTerms("hsic", blocks(((1, 2),))), planted()
+    hidden = z["biological"] + 50 * codes[1][:, None]
+    _, found = tied({**z, "biological": hidden}, codes, codes, 1.0)
+    _, of_one = tied({**z, "biological": hidden}, codes, [0 * codes[0], *codes[1:]], 1.0)
+    assert found["dependence"] > of_one["dependence"] + 0.1
+
+
+def test_the_kernel_term_has_the_weight_as_its_slope_and_no_gradient_without_dependence():
+    terms, (z, codes) = IndependenceTerms("hsic", blocks()), planted()
+    values = [terms(z, codes, codes, weight)[0] for weight in (0.0, 1.0, 20.0)]
+    assert values[0] == 0.0
+    torch.testing.assert_close(values[2], 20 * values[1])
+    # Within a tissue every age comes with every platform as often.
+    crossed = torch.stack([50.0 * codes[0], codes[1], codes[0], codes[1]], dim=1).requires_grad_()
+    rest = {name: torch.zeros(96, size) for name, size in SIZES.items()}
+    loss, _ = terms({**rest, "biological": crossed}, codes, codes, 1.0)
+    loss.backward()
+    assert loss.item() == pytest.approx(0.0, abs=1e-6)
+    assert crossed.grad.abs().max() < 1e-6
+
+
+def test_a_factor_without_any_value_is_not_looked_for():
+    terms, (z, codes) = IndependenceTerms("hsic", blocks()), planted()
+    nothing = [torch.full_like(code, -1) for code in codes]
+    z["biological"].requires_grad_()
+    loss, _ = terms(z, nothing, codes, 1.0)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(z["biological"].grad).all()
+    assert loss < terms(z, codes, codes, 1.0)[0]
+
+
+def test_levels_that_are_missing_are_those_of_the_heads():
+    values = torch.tensor([[torch.nan, torch.nan, 0.0], [2.0, -0.1, torch.nan]])
+    scores = [
+        torch.tensor([[0.0, 3.0, 1.0], [9.0, 0.0, 0.0]]),
+        torch.tensor([[2.0], [-2.0]]),
+        torch.tensor([[0.0, 1.0], [0.0, 1.0]]),
+    ]
+    codes = factor_codes(FACTORS, complete_values(FACTORS, values, scores))
+    assert [c.tolist() for c in codes] == [[1, 2], [3, 1], [0, 1]]
 
 
 def test_what_is_conditional_follows_from_what_is_confounded():

@@ -63,26 +63,27 @@ def hsic(a: torch.Tensor, b: torch.Tensor, stratum: torch.Tensor | None = None) 
     with doubly centred kernel matrices :math:`\bar K, \bar L` of the blocks (Gretton et al., ALT
     2005; normalised as in Cortes et al., JMLR 2012), between 0 and 1, and 0 when the rows hold
     every value of one block with every value of the other. The bandwidth is the median distance
-    and a constant to the gradient. With strata, numerator and denominator are summed over them.
+    within strata and a constant to the gradient. With strata, numerator and denominator are summed
+    over them.
     """
-    cross, own_a, own_b = a.new_zeros(()), a.new_zeros(()), a.new_zeros(())
-    for rows in strata_of(stratum, a):
-        k, m = centred_kernel(a[rows]), centred_kernel(b[rows])
-        cross = cross + (k * m).sum()
-        own_a, own_b = own_a + k.square().sum(), own_b + m.square().sum()
-    return cross / (own_a * own_b + EPSILON**2).sqrt()
+    if stratum is None:
+        stratum = a.new_zeros(len(a))
+    same = stratum[:, None] == stratum
+    k, m = centred_kernel(a, same), centred_kernel(b, same)
+    return (k * m).sum() / (k.square().sum() * m.square().sum() + EPSILON**2).sqrt()
 
 
-def centred_kernel(x: torch.Tensor) -> torch.Tensor:
-    """Doubly centred Gaussian kernel matrix of rows, with the median distance as bandwidth."""
+def centred_kernel(x: torch.Tensor, same: torch.Tensor) -> torch.Tensor:
+    """Gaussian kernel matrix of rows, doubly centred within the strata that two rows share."""
     gram = x @ x.T
     norms = gram.diagonal()
     squared = (norms[:, None] + norms[None, :] - 2 * gram).clamp_min(0.0)
-    apart = squared.detach()[squared.detach() > EPSILON]
+    apart = squared.detach()[same & (squared.detach() > EPSILON)]
     width = apart.median() if apart.numel() else squared.new_ones(())
-    kernel = torch.exp(-squared / width)
-    means = kernel.mean(dim=0)
-    return kernel - means[:, None] - means[None, :] + means.mean()
+    kernel = torch.exp(-squared / width) * same
+    mean = (same / same.sum(dim=0)).to(kernel.dtype)
+    kernel = kernel - mean @ kernel
+    return kernel - kernel @ mean
 
 
 def shuffle_blocks(
@@ -140,7 +141,7 @@ MEASURES = {"covariance": cross_covariance, "hsic": hsic}
 
 @dataclass(frozen=True)
 class Blocks:
-    """Which factors the subspaces own, and where independence must be conditional."""
+    """Which factors the subspaces own, and where independence is conditional."""
 
     # Units of each subspace, the residual one included.
     sizes: Mapping[str, int]
@@ -167,16 +168,19 @@ class IndependenceTerms(nn.Module):
 
     For subspaces :math:`z_g` and factors :math:`m_k` of other groups,
 
-    * ``"covariance"`` and ``"hsic"``: the mean of ``cross_covariance`` or
-      ``hsic`` over all pairs :math:`(z_g, z_h)`, plus its mean over all pairs
-      :math:`(z_g, m_k)`;
+    * ``"hsic"`` and ``"covariance"``: the mean of ``hsic`` or ``cross_covariance``
+      over all pairs :math:`(z_g, z_h)`, plus its mean over all pairs :math:`(z_g, m_k)`.
+      HSIC takes these pairs within the levels of :math:`g`'s own first factor. Over all rows the
+      bandwidth is the distance between these levels, and a kernel so wide does not see a foreign
+      factor that moves rows by less within each;
     * ``"adversarial"``: a ``JointDiscriminator`` of rows against rows with
       shuffled subspaces, plus one :class:`~domainvi.nn.DomainAdversary` for each pair
       :math:`(z_g, m_k)`, conditional where they are confounded.
 
     Where a factor of :math:`g` is confounded with one of :math:`h`, full independence would erase
     both. There the pair is made independent within the levels of that factor instead: shuffled,
-    centred or conditioned on it, as the term wants it.
+    centred or conditioned on it, as the term wants it. Where a level is missing, the one that the
+    factor's head predicts stands in.
 
     Latents are standardised over the batch first, so that nothing can be hidden by shrinking it.
     """
@@ -201,63 +205,76 @@ class IndependenceTerms(nn.Module):
                 )
 
     def forward(
-        self, z: Mapping[str, torch.Tensor], codes: Sequence[torch.Tensor], weight: float
+        self,
+        z: Mapping[str, torch.Tensor],
+        codes: Sequence[torch.Tensor],
+        strata: Sequence[torch.Tensor],
+        weight: float,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Return the weighted term and what to log of it.
 
-        ``codes`` are levels of each factor, -1 where missing. A weight of 0 gives the encoder
-        exactly the gradient of ``"none"``.
+        ``codes`` are levels of each factor, -1 where missing, and ``strata`` the same with what is
+        predicted there. A weight of 0 gives the encoder exactly the gradient of ``"none"``.
         """
-        rows = len(codes[0])
-        if self.kind == "none" or rows < MIN_ROWS:
+        if self.kind == "none" or len(codes[0]) < MIN_ROWS:
             return codes[0].new_zeros((), dtype=torch.float32), {}
         blocks = {name: standardise_columns(block) for name, block in z.items()}
         if self.kind == "adversarial":
-            joint = self._joint(blocks, codes, weight)
+            joint = self._joint(blocks, strata, weight)
             hidden = []
             for name, k in self.foreign:
                 own = self.blocks.condition(name, k)
-                strata = None if own is None else one_hot(codes[own], self.blocks.n_levels[own])
+                given = None if own is None else one_hot(strata[own], self.blocks.n_levels[own])
                 head = cast("DomainAdversary", self.heads[f"{name}_{k}"])
-                hidden.append(hide_factor(head, blocks[name], codes[k], strata, weight))
+                hidden.append(hide_factor(head, blocks[name], codes[k], given, weight))
             loss = joint + torch.stack(hidden).sum()
             return loss, {"independence_loss": loss, "joint_loss": joint}
         between = []
         for a, b in combinations(blocks, 2):
             shared = self.blocks.shared(a, b)
-            stratum = None if shared is None else codes[shared]
+            stratum = None if shared is None else strata[shared]
             between.append(MEASURES[self.kind](blocks[a], blocks[b], stratum))
-        factors = [self._from_factor(blocks[name], name, k, codes) for name, k in self.foreign]
+        factors = [
+            self._from_factor(blocks[name], name, k, codes[k], strata) for name, k in self.foreign
+        ]
         value = torch.stack(between).mean() + torch.stack(factors).mean()
         loss = weight * value
         return loss, {"independence_loss": loss, "dependence": value}
 
     def _joint(
-        self, blocks: Mapping[str, torch.Tensor], codes: Sequence[torch.Tensor], weight: float
+        self, blocks: Mapping[str, torch.Tensor], strata: Sequence[torch.Tensor], weight: float
     ) -> torch.Tensor:
         """Discriminator of joint against shuffled, within the strata of all shared variables."""
         found = {self.blocks.shared(a, b) for a, b in combinations(blocks, 2)}
-        stratum = None
-        for factor in sorted(factor for factor in found if factor is not None):
-            # Rows without a value are a stratum of their own.
-            own = codes[factor] + 1
-            stratum = own if stratum is None else stratum * (self.blocks.n_levels[factor] + 1) + own
-        whole = list(blocks.values())
+        whole, stratum = list(blocks.values()), self._cells(found, strata)
         return self.discriminator(whole, shuffle_blocks(whole, self.shuffles, stratum), weight)
 
+    def _cells(
+        self, factors: set[int | None], strata: Sequence[torch.Tensor]
+    ) -> torch.Tensor | None:
+        """Cells that the levels of some factors make; ``None`` without factors."""
+        cell = None
+        for factor in sorted(factor for factor in factors if factor is not None):
+            own = strata[factor]
+            cell = own if cell is None else cell * self.blocks.n_levels[factor] + own
+        return cell
+
     def _from_factor(
-        self, block: torch.Tensor, name: str, factor: int, codes: Sequence[torch.Tensor]
+        self,
+        block: torch.Tensor,
+        name: str,
+        factor: int,
+        code: torch.Tensor,
+        strata: Sequence[torch.Tensor],
     ) -> torch.Tensor:
         """Dependence of a subspace on a factor, over the rows whose value is known."""
-        own = self.blocks.condition(name, factor)
-        stratum = None if own is None else codes[own]
-        known = codes[factor] >= 0
-        if stratum is not None:
-            known = known & (stratum >= 0)
-            stratum = stratum[known]
+        known, own = code >= 0, {self.blocks.condition(name, factor)}
         if known.sum() < MIN_ROWS:
             return block.new_zeros(())
-        levels = one_hot(codes[factor][known], self.blocks.n_levels[factor])
+        if self.kind == "hsic" and name in self.blocks.groups:
+            own.add(self.blocks.groups.index(name))
+        stratum = self._cells(own, [s[known] for s in strata])
+        levels = one_hot(code[known], self.blocks.n_levels[factor])
         present = levels[:, levels.any(dim=0)]
         return MEASURES[self.kind](block[known], present, stratum)
 

@@ -63,6 +63,15 @@ def factor_codes(factors: Sequence[Factor], values: torch.Tensor) -> list[torch.
     return out
 
 
+def complete_values(
+    factors: Sequence[Factor], values: torch.Tensor, scores: Sequence[torch.Tensor]
+) -> torch.Tensor:
+    """Codes and numbers that are known, and elsewhere those that the heads predict."""
+    pairs = zip(factors, scores, strict=True)
+    predicted = [s[:, 0] if f.is_numeric else s.argmax(dim=1).float() for f, s in pairs]
+    return values.where(torch.isfinite(values), torch.stack(predicted, dim=1).detach())
+
+
 def factor_losses(
     factors: Sequence[Factor], scores: Sequence[torch.Tensor], values: torch.Tensor
 ) -> list[torch.Tensor]:

@@ -100,8 +100,9 @@ class DisentangledVI(CohortModel):
         ``"nb"``, ``"zinb"`` or ``"poisson"`` for counts, ``"normal"`` for values on a log scale;
         ``"auto"`` takes ``"nb"`` for whole numbers and ``"normal"`` otherwise.
     independence
-        ``"adversarial"``, ``"covariance"``, ``"hsic"`` or ``"none"``; see
-        :class:`~domainvi.disentangled.IndependenceTerms`. After training with any but ``"none"``,
+        ``"hsic"``, ``"covariance"``, ``"adversarial"`` or ``"none"``; see
+        :class:`~domainvi.disentangled.IndependenceTerms`. Of the three only HSIC leaves little to
+        probes that are not linear. After training with any but ``"none"``,
         what is left of foreign factors is projected out
         (:func:`~domainvi.disentangled.fit_erasure`).
     seed
@@ -142,7 +143,7 @@ class DisentangledVI(CohortModel):
         n_components: int = 100,
         dropout_rate: float = 0.1,
         likelihood: Literal["auto", "normal", "nb", "zinb", "poisson"] = "auto",
-        independence: Literal["adversarial", "covariance", "hsic", "none"] = "adversarial",
+        independence: Literal["adversarial", "covariance", "hsic", "none"] = "hsic",
         seed: int | None = None,
     ) -> None:
         check_sizes(

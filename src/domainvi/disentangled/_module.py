@@ -18,6 +18,7 @@ from ._factors import FACTORS_KEY
 from ._independence import IndependenceTerms
 from ._metadata import (
     ModulatedLoadings,
+    complete_values,
     expected_metadata,
     factor_codes,
     factor_losses,
@@ -96,7 +97,7 @@ class DisentangledVAE(BaseModuleClass):
         n_components: int = 100,
         dropout_rate: float = 0.1,
         likelihood: str = "normal",
-        independence: str = "adversarial",
+        independence: str = "hsic",
     ) -> None:
         super().__init__()
         self.n_input = n_input
@@ -267,8 +268,11 @@ class DisentangledVAE(BaseModuleClass):
         anchoring = torch.stack(
             factor_losses(self.factors, generative_outputs["factor_scores"], values)
         ).sum()
+        complete = complete_values(self.factors, values, self.factor_scores(qz.loc))
         independence, metrics = self.independence(
-            self.split(qz.loc), factor_codes(self.factors, values), penalty_weight
+            self.split(qz.loc),
+            *(factor_codes(self.factors, v) for v in (values, complete)),
+            penalty_weight,
         )
         elbo = (reconstruction + kl_weight * kl).mean() / self.n_input
         loss = anchoring + reconstruction_weight * elbo + independence

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from ._module import DisentangledVAE
 
 # Where the loss of a factor is of the order of 1.
-DEFAULT_WEIGHT = {"adversarial": 0.2, "covariance": 10.0, "hsic": 5.0, "none": 0.0}
+DEFAULT_WEIGHT = {"adversarial": 0.2, "covariance": 10.0, "hsic": 20.0, "none": 0.0}
 # With momentum encoder and adversaries chase each other in circles, and more is left of foreign
 # factors than without adversaries.
 ADVERSARIAL_BETAS = (0.0, 0.999)
@@ -66,7 +66,7 @@ class DisentangledTrainingPlan(DomainTrainingPlan):
         Passed on to :class:`~domainvi.train.DomainTrainingPlan`.
     independence_weight
         Final weight of the independence term; by default 0.2 for the adversaries, which are sums
-        over heads, 10 for covariance and 5 for HSIC, which lie between 0 and 1.
+        over heads, 10 for covariance and 20 for HSIC, which lie between 0 and 1.
     """
 
     penalty_loss, penalty_name = "independence_loss", "penalty_weight"
