@@ -103,10 +103,10 @@ def fit_linear_ensemble(rows: TrainingRows) -> LinearEnsembleFit:
     What the members then say of an unlabelled target supposes that its classes are mixed as those
     of the source, since they have standardised it by its own rows. So it is blended, cohort by
     cohort, with what experts of single rows say (:class:`RowExperts`), as far as views of the
-    cohort disagree and its class proportions are disputed (:func:`consensus`). The blend teaches two new members: *plain* and *focused*
-    again, on rows that are standardised by the shift that this composition leaves
-    (:func:`composition_statistics`), fitted to the source's labels and to the blend's labels of all
-    target rows, where classes count by the square root of their rows.
+    cohort disagree and its class proportions are disputed (:func:`consensus`). The blend teaches
+    two new members: *plain* and *focused* again, on rows that are standardised by the shift that
+    this composition leaves (:func:`composition_statistics`), fitted to the source's labels and to
+    the blend's labels of all target rows, where classes count by the square root of their rows.
 
     Where a target has labels, its class prior is estimated and the scores are corrected for it
     (:func:`class_prior_correction`).
