@@ -12,7 +12,7 @@ from domainvi.linear import (
     source_statistics,
     standardise,
 )
-from domainvi.linear._members import View, balanced_weights
+from domainvi.linear._members import View, average, balanced_weights
 
 
 def rows_of(label, domain, n_classes=2):
@@ -131,3 +131,13 @@ def test_balanced_weights_without_the_target():
     np.testing.assert_allclose(weight, [2, 1, 1, 0])
     nothing = balanced_weights(rows_of([0, 1, -1], [0, 0, 1]), np.full(2, 0.9))
     np.testing.assert_allclose(nothing, [1, 1, 0])
+
+
+def test_views_are_averaged_by_their_weights(planted):
+    rows, _ = planted()
+    views = {
+        str(w): View(rows, domain_statistics(rows), np.ones(rows.x.shape[1]), w) for w in (1, 3)
+    }
+    for i, view in enumerate(views.values()):
+        view.probs = np.full((5, 2), i)
+    np.testing.assert_allclose(average(views), np.full((5, 2), 0.75))

@@ -12,6 +12,7 @@ from scipy import sparse
 
 import domainvi as dv
 from domainvi.errors import GeneMatchError, InputError
+from domainvi.model._starting import linear_probabilities
 
 from .conftest import QUIET, fit, small_cohorts
 
@@ -342,3 +343,30 @@ def test_only_classes_that_can_be_there_are_predicted(model: dv.DomainVI) -> Non
     for classes in (["class_1", "classs_2"], []):
         with pytest.raises(InputError, match="the model's 4 classes are class_0, class_1"):
             model.predict(classes=classes)
+
+
+def test_rows_are_answered_some_at_a_time(
+    model: dv.DomainVI, adata: ad.AnnData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, classes = adata.copy(), list(model.classes)[:2]
+    model.annotate(whole, classes=classes)
+    monkeypatch.setattr("domainvi.model._annotate.ANSWERED_ROWS", 70)
+    parts = adata.copy()
+    model.annotate(parts, classes=classes)
+    np.testing.assert_array_equal(parts.obsm["label_prob"], whole.obsm["label_prob"])
+    assert parts.obs.equals(whole.obs)
+    np.testing.assert_array_equal(parts.obs["label_pred"], model.predict(classes=classes))
+    np.testing.assert_allclose(
+        parts.obsm["label_prob"], model.predict(soft=True, classes=classes), atol=1e-6
+    )
+
+
+def test_many_answers_of_the_teacher_are_kept_in_half_precision(
+    model: dv.DomainVI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = model._validate_anndata()
+    single = linear_probabilities(model, prepared)
+    monkeypatch.setattr("domainvi.model._starting.MANY_VALUES", 100)
+    half = linear_probabilities(model, prepared)
+    assert (single.dtype, half.dtype) == (np.float32, np.float16)
+    np.testing.assert_allclose(half, single, rtol=1e-3, atol=1e-6)
