@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import anndata as ad
+import h5py
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
 BLOCK = 2_000
+# Blocks that are written at once.
+WRITTEN = 25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +63,26 @@ def planted_atlas(size: Size, recipe: Recipe | None = None) -> ad.AnnData:
     ``obs`` has ``cohort``, ``label`` (``Unknown`` where hidden), ``truth``, and the ``lineage`` of
     the true class.
     """
-    recipe = recipe or Recipe()
+    obs, var, blocks = drawn(size, recipe or Recipe())
+    return ad.AnnData(sparse.vstack(list(blocks), format="csr"), obs=obs, var=var)
+
+
+def write_atlas(path: Path, size: Size, recipe: Recipe | None = None) -> None:
+    """Write what :func:`planted_atlas` draws as h5ad; memory does not grow with the counts."""
+    obs, var, blocks = drawn(size, recipe or Recipe())
+    first = next(blocks)
+    ad.AnnData(obs=obs, var=var).write_h5ad(path)
+    with h5py.File(path, "r+") as file:
+        ad.io.write_elem(file, "X", first)
+        stored = ad.io.sparse_dataset(file["X"])
+        while some := list(islice(blocks, WRITTEN)):
+            stored.append(sparse.vstack(some, format="csr"))
+
+
+def drawn(
+    size: Size, recipe: Recipe
+) -> tuple[pd.DataFrame, pd.DataFrame, Iterator[sparse.csr_matrix]]:
+    """Columns of rows and of genes, and the counts of :data:`BLOCK` rows at a time."""
     rng = np.random.default_rng(size.seed)
     k, g = size.classes, size.genes
     lineage = rng.integers(max(2, round(np.sqrt(k))), size=k)
@@ -72,10 +96,6 @@ def planted_atlas(size: Size, recipe: Recipe | None = None) -> ad.AnnData:
     share = np.arange(1.0, k + 1) ** -recipe.tail
     share = share * rng.gamma(recipe.mix, size=(size.cohorts, k))
     truth = draw_classes(rng, share / share.sum(axis=1, keepdims=True), cohort)
-    parts = [
-        draw_counts(rng, profile[truth[b]] + shift[cohort[b]], programs, recipe.depth)
-        for b in row_blocks(size.rows)
-    ]
     names = np.array([f"t{i:03d}" for i in range(k)])[truth]
     obs = pd.DataFrame(
         {
@@ -87,7 +107,11 @@ def planted_atlas(size: Size, recipe: Recipe | None = None) -> ad.AnnData:
         index=[f"row_{i}" for i in range(size.rows)],
     )
     var = pd.DataFrame(index=[f"gene_{i}" for i in range(g)])
-    return ad.AnnData(sparse.vstack(parts, format="csr"), obs=obs, var=var)
+    blocks = (
+        draw_counts(rng, profile[truth[b]] + shift[cohort[b]], programs, recipe.depth)
+        for b in row_blocks(size.rows)
+    )
+    return obs, var, blocks
 
 
 def row_blocks(n: int) -> Iterator[slice]:

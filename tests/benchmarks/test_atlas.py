@@ -4,7 +4,7 @@ import anndata as ad
 import numpy as np
 import pytest
 from benchmarks.atlas.__main__ import measure, parse, scores
-from benchmarks.atlas.planted import Recipe, Size, planted_atlas
+from benchmarks.atlas.planted import Recipe, Size, planted_atlas, write_atlas
 
 SIZE = Size(600, 6, 4, genes=80)
 # Classes that a small draw finds.
@@ -60,3 +60,16 @@ def test_a_size_is_measured(tmp_path, monkeypatch, method):
     assert found["macro_f1"] > 0.5
     assert found["fit"] > found.get("before", 0.0) >= 0
     assert found["peak"] >= found["data_alone"] > 0
+    if method == "domainvi":
+        assert found["annotate"] > 0
+        assert found["peak"] >= found["peak_annotate"] > 0
+
+
+def test_what_is_written_is_what_is_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.atlas.planted.BLOCK", 90)
+    monkeypatch.setattr("benchmarks.atlas.planted.WRITTEN", 2)
+    adata = planted_atlas(SIZE)
+    write_atlas(tmp_path / "atlas.h5ad", SIZE)
+    found = ad.read_h5ad(tmp_path / "atlas.h5ad")
+    assert (found.X != adata.X).nnz == 0
+    assert found.obs.equals(adata.obs)

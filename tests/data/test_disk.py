@@ -11,6 +11,7 @@ from scipy import sparse
 import domainvi as dv
 from domainvi.data import (
     ROWS_KEY,
+    TEACHER_KEY,
     PreparedRows,
     TransferDataModule,
     _disk,
@@ -188,6 +189,15 @@ def test_rows_from_a_file_are_numbered_in_batches(backed, large):
     data.trainer = None
     batch = next(iter(data.train_dataloader()))
     np.testing.assert_array_equal(batch["X"], dense(adata.X)[batch[ROWS_KEY]])
+
+
+def test_what_a_training_was_fed_is_freed_after_it(cohorts, tmp_path, large):
+    cohorts.write_h5ad(tmp_path / "c.h5ad")
+    model = fit(ad.read_h5ad(tmp_path / "c.h5ad", backed="r"))
+    data = model.trainer.datamodule
+    assert data.teacher is None
+    assert TEACHER_KEY not in data.loaded.columns
+    assert next(data.pooled.batches, None) is None
 
 
 def test_a_new_cohort_in_a_file_is_predicted_as_in_memory(cohorts, tmp_path, large):

@@ -8,6 +8,7 @@ from scipy.special import softmax
 from sklearn.metrics import f1_score
 
 from domainvi.linear import TrainingRows, fit_linear_ensemble, logistic, rows_for, subsample
+from domainvi.linear._held_out import Lesson
 from domainvi.linear._many_classes import class_directions, components_and_markers
 from domainvi.linear._members import View, balanced_weights
 from domainvi.linear._statistics import domain_statistics, standardise
@@ -141,3 +142,57 @@ def test_of_many_classes_each_counts_by_the_root_of_its_rows():
         weight = balanced_weights(rows, np.zeros(rows.n_classes))
         assert weight[:90].sum() / weight[90:].sum() == pytest.approx(ratio)
         assert weight.sum() == pytest.approx(100)
+
+
+def test_a_row_of_two_classes_is_as_good_as_two_rows(rng):
+    label, second = rng.integers(30, size=(2, 2_000))
+    features = (rng.normal(size=(30, 12))[label] + rng.normal(size=(2_000, 12))).astype(np.float32)
+    weight, other = rng.uniform(0, 2, size=(2, 2_000))
+    other[rng.random(2_000) < 0.5] = 0
+    together = logistic(features, label, weight, 30, second=(second, other))
+    some = np.flatnonzero(other)
+    apart = logistic(
+        np.concatenate([features, features[some]]),
+        np.concatenate([label, second[some]]),
+        np.concatenate([weight, other[some]]),
+        30,
+    )
+    p, q = (softmax(features @ coef + intercept, axis=1) for coef, intercept in (together, apart))
+    assert np.abs(p - q).max() < 0.02
+    assert (p.argmax(axis=1) == q.argmax(axis=1)).mean() > 0.99
+
+
+def test_labels_of_many_classes_that_were_held_out_are_not_known(rng):
+    """A fit to all labels must not be the start of one that knows some of them."""
+    label = rng.integers(30, size=6_500)
+    x = rng.normal(size=(6_500, 60)).astype(np.float32)
+    rows = TrainingRows(x, np.zeros(6_500, dtype=int), label, np.array([True]), 30)
+    fit = fit_linear_ensemble(rows)
+    told = ~np.isnan(fit.held_out[:, 0])
+    known, held = (np.log(p[told, label[told]]).mean() for p in (fit.probs, fit.held_out))
+    assert held < np.log(1 / 30) < known
+
+
+def test_axes_are_those_of_the_covariance(rng):
+    rows, _ = atlas(6_500, n_genes=300)
+    statistics = domain_statistics(rows)
+    found = components_and_markers(rows, statistics, np.ones(300), rank=20)[1][:, :20]
+    s = standardise(rows.x[::2], rows.domain[::2], statistics, 1.0)
+    axes = np.linalg.eigh(np.cov(s.T))[1][:, ::-1][:, :20]
+    # Cosine of the largest angle between both spaces.
+    cosine = np.linalg.svd(np.linalg.qr(found)[0].T @ axes)[1]
+    assert cosine.min() > 0.99
+
+
+def test_the_runner_up_is_taught_as_far_as_it_is_as_likely():
+    rows, _ = atlas(1_000, n_genes=4)
+    probs = np.random.default_rng(1).dirichlet(np.ones(40), size=1_000)
+    probs[:2] = 1 / 40
+    free = ~rows.labelled
+    lesson = Lesson.of_probabilities(probs, rows, free)
+    order = np.argsort(-probs, axis=1, kind="stable")
+    first, second = np.sort(probs, axis=1)[:, :-3:-1].T
+    assert lesson.label[free].tolist() == order[free, 0].tolist()
+    assert lesson.second[free].tolist() == order[free, 1].tolist()
+    share = lesson.second_weight / np.where(free, lesson.weight + lesson.second_weight, 1)
+    np.testing.assert_allclose(share, np.where(free, second / (first + second), 0))

@@ -13,7 +13,7 @@ from domainvi.linear import (
     source_statistics,
     standardise,
 )
-from domainvi.linear._members import View, agreement, balanced_weights
+from domainvi.linear._members import View, agreement, average, balanced_weights
 
 
 def rows_of(label, domain, n_classes=2):
@@ -145,3 +145,13 @@ def test_agreement_is_cohens_kappa():
 def test_agreement_is_never_below_zero():
     one, other = np.eye(2)[[0, 1]], np.eye(2)[[1, 0]]
     assert (agreement(one, other), agreement(one, one)) == (0.0, 1.0)
+
+
+def test_views_are_averaged_by_their_weights(planted):
+    rows, _ = planted()
+    views = {
+        str(w): View(rows, domain_statistics(rows), np.ones(rows.x.shape[1]), w) for w in (1, 3)
+    }
+    for i, view in enumerate(views.values()):
+        view.probs = np.full((5, 2), i)
+    np.testing.assert_allclose(average(views), np.full((5, 2), 0.75))

@@ -10,6 +10,7 @@ from domainvi.linear._row_experts import (
     correlation,
     discriminants,
     fit_row_experts,
+    fit_shift,
     marker_profiles,
     row_ranks,
     shift_mixture,
@@ -109,3 +110,42 @@ def test_one_shift_is_told_from_a_change_of_composition(mix):
     found = shift_mixture(place, position, q, np.ones(4, dtype=bool))
     assert (found.argmax(axis=1) == truth).mean() > 0.97
     np.testing.assert_allclose(found.mean(axis=0), np.bincount(truth, minlength=4) / 300, atol=0.03)
+
+
+def test_ranks_of_some_rows(rng):
+    x = rng.normal(size=(600, 5)).astype(np.float32)
+    some = np.arange(3, 600, 2)
+    np.testing.assert_array_equal(row_ranks(x, some), row_ranks(x)[some])
+
+
+@pytest.mark.parametrize("n_genes", [12, 400])
+def test_markers_are_the_first_of_those_that_tie(rng, n_genes):
+    mean_rank = rng.integers(4, size=(6, n_genes)) / 4
+    n, expected = round(500 * (2 / 3) ** np.log2(6)), np.zeros(n_genes, dtype=bool)
+    for a in range(6):
+        for b in range(6):
+            difference = mean_rank[a] - mean_rank[b]
+            best = np.argsort(-difference, kind="stable")[:n]
+            expected[best[difference[best] > 0]] = True
+    found = marker_profiles(mean_rank, np.ones(6, dtype=bool))
+    np.testing.assert_array_equal(found, np.where(expected[:, None], mean_rank.T, 0))
+
+
+def test_a_step_of_the_mixture_is_bayes_rule(rng, monkeypatch):
+    monkeypatch.setattr("domainvi.linear._row_experts.N_STEPS", 1)
+    place, position, shift = rng.normal(size=(50, 3)), rng.normal(size=(4, 3)), rng.normal(size=3)
+    present = np.array([True, True, False, True])
+    evidence = np.where(present, np.log(rng.dirichlet(np.ones(4), size=50)), -np.inf)
+    score, posterior, _ = fit_shift(place, position, evidence, shift, present)
+    squared = np.square(place[:, None] - position - shift).sum(axis=2)
+    joint = np.exp(evidence - squared / 2 + np.square(place).sum(axis=1)[:, None] / 2) / 3
+    np.testing.assert_allclose(score, np.log(joint.sum(axis=1)).mean())
+    np.testing.assert_allclose(posterior, joint / joint.sum(axis=1, keepdims=True))
+
+
+def test_directions_that_no_class_uses_change_nothing(rng):
+    place, position = rng.normal(size=(50, 3)), rng.normal(size=(4, 3))
+    probs, present = rng.dirichlet(np.ones(4), size=50), np.ones(4, dtype=bool)
+    wide = (np.pad(values, ((0, 0), (0, 5))) for values in (place, position))
+    found, same = (shift_mixture(*v, probs, present) for v in ((place, position), wide))
+    np.testing.assert_allclose(found, same)

@@ -13,7 +13,7 @@ from torch.utils.data import IterableDataset
 from ._matrix import cumulative, dense_rows, draw, in_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from numpy.typing import NDArray
 
@@ -194,7 +194,7 @@ class PooledBatches(IterableDataset):
         for _ in range(self.n_steps):
             yield next(self.batches)
 
-    def _batches(self, pools: Iterator[Pool]) -> Iterator[dict[str, NDArray]]:
+    def _batches(self, pools: Iterator[Pool]) -> Generator[dict[str, NDArray]]:
         for numbers, values in pools:
             rows = np.concatenate([self.kept, numbers])
             x = stacked([self.kept_values, values]) if len(self.kept) else values

@@ -140,10 +140,12 @@ class TransferDataModule(pl.LightningDataModule):
         weigh: Callable[[NDArray[np.int64]], NDArray[np.float64]],
         batch_size: int,
         seed: int,
-        teacher: NDArray[np.float32] | None = None,
+        teacher: NDArray[np.floating] | None = None,
     ) -> None:
         super().__init__()
         self.teacher = teacher
+        self.loaded: PreparedRows | None = None
+        self.pooled: PooledBatches | None = None
         self.manager = manager
         self.train_idx, self.val_idx = train_idx, val_idx
         self.test_idx = np.empty(0, dtype=np.int64)
@@ -158,18 +160,27 @@ class TransferDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """Batches of :class:`TransferSampler`; from pools of rows when they stay on disk."""
         rows = self.manager.create_torch_dataset()
-        rows.columns[ROWS_KEY] = np.arange(len(rows))
+        self.loaded, rows.columns[ROWS_KEY] = rows, np.arange(len(rows))
         if self.teacher is not None:
             rows.columns[TEACHER_KEY] = self.teacher
         # A loader draws from torch's own numbers if it is not given others.
         others: dict[str, Any] = {"batch_size": None, "generator": torch.Generator()}
         if isinstance(rows.matrix, DiskMatrix):
-            return DataLoader(self._pooled(rows), collate_fn=to_tensors, **others)
+            self.pooled = self._pooled(rows)
+            return DataLoader(self.pooled, collate_fn=to_tensors, **others)
         device = torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
         if fits(rows.matrix, device):
             return DataLoader(DeviceRows(rows, device), sampler=self.sampler, **others)
         others["pin_memory"] = device.type == "cuda"
         return DataLoader(rows, sampler=self.sampler, collate_fn=to_tensors, **others)
+
+    def teardown(self, stage: str) -> None:
+        """Free the teacher and the pool: the trainer, which a model keeps, holds their loaders."""
+        self.teacher = None
+        if self.loaded is not None:
+            self.loaded.columns.pop(TEACHER_KEY, None)
+        if self.pooled is not None:
+            self.pooled.batches.close()
 
     def _pooled(self, rows: PreparedRows) -> PooledBatches:
         """Each process reads rows of its own."""

@@ -55,7 +55,7 @@ class Centring:
     shift: FloatArray
 
     def apply(
-        self, z: NDArray[np.float32], p: NDArray[np.floating], domain: IntArray
+        self, z: NDArray[np.float32], log_p: NDArray[np.floating], domain: IntArray
     ) -> NDArray[np.float32]:
         """Return centred latents; domains beyond the fitted ones are centred by their own rows.
 
@@ -63,8 +63,8 @@ class Centring:
         ----------
         z
             Posterior means, shape ``(n_rows, n_latent)``.
-        p
-            Class probabilities, shape ``(n_rows, n_classes)``.
+        log_p
+            Logarithms of the class probabilities, shape ``(n_rows, n_classes)``.
         domain
             Domain codes, shape ``(n_rows,)``.
         """
@@ -72,8 +72,8 @@ class Centring:
         for d in np.unique(domain):
             rows = np.flatnonzero(domain == d)
             known = d < len(self.shift)
-            shift = self.shift[d] if known else self.shift_by(*class_sums(z[rows], p[rows]))
-            moved = p.take(rows, axis=0) @ shift.astype(np.float32)
+            shift = self.shift[d] if known else self.shift_by(*class_sums(z[rows], log_p[rows]))
+            moved = np.exp(log_p.take(rows, axis=0)) @ shift.astype(np.float32)
             out[rows] = np.subtract(z.take(rows, axis=0), moved, out=moved)
         return out
 
@@ -109,7 +109,7 @@ def class_sums(z: NDArray[np.float32], p: NDArray[np.floating]) -> tuple[IntArra
 def fit_centring(
     z: NDArray[np.float32], p: FloatArray, domain: IntArray, n_domains: int
 ) -> Centring:
-    """Estimate the shifts from the rows of training; arrays are those of :meth:`Centring.apply`."""
+    """Estimate the shifts from the rows of training; ``p`` are class probabilities."""
     n_latent, n_classes = z.shape[1], p.shape[1]
     group = domain * n_classes + p.argmax(axis=1)
     member = csr_array(

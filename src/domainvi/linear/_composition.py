@@ -98,7 +98,7 @@ def class_moments(rows: TrainingRows, prior: FloatArray) -> ClassMoments:
             own = domain == d
             share = np.bincount(label[own], minlength=rows.n_classes) / own.sum()
             shift[d] = x[own].mean(axis=0) - share @ mean
-    groups = [x[label == c] for c in np.unique(label)]
+    groups = (x[label == c] for c in np.unique(label))
     spread = [np.square(moments(part)[1]) for part in groups if len(part) > 1]
     within = np.mean(spread, axis=0) if spread else np.square(moments(x)[1])
     return ClassMoments(mean, within, prior)

@@ -11,6 +11,7 @@ from ._composition import ClassMoments, class_moments, composition_statistics, c
 from ._held_out import Lesson, confident_rows, held_out
 from ._members import LinearMember, View, agreement, average, balanced_weights, sharpen
 from ._row_experts import RowExperts, fit_row_experts
+from ._rows import FEW_CLASSES
 from ._statistics import (
     class_prior_statistics,
     domain_statistics,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 # Share of each predicted class that joins the labelled rows in each round of self-training.
 ROUNDS = (0.3, 0.4, 0.5, 0.6)
+# Of many classes two rounds give as much, in half of the time.
+ROUNDS_OF_MANY = (0.3, 0.6)
 SELF_TRAINED_SHARPNESS = 1.15
 # With fewer labels a class than this, a target trains itself; with more, its labels do.
 MIN_LABELS = 3
@@ -94,7 +97,8 @@ def fit_linear_ensemble(rows: TrainingRows) -> LinearEnsembleFit:
     :math:`n / (n + 4)` of the weight of their class, for :math:`n` labels that it has in a target.
 
     As long as a target has fewer than three labels a class, the members teach each other: in four
-    rounds the most confident 30, 40, 50 and 60 % of each predicted class join the labelled rows,
+    rounds the most confident 30, 40, 50 and 60 % of each predicted class join the labelled rows
+    (of more than 25 classes in two, of 30 and 60 %),
     and domains are standardised anew to one class prior, that of the square roots of the source's
     class counts (:func:`class_prior_statistics`). When every target has more, there is no
     self-training: *source* joins (plain, without target labels), and the weights of all come from
@@ -163,11 +167,13 @@ def teachers(
     share = np.zeros(len(probs))
     for d in np.unique(rows.domain[free]):
         inside = rows.domain == d
+        by_row, mixture = experts.probabilities(rows.x[inside])
         probs[inside], share[inside] = consensus(
             [p[inside] for p in own],
             views["shared"].probs[inside],
             probs[inside],
-            *(rows.restrict(p, inside) for p in experts.probabilities(rows.x[inside])),
+            rows.restrict(by_row, inside),
+            rows.restrict(mixture, inside),
             SELF_TRAINED_SHARPNESS,
         )
     return probs, float(share[free].mean())
@@ -244,7 +250,8 @@ def self_train(
     """
     weight = balanced_weights(rows, target_share)
     kappa = refit(rows, views, rows.label, weight)
-    for i, share in enumerate(ROUNDS if free.any() else ()):
+    rounds = ROUNDS if rows.n_classes <= FEW_CLASSES else ROUNDS_OF_MANY
+    for i, share in enumerate(rounds if free.any() else ()):
         probs = average(views)
         if i:
             statistics = class_prior_statistics(rows, probs, class_prior)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._members import View, average, balanced_weights
+from ._rows import blocks
 from ._statistics import domain_statistics, gene_weights, labelled_statistics
 
 if TYPE_CHECKING:
@@ -48,10 +49,14 @@ class Lesson:
     ) -> Lesson:
         """Teach the likeliest class of free rows, and the runner-up as far as it is as likely."""
         label, extra = confident_rows(probs, rows, free, 1.0, balance=0.5)
-        best, second = np.sort(probs, axis=1)[:, :-3:-1].T
-        doubt = second / (best + second)
-        runner_up = np.argsort(-probs, axis=1, kind="stable")[:, 1]
-        return cls(label, extra * (1 - doubt), runner_up, extra * doubt)
+        index, second, second_weight = np.flatnonzero(free), np.zeros_like(label), 0 * extra
+        for some in blocks(len(index)):
+            taught = index[some]
+            order = np.argsort(-probs[taught], axis=1, kind="stable")[:, :2]
+            best, other = np.take_along_axis(probs[taught], order, axis=1).T
+            second[taught] = order[:, 1]
+            second_weight[taught] = extra[taught] * (other / (best + other))
+        return cls(label, extra - second_weight, second, second_weight)
 
     def fit(self, view: View, weight: FloatArray) -> None:
         """Fit a view to what is taught, labelled rows with the given weights."""
@@ -90,6 +95,8 @@ def held_out(
                 own[name] = replace(view, statistics=statistics, gene_weight=genes)
             elif (view.gene_weight != 1).any():
                 own[name] = replace(view, gene_weight=genes)
+            # A fit that went on from the last one would know the labels that are held out.
+            own[name].solution = None
             use_target = view.uses_target_labels
             weights[name] = balanced_weights(part, target_share, use_target=use_target)
             own[name].fit(part.label, weights[name])

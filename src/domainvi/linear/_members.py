@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.linalg import svd
+from scipy.sparse import csr_array
 from scipy.special import softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -71,33 +72,42 @@ def logistic(
     n_classes: int,
     strength: float = 1.0,
     start: tuple[FloatArray, FloatArray] | None = None,
+    second: tuple[IntArray, FloatArray] | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Fit a multinomial logistic regression to the rows with weight; scores for every class.
 
-    Rows in single precision have a solver of their own, which goes on from ``start``.
+    ``second`` has other labels of the same rows, and their weights. Rows in single precision have a
+    solver of their own, which goes on from ``start``.
 
     Returns
     -------
     Coefficients ``(n_features, n_classes)`` and intercepts ``(n_classes,)``.
     """
-    used = weight > 0
+    given = [(label, weight)] if second is None else [(label, weight), second]
     coef, intercept = np.zeros((features.shape[1], n_classes)), np.full(n_classes, ABSENT)
-    present = np.unique(label[used])
+    at = [np.flatnonzero(w > 0) for _, w in given]
+    rows = np.concatenate(at)
+    label, weight = (
+        np.concatenate([values[i][some] for values, some in zip(given, at, strict=True)])
+        for i in (0, 1)
+    )
+    present, code = np.unique(label, return_inverse=True)
     if len(present) == 1:
         intercept[present] = 0.0
         return coef, intercept
     if features.dtype == np.float32:
         near = None if start is None else (start[0][:, present], start[1][present])
-        part = (
-            (features, label, weight) if used.all() else (features[used], label[used], weight[used])
-        )
-        code = np.searchsorted(present, part[1])
-        coef[:, present], intercept[present] = fit_softmax(part[0], code, part[2], strength, near)
+        used, place = np.unique(rows, return_inverse=True)
+        target = csr_array((weight, (place, code)), (len(used), len(present)))
+        part = features if len(used) == len(features) else features[used]
+        coef[:, present], intercept[present] = fit_softmax(part, target, strength, near)
         return coef, intercept
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         fit = LogisticRegression(C=strength, tol=1e-3, max_iter=300).fit(
-            features if used.all() else features[used], label[used], sample_weight=weight[used]
+            features if len(rows) == len(features) and second is None else features[rows],
+            label,
+            sample_weight=weight,
         )
     if len(present) == 2:
         coef[:, present[1]], intercept[present] = fit.coef_[0], (0.0, fit.intercept_[0])
@@ -161,19 +171,14 @@ class View:
         self, label: IntArray, weight: FloatArray, second: tuple[IntArray, FloatArray] | None = None
     ) -> None:
         """Fit the classifier to labels with weights, and to second ones of the same rows."""
-        features = self.features
-        if second is not None:
-            some = np.flatnonzero(second[1])
-            features = np.concatenate([features, features[some]])
-            label = np.concatenate([label, second[0][some]])
-            weight = np.concatenate([weight, second[1][some]])
-        k, start = self.rows.n_classes, None
+        features, k, start = self.features, self.rows.n_classes, None
         # Many rows of many classes are in single precision, and their fit goes on.
         if self.solution is not None and features.dtype == np.float32:
             start = self.start(*self.solution)
-        self.coef, self.intercept = logistic(features, label, weight, k, start=start)
-        probs = softmax(self.features @ self.coef + self.intercept, axis=1)
-        self.probs = self.rows.restrict(probs)
+        fitted = logistic(features, label, weight, k, start=start, second=second)
+        self.coef, self.intercept = fitted
+        coef, intercept = (values.astype(features.dtype) for values in fitted)
+        self.probs = self.rows.restrict(softmax(features @ coef + intercept, axis=1))
         coef = self.basis @ self.coef
         self.solution = coef, self.intercept - self.mean @ coef
 
@@ -193,8 +198,11 @@ class View:
 
 def average(views: dict[str, View]) -> FloatArray:
     """Average what views say by their weights, ``(n_rows, n_classes)``, not sharpened."""
-    weights = np.array([v.weight for v in views.values()])
-    return np.tensordot(weights / weights.sum(), np.stack([v.probs for v in views.values()]), 1)
+    whole = sum(v.weight for v in views.values())
+    out = np.zeros(next(iter(views.values())).probs.shape)
+    for view in views.values():
+        out += view.weight / whole * view.probs
+    return out
 
 
 def balanced_weights(

@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import logsumexp, softmax
+from scipy.special import softmax
 from scipy.stats import rankdata
 
 from ._members import features_of, logistic
@@ -108,9 +108,9 @@ class RowExperts:
 
 def fit_row_experts(rows: TrainingRows) -> RowExperts:
     """Fit the experts to the labelled rows of the source domains."""
-    used = rows.labelled & rows.in_source
+    used = np.flatnonzero(rows.labelled & rows.in_source)
     part = TrainingRows(
-        row_ranks(rows.x[used]),
+        row_ranks(rows.x, used),
         rows.domain[used],
         rows.label[used],
         rows.is_source,
@@ -131,7 +131,10 @@ def fit_row_experts(rows: TrainingRows) -> RowExperts:
     present = np.bincount(part.label, minlength=rows.n_classes) > 0
     leading = np.asarray(features[:, :MIXTURE_RANK], dtype=np.float64)
     to_space = focus[:, None] * discriminants(leading, part.label, basis)
-    place = standardise(part.x, nobody, statistics) @ to_space
+    # A product of single and double precision would make another copy of all rows.
+    place = np.concatenate(
+        [standardise(part.x[b], nobody[b], statistics) @ to_space for b in blocks(len(part.x))]
+    )
     position = class_means(place, part.label, rows.n_classes)
     profile = marker_profiles(class_means(part.x, part.label, rows.n_classes), present)
     pad = rows.n_classes - to_space.shape[1]
@@ -147,11 +150,12 @@ def fit_row_experts(rows: TrainingRows) -> RowExperts:
     )
 
 
-def row_ranks(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Ranks of genes within each row, ties averaged, brought to between 0 and 1."""
-    out = np.empty(x.shape, dtype=np.float32)
-    for some in blocks(len(x)):
-        out[some] = (rankdata(x[some], axis=1) - 0.5) / x.shape[1]
+def row_ranks(x: NDArray[np.float32], rows: IntArray | None = None) -> NDArray[np.float32]:
+    """Ranks of genes within each row, or some rows; ties averaged, brought to between 0 and 1."""
+    rows = np.arange(len(x)) if rows is None else rows
+    out = np.empty((len(rows), x.shape[1]), dtype=np.float32)
+    for some in blocks(len(rows)):
+        out[some] = (rankdata(x[rows[some]], axis=1) - 0.5) / x.shape[1]
     return out
 
 
@@ -170,12 +174,16 @@ def marker_profiles(mean_rank: FloatArray, present: NDArray[np.bool_]) -> FloatA
     """
     classes = np.flatnonzero(present)
     n = round(N_MARKERS * (2 / 3) ** np.log2(max(len(classes), 2)))
+    n = min(n, mean_rank.shape[1])
     is_marker = np.zeros(mean_rank.shape[1], dtype=bool)
     for a in classes:
         for b in classes[classes != a]:
             difference = mean_rank[a] - mean_rank[b]
-            best = np.argsort(-difference, kind="stable")[:n]
-            is_marker[best[difference[best] > 0]] = True
+            # Of genes that tie for the last place, the first.
+            least = np.partition(difference, -n)[-n]
+            above, ties = difference > least, np.flatnonzero(difference == least)
+            above[ties[: n - above.sum()]] = True
+            is_marker |= above & (difference > 0)
     if is_marker.sum() < 2:
         is_marker[:] = True
     return np.where(is_marker[:, None], mean_rank.T, 0.0)
@@ -239,6 +247,9 @@ def shift_mixture(
     present
         Classes of the source, ``(n_classes,)``.
     """
+    # Of many classes, fewer directions than classes are in use.
+    used = position.any(axis=0)
+    place, position = place[:, used], position[:, used]
     mean, mix = place.mean(axis=0), probs.mean(axis=0)
     likely = np.flatnonzero(present)[np.argsort(-mix[present], kind="stable")[:N_STARTS]]
     starts = [mean - position[c] for c in likely]
@@ -265,12 +276,17 @@ def fit_shift(
     posterior = np.exp(evidence)
     for _ in range(N_STEPS):
         moved = position + shift
-        distance = np.square(moved).sum(axis=1) - 2 * place @ moved.T
         with np.errstate(divide="ignore"):
-            joint = evidence + np.log(prior) - distance / 2
-        total = logsumexp(joint, axis=1)
-        posterior = np.exp(joint - total[:, None])
-        before, score = score, float(total.mean())
+            offset = np.log(prior) - np.square(moved).sum(axis=1) / 2
+        posterior = place @ moved.T
+        posterior += evidence
+        posterior += offset
+        largest = posterior.max(axis=1)
+        posterior -= largest[:, None]
+        np.exp(posterior, out=posterior)
+        total = posterior.sum(axis=1)
+        posterior /= total[:, None]
+        before, score = score, float((largest + np.log(total)).mean())
         if score - before < 1e-6:
             break
         prior = (posterior.sum(axis=0) + present) / (len(place) + present.sum())

@@ -39,6 +39,8 @@ logger = logging.getLogger(__name__)
 
 # What may stand between the classes of a set, the first that no class contains.
 SEPARATORS = ("|", ";", "~", "^", "\x1f")
+# Rows whose probabilities are worked on at once.
+ANSWERED_ROWS = 2**15
 # Colour of rows that are called none of the classes.
 GREY = "#d3d3d3"
 
@@ -66,7 +68,7 @@ class Columns:
         self,
         key: str,
         order: Order,
-        p: NDArray[np.float64],
+        p: NDArray[np.floating],
         known: NDArray[np.float64],
         unlabelled: str,
         unknown_alpha: float | None,
@@ -83,7 +85,7 @@ class Columns:
             _keys.confidence(key): p.max(axis=1).astype(np.float32),
             _keys.unknown(key): known.astype(np.float32),
         }
-        self.obsm[_keys.probability(key)] = p.astype(np.float32)
+        self.obsm[_keys.probability(key)] = p.astype(np.float32, copy=False)
         if order.colors:
             self.uns[_keys.colors(_keys.prediction(key))] = colors
 
@@ -91,7 +93,7 @@ class Columns:
         self,
         tree: LabelTree,
         order: Order,
-        p: NDArray[np.float64],
+        p: NDArray[np.floating],
         unlabelled: str,
         level_confidence: float | None,
     ) -> None:
@@ -141,7 +143,7 @@ class Columns:
             target.obs[name] = column.set_axis(target.obs_names)
         inside = names.isin(prepared.obs_names)
         for name, array in self.obsm.items():
-            target.obsm[name] = at_rows(inside, array)
+            target.obsm[name] = array if inside.all() else at_rows(inside, array)
         target.uns.update(self.uns)
 
 
@@ -164,7 +166,7 @@ def annotate(
     check_positive(min_genes=min_genes)
     is_own = adata is None or adata is model.adata or min_genes is None
     prepared = model._validate_anndata(adata) if is_own else prepare_query(model, adata, min_genes)
-    target = model._own_data() if adata is None else adata
+    target, domain = model._own_data() if adata is None else adata, prepared.domain
     about = rows_of_cautions(model, prepared, target, caution_rows)
     wanted = ("reference",) if set_alpha is None else ("reference", "linear")
     out = outputs(model, prepared, None, wanted=wanted)
@@ -172,12 +174,14 @@ def annotate(
     known = {key: unknown_p_values(model, prepared, out)}
     for name in set(options.targets) & set(model.fitted.phenotype_unknown):
         scorer = model.fitted.phenotype_unknown[name]
-        known[name] = scorer.p_value(unadapted(model, out, 0), domain=prepared.domain)
-    columns = fill_columns(model, out, prepared.domain, known, options)
+        known[name] = scorer.p_value(unadapted(model, out, 0), domain=domain)
+    # Sets come first: the columns are made where the answer was.
+    kept = options.classes
+    sets = None if set_alpha is None else prediction_sets(model, out, domain, set_alpha, kept)
+    columns = fill_columns(model, out, domain, known, options)
     columns.uns[_keys.RESULTS] = summary = summarise(model, prepared, count_empty_rows(prepared.X))
-    if set_alpha is not None:
-        places = [model.classes.index(c) for c in order.classes]
-        sets = prediction_sets(model, out, prepared.domain, set_alpha, options.classes)[:, places]
+    if set_alpha is not None and sets is not None:
+        sets = sets[:, [model.classes.index(c) for c in order.classes]]
         separator = columns.add_sets(key, order.classes, sets, known[key] <= (unknown_alpha or -1))
         summary[_keys.PREDICTION_SETS] = describe_sets(
             model, prepared, set_alpha, sets, about, separator
@@ -185,7 +189,7 @@ def annotate(
     label, confidence = (columns.obs[name(key)] for name in (_keys.prediction, _keys.confidence))
     rows = pd.DataFrame({"label": label, "confidence": confidence, "unknown": known[key]})[about]
     n_excluded = int(columns.excluded[about].sum())
-    add_verdict(summary, model, prepared, rows, options.classes, n_excluded)
+    add_verdict(summary, model, prepared, rows, kept, n_excluded)
     setup = columns_of(model.registry_[SETUP_ARGS_KEY])
     levels = (setup.labels_key,) if setup.tree is None else setup.tree.levels
     inputs = (*setup.batch_keys, *levels, *setup.target_keys, *setup.covariates)
@@ -226,6 +230,9 @@ def fill_columns(
 
     Parameters
     ----------
+    out
+        The answer. Of many rows and classes one array takes most of the memory, so that
+        probabilities are written where the logits were.
     domain
         Domain codes, shape ``(n_rows,)``.
     known
@@ -233,14 +240,18 @@ def fill_columns(
         was not tested.
     """
     setup, order, columns = model.registry_[SETUP_ARGS_KEY], model.fitted.order, Columns()
-    unlabelled = setup["unlabeled_category"]
+    key, unlabelled = setup["labels_key"], setup["unlabeled_category"]
     places = [model.classes.index(c) for c in order.classes]
-    p = probabilities(model, out)
     possible = np.isin(model.classes, model.classes if options.classes is None else options.classes)
-    columns.excluded = p[:, possible].sum(axis=1) < 0.5
-    p = restricted(model, p, options.classes)[:, places]
+    columns.excluded = np.zeros(len(domain), dtype=bool)
+    # Sums over the classes of names are compared with each other, in double precision.
+    p = out.logits if model.label_tree is None else np.empty(out.logits.shape)
+    # Probabilities in double precision of all rows at once would take three times as much.
+    for some in (slice(i, i + ANSWERED_ROWS) for i in range(0, len(p), ANSWERED_ROWS)):
+        part = probabilities(model, out.take(some))
+        columns.excluded[some] = part[:, possible].sum(axis=1) < 0.5
+        p[some] = restricted(model, part, options.classes)[:, places]
     columns.obsm[_keys.LATENT] = out.latent
-    key = setup["labels_key"]
     columns.add_classes(key, order, p, known[key], unlabelled, options.unknown_alpha)
     if model.label_tree is not None:
         columns.add_levels(model.label_tree, order, p, unlabelled, options.level_confidence)
@@ -298,13 +309,9 @@ def say(summary: dict[str, Any], n_rows: int) -> None:
             UserWarning,
             stacklevel=4,
         )
-    if len(summary[_keys.CAUTIONS]):
-        logger.warning(
-            "Cautions on these predictions: %d, see uns[%r][%r].",
-            len(summary[_keys.CAUTIONS]),
-            _keys.RESULTS,
-            _keys.CAUTIONS,
-        )
+    if n := len(summary[_keys.CAUTIONS]):
+        said = "Cautions on these predictions: %d, see uns[%r][%r]."
+        logger.warning(said, n, _keys.RESULTS, _keys.CAUTIONS)
 
 
 def at_rows(inside: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.float32]:

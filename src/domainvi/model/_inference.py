@@ -81,7 +81,7 @@ class RowOutputs:
     latent: NDArray[np.float32]
     pattern: NDArray[np.int64]
 
-    def take(self, rows: NDArray[np.int64]) -> RowOutputs:
+    def take(self, rows: NDArray[np.int64] | slice) -> RowOutputs:
         """Return some of the rows."""
         return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
@@ -151,8 +151,7 @@ def centred(model: DomainVI, out: RowOutputs, domain: NDArray[np.int64]) -> RowO
     # Cells as in the fit, and behind them those of new domains.
     known, n_patterns = n_centred(model), 2 ** len(model.module.modalities.parts) - 1
     cell = np.where(domain < known, out.pattern * known + domain, n_patterns * domain + out.pattern)
-    latent = model.fitted.centring.apply(out.mean, np.exp(out.logits), cell)
-    return replace(out, latent=latent)
+    return replace(out, latent=model.fitted.centring.apply(out.mean, out.logits, cell))
 
 
 @torch.inference_mode()
@@ -352,7 +351,7 @@ def unadapted(model: DomainVI, out: RowOutputs, pattern: int) -> NDArray[np.floa
     parts = list(model.module.modalities.parts.values())
     visible = patterns(len(parts))[pattern]
     widths = [len(part.reference_origin) for part in parts]
-    return out.reference[:, np.repeat(visible, widths)]
+    return out.reference if visible.all() else out.reference[:, np.repeat(visible, widths)]
 
 
 def unknown_p_values(

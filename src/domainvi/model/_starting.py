@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from ._domainvi import DomainVI
 
 
+# Probabilities that a teacher keeps in single precision.
+MANY_VALUES = 2**24
+
+
 def fit_starting_values(model: DomainVI, prepared: PreparedAnnData) -> None:
     """Fit scaling and linear members of each modality to the rows that have it."""
     module, fitted = model.module, model.fitted
@@ -111,9 +115,13 @@ def open_classes(part: PreparedAnnData, rows: NDArray[np.int64]) -> OpenClasses 
 
 
 @torch.inference_mode()
-def linear_probabilities(model: DomainVI, prepared: PreparedAnnData) -> NDArray[np.float32]:
-    """Class probabilities of the linear members for all rows, ``(n_rows, n_classes)``."""
-    out = np.empty((prepared.n_obs, len(model.classes)), dtype=np.float32)
+def linear_probabilities(model: DomainVI, prepared: PreparedAnnData) -> NDArray[np.floating]:
+    """Class probabilities of the linear members for all rows, ``(n_rows, n_classes)``.
+
+    They are in half precision where in single they would take more than 64 MB.
+    """
+    shape = prepared.n_obs, len(model.classes)
+    out = np.empty(shape, dtype=np.float16 if shape[0] * shape[1] > MANY_VALUES else np.float32)
     model.module.eval()
     for places, _, e, _ in embedded(model, prepared, prepared.order, None, wanted=()):
         rows, p = prepared.order[places], np.exp(e.linear.cpu().numpy())

@@ -199,15 +199,16 @@ class UnknownScorer:
         An :class:`~domainvi.errors.InputError` says where a value is NaN or infinite, which would
         rank as unknown.
         """
-        z = check_matrix(z, "z")
+        z = np.asarray(z)
         out = np.empty(len(z))
         # Some rows at a time: each has a logit and a distance of every class, several times over.
-        for start in range(0, len(z), _ROWS_AT_ONCE):
+        for start in range(0, max(len(z), 1), _ROWS_AT_ONCE):
             rows = slice(start, start + _ROWS_AT_ONCE)
-            logits = z[rows] @ self.classifier[1:] + self.classifier[0]
+            part = check_matrix(z[rows], "z")
+            logits = part @ self.classifier[1:] + self.classifier[0]
             predicted = logits.argmax(axis=1)
             between = self.energy_scale(energy(logits), predicted)
-            out[rows] = between + self.distance_scale(self.distance(z[rows]), predicted)
+            out[rows] = between + self.distance_scale(self.distance(part), predicted)
         return out
 
     def offset(self, score: FloatArray, domain: IntArray) -> FloatArray:

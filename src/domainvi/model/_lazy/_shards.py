@@ -243,7 +243,7 @@ def write_shard(number: int, key: Key) -> int:
         centring = replace(
             model.fitted.centring, shift=of_domains(work["shift"], np.unique(domain))
         )
-        out = replace(out, latent=centring.apply(out.mean, np.exp(out.logits), domain))
+        out = replace(out, latent=centring.apply(out.mean, out.logits, domain))
     columns = all_columns(model, out, domain, p_values(place, rows), place.options)
     for name, values in row_arrays(columns).items():
         place.result[name][rows] = values
