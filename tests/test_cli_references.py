@@ -187,10 +187,20 @@ def test_one_file_is_a_reference_for_other_cohorts(folder: Path, capsys) -> None
     assert run(folder, "train", ["first"], *keys, "-o", "{folder}/model") == SUCCESS
     shown = capsys.readouterr()
     assert "cohorts: first\n" in shown.out
-    assert shown.err.count("has one level, 'first': nothing is aligned in training") == 1
+    said = "".join(shown)
+    assert said.count("has one level, 'first': nothing is aligned in training") == 1
     line = ["annotate", str(folder / "model"), str(folder / "query.h5ad")]
     assert main([*line, "-o", str(folder / "out.h5ad")]) == SUCCESS
-    assert "by the shift that their composition leaves" in "".join(capsys.readouterr())
+    said = "".join(capsys.readouterr())
+    assert "by the shift that their composition leaves" in said
+    assert "names cohorts of training" not in said
+    query = ad.read_h5ad(folder / "query.h5ad")
+    query.obs["cohort"] = "first"
+    query.write_h5ad(folder / "query.h5ad")
+    assert main([*line, "-o", str(folder / "again.h5ad")]) == SUCCESS
+    said = "".join(capsys.readouterr())
+    assert "obs['cohort'] names cohorts of training" in said
+    assert "their rows are read as those: first" in said
 
 
 BAD = {

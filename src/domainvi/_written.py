@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
     from numpy.typing import NDArray
+
+
+logger = logging.getLogger(__name__)
 
 
 def _earlier(target: AnnData | MuData) -> set[str]:
@@ -36,14 +40,10 @@ def replace_earlier(
     levels = list(target.uns[_keys.RESULTS].get(_keys.LEVELS, ())) if earlier else []
     if levels and _keys.prediction(levels[-1]) in new:
         old.update(map(_keys.prediction, levels))
-    # What is said of all levels is that of the last model; columns tell of those before it.
-    for name in (earlier & _keys.beside(new)).intersection(target.obs):
-        if name.endswith("_level"):
-            levels = target.obs[name].astype("category").cat.categories
-            old.update(_keys.prediction(str(level)) for level in levels)
     gone = (earlier & (old | _keys.beside(old))) - new - set(inputs)
     for results in (target.obs, target.obsm):
         for name in gone.intersection(results.keys()):
+            logger.info("Result of an earlier model, removed: %s.", name)
             del results[name]
     for name in gone:
         target.uns.pop(_keys.colors(name), None)

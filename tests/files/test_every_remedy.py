@@ -410,8 +410,6 @@ CASES: list[tuple[str, Step, Step]] = [
     ("are not in the model, such as ",
      lambda w: w.model.get_normalized_expression(gene_list=["nothing"]),
      lambda w: w.model.get_normalized_expression(gene_list=w.model.genes[:2])),
-    ("the model has one. Set it up with a batch_key",
-     lambda w: trained(w, batch_key=None).diagnose(), lambda w: w.model.diagnose()),
     ("Pass the query to predict or annotate, or set reference",
      lambda w: dv.DomainVI.load_query_data(query(w), trained(w, batch_key=None)),
      lambda w: trained(w, batch_key=None).predict(query(w))),
@@ -590,6 +588,8 @@ CASES: list[tuple[str, Step, Step]] = [
     ("There is no file to read. Pass one", lambda w: audit(w), lambda w: audit(w, *"zx")),
     ("Add the rows, or on the command line files, of others", lambda w: of_one_cohort(w, "z"),
      lambda w: of_one_cohort(w, *"zx")),
+    ("or name the column that has them", lambda w: of_one_cohort(w, "z"),
+     lambda w: command("audit", w.tmp / "z.h5ad", "--labels", "label", "--batch", "cohort")),
     ("of several batch keys each needs two. Leave it out",
      lambda w: dv.DomainVI.setup_anndata(
          with_plate(w), batch_key=["cohort", "plate"], labels_key="label"),

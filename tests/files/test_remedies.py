@@ -70,12 +70,6 @@ FAULTS: list[tuple[str, Step, str, Step]] = [
         lambda a: convert(a, "cohort", ".astype(int).astype(str).astype('category')"),
     ),
     (
-        "one cohort",
-        lambda a: assign(a, "cohort", "x"),
-        "Concatenate the cohorts first",
-        lambda a: assign(a, "cohort", "y", slice(0, None, 3)),
-    ),
-    (
         "labels are whole numbers",
         lambda a: assign(a, "label", np.arange(a.n_obs) % 2) or convert(a, "label", ".astype(int)"),
         "adata.obs['label'].astype(str).astype('category')",

@@ -72,7 +72,7 @@ REASONS = [
     (
         "C01 alignment",
         "caution",
-        {"guard": GuardRecord("off"), "is_new": True},
+        {"guard": GuardRecord("off"), "is_new": True, "scaled_alike": True},
         "trained on one cohort",
     ),
     ("C02 nested", "caution", {"audit": NESTED}, "Tumours are in one"),
@@ -132,7 +132,7 @@ def test_every_code_is_tried_and_has_its_own_number():
 
 
 def test_levels_are_kept_apart():
-    found = cautions(guard=GuardRecord("off"), is_new=True, n_missing=1)
+    found = cautions(guard=GuardRecord("off"), is_new=True, scaled_alike=True, n_missing=1)
     assert [len(texts(found, level)) for level in ("caution", "note")] == [1, 1]
     assert texts([], "note").dtype.kind == "U"  # h5ad holds an empty array of text
 

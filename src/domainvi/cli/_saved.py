@@ -26,10 +26,13 @@ from ._options import (
     Strict,
     UnknownAlpha,
 )
-from ._results import reporting
+from ._results import note, reporting
 from ._summary import say_predictions, say_written, status
 
 if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
     from domainvi import DomainVI
 
 
@@ -38,6 +41,15 @@ def inputs_of(model: DomainVI) -> list[str]:
     setup = model.registry_["setup_args"]
     given = (setup[name] or () for name in ("batch_key", "labels_key", "target_keys"))
     return [key for keys in given for key in ((keys,) if isinstance(keys, str) else keys)]
+
+
+def say_known_cohorts(model: DomainVI, adata: AnnData | MuData) -> None:
+    """Say which cohorts are taken for those of training, by the column of that name."""
+    key = inputs_of(model)[0]
+    names = set(adata.obs[key].astype(str)) if key in adata.obs else set()
+    if known := sorted(names.intersection(model.domains)):
+        listed = ", ".join(known)
+        note(f"obs[{key!r}] names cohorts of training, and their rows are read as those: {listed}")
 
 
 def annotate(
@@ -85,6 +97,7 @@ def annotate(
         where = accelerator(device)
         trained = DomainVI.load(model, accelerator=where["accelerator"], device=where["devices"])
         adata = read(data, modality, inputs_of(trained))
+        say_known_cohorts(trained, adata)
         with naming(data):
             trained.annotate(
                 adata,

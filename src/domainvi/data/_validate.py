@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections import Counter
 from collections.abc import Iterable
@@ -37,6 +38,8 @@ _UNIQUE = {
     "obs": "Call adata.obs_names_make_unique().",
 }
 
+logger = logging.getLogger(__name__)
+
 
 def check_setup(
     adata: AnnData,
@@ -63,7 +66,7 @@ def check_setup(
 
     The first thing that cannot be used is an ``InputError`` that says what and how to mend it.
     Categories without a row, class names that look like a missing label, and classes with one
-    labelled row, which are set aside, and a single cohort are warned about.
+    labelled row, which are set aside, are warned about, and a single cohort is logged.
 
     Examples
     --------
@@ -102,8 +105,8 @@ def check_setup(
     if check_values:
         check_expression(adata, layer, require_labels)
     messages = _remarks(adata.obs, levels, columns, unlabeled_category)
-    if require_domains:
-        messages += _one_cohort(levels, columns["batch_key"])
+    if require_domains and len(columns["batch_key"]) == 1:
+        _say_one_cohort(levels[columns["batch_key"][0]], columns["batch_key"][0])
     if require_labels:
         messages += _set_aside(levels, columns, unlabeled_category)
     for message in messages:
@@ -270,16 +273,16 @@ def _remarks(
     return remarks
 
 
-def _one_cohort(levels: Mapping[str, Levels], keys: Sequence[str]) -> list[str]:
+def _say_one_cohort(levels: Levels, key: str) -> None:
     """Say what training on a single cohort means."""
-    if len(keys) != 1 or len(levels[keys[0]].counts) > 1:
-        return []
-    return [
-        f"batch_key={keys[0]!r} has one level, {shorten(levels[keys[0]].counts)}: nothing is "
-        "aligned in training, and other cohorts are standardised when they are predicted. To learn "
-        "from theirs as well, join them first, for instance with anndata.concat({'a': a, 'b': b}, "
-        "label='cohort', join='outer')."
-    ]
+    if len(levels.counts) == 1:
+        logger.info(
+            "batch_key=%r has one level, %s: nothing is aligned in training, and other cohorts are "
+            "standardised when they are predicted. To learn from their rows as well, train on both "
+            "together.",
+            key,
+            shorten(levels.counts),
+        )
 
 
 def _set_aside(

@@ -321,6 +321,8 @@ def held_out_probs(
         for i, view in enumerate(views.values()):
             if view.depends_on_labels:
                 view = replace(view, statistics=labelled_statistics(part, by_domain))
+            # A fit that went on from the last one would know the labels that are held out.
+            view.solution = None
             weight = balanced_weights(part, target_share, use_target=view.uses_target_labels)
             view.fit(label, weight)
             out[i, fold == f] = view.probs[test]

@@ -152,10 +152,10 @@ def fit_row_experts(rows: TrainingRows) -> RowExperts:
 
 def row_ranks(x: NDArray[np.float32], rows: IntArray | None = None) -> NDArray[np.float32]:
     """Ranks of genes within each row, or some rows; ties averaged, brought to between 0 and 1."""
-    rows = np.arange(len(x)) if rows is None else rows
-    out = np.empty((len(rows), x.shape[1]), dtype=np.float32)
-    for some in blocks(len(rows)):
-        out[some] = (rankdata(x[rows[some]], axis=1) - 0.5) / x.shape[1]
+    out = np.empty((len(x) if rows is None else len(rows), x.shape[1]), dtype=np.float32)
+    for some in blocks(len(out)):
+        part = x[some if rows is None else rows[some]]
+        out[some] = (rankdata(part, axis=1) - 0.5) / x.shape[1]
     return out
 
 

@@ -297,7 +297,8 @@ def add_verdict(
         set_aside=summary.get(_keys.SET_ASIDE),
         n_small=int((np.bincount(prepared.domain)[prepared.domain[about]] < SMALL_COHORT).sum()),
         is_new=not is_own(model, prepared),
-        knows_cohorts=model.registry[SETUP_ARGS_KEY].get("batch_key") is not None,
+        scaled_alike=model.registry_[SETUP_ARGS_KEY]["batch_key"] is None
+        or model.scaling == "global",
         n_excluded=n_excluded,
     )
     summary[_keys.CAUTIONS], summary[_keys.NOTES] = texts(found, "caution"), texts(found, "note")

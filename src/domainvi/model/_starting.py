@@ -108,10 +108,11 @@ def starting_rows(
 
 def open_classes(part: PreparedAnnData, rows: NDArray[np.int64]) -> OpenClasses | None:
     """Classes that coarse labels of rows leave open, where training may read these."""
-    if part.possible is None or part.coarse is None:
+    if part.possible is None:
         return None
     code, masks = part.possible
-    return OpenClasses(np.where(part.coarse, code, 0)[rows], masks)
+    code = code[rows] if part.hidden is None else np.where(part.hidden[rows], 0, code[rows])
+    return OpenClasses(code, masks)
 
 
 @torch.inference_mode()

@@ -97,7 +97,8 @@ def audit_confounding(
     if len(names := domain.unique()) == 1:
         msg = (
             f"batch_key={batch_key!r} names one cohort, {names[0]!r}, in all {len(domain)} rows, "
-            "and an audit compares cohorts. Add the rows, or on the command line files, of others."
+            "and an audit compares cohorts. Add the rows, or on the command line files, of others, "
+            "or name the column that has them."
         )
         raise InputError(msg)
     label = clean_names(adata.obs[key])

@@ -180,7 +180,7 @@ def find_cautions(
     n_small: int = 0,
     set_aside: Mapping[str, Sequence[str]] | None = None,
     is_new: bool = False,
-    knows_cohorts: bool = True,
+    scaled_alike: bool = False,
     n_excluded: int = 0,
 ) -> list[Caution]:
     """Say what speaks against trusting predictions, each with its numbers.
@@ -204,8 +204,8 @@ def find_cautions(
         Rows whose cohort has too few of them to be standardised by itself.
     is_new
         Whether the rows were not there when the model was trained.
-    knows_cohorts
-        Whether the model has a ``batch_key``.
+    scaled_alike
+        Whether a model of one cohort standardises all rows as those of training.
     n_excluded
         Rows whose class is more likely one that was taken to be impossible.
 
@@ -232,12 +232,12 @@ def find_cautions(
             for sentence in again
             if sentence not in audit.nested
         ]
-    elif is_new and not knows_cohorts:
+    elif is_new and scaled_alike:
         sentence = (
-            "The model was trained on one cohort without a batch_key, so that these rows are "
-            "standardised as its rows were: what differs between two platforms is left in. If they "
-            "are of another cohort, train with a batch_key, on both together (domainvi transfer "
-            "does) or on the first alone."
+            "The model was trained on one cohort, without a batch_key or with scaling='global', so "
+            "that these rows are standardised as its rows were: what differs between two platforms "
+            "is left in. If they are of another cohort, train with a batch_key and the default "
+            "scaling, on both together (domainvi transfer does) or on the first alone."
         )
         found.append(Caution(ALIGNMENT, sentence))
     many_small = n_small > len(rows) / 2
@@ -251,7 +251,7 @@ def find_cautions(
     found += cautions_of_rows(rows, small=many_small)
     if guard.row_wise_share > _MUCH_ROW_WISE:
         sentence = (
-            "Two views of the target, by its own rows and by the source's, disagree on many rows: "
+            "Views of the target, by its own rows, by the source's and row by row, disagree: "
             "its classes may be mixed in other proportions than those of the reference, or its "
             "platform may differ more than the labels can tell apart. Experts that read one row "
             f"at a time had {guard.row_wise_share:.0%} of the vote. Check some rows, or label a "
