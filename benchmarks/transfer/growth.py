@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 import domainvi as dv
 from benchmarks.transfer.resampling import values
-from benchmarks.transfer.tasks import select_tasks
+from benchmarks.transfer.tasks import smallest_first
 from benchmarks.transfer.units import Unit, build_unit
 from domainvi.tl import TransferData, lr_source
 
@@ -115,12 +115,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     data, out = parser.parse_args().data, HERE / "growth.csv"
     done = set(pd.read_csv(out)["task"]) if out.exists() else set()
-    size = pd.read_csv(data / "tasks.csv").set_index("task")[["n_source", "n_target"]].sum(axis=1)
-    for task in sorted(select_tasks(data, ["all"]), key=lambda task: size[task.name]):
-        if task.name not in done:
-            with threadpool_limits(1):
-                found = pd.DataFrame(rows(data, task)).round(4)
-            found.to_csv(out, mode="a", header=not out.exists(), index=False)
+    for task in smallest_first(data, done):
+        with threadpool_limits(1):
+            found = pd.DataFrame(rows(data, task)).round(4)
+        found.to_csv(out, mode="a", header=not out.exists(), index=False)
     table = pd.read_csv(out)
     print((100 * curves(table)).round(1).to_string())
     figure(table).savefig(HERE / "growth.png", dpi=150)

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.transfer.draws import draw_share
 from benchmarks.transfer.resampling import training_rows, values
-from benchmarks.transfer.tasks import select_tasks
+from benchmarks.transfer.tasks import smallest_first
 from benchmarks.transfer.units import build_unit
 from domainvi.linear import components, fit_linear_ensemble, standardise, subsample
 from domainvi.metrics import macro_f1
@@ -84,13 +84,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     data, out = parser.parse_args().data, HERE / "suggested.csv"
     done = set(pd.read_csv(out)["task"]) if out.exists() else set()
-    size = pd.read_csv(data / "tasks.csv").set_index("task")[["n_source", "n_target"]].sum(axis=1)
-    tasks = sorted(select_tasks(data, ["all"]), key=lambda task: size[task.name])
-    for task in tasks:
-        if task.name not in done:
-            with threadpool_limits(1):
-                found = pd.DataFrame(rows(data, task))
-            found.to_csv(out, mode="a", header=not out.exists(), index=False)
+    for task in smallest_first(data, done):
+        with threadpool_limits(1):
+            found = pd.DataFrame(rows(data, task))
+        found.to_csv(out, mode="a", header=not out.exists(), index=False)
     table = pd.read_csv(out)
     print(summary(table).round(4).to_string())
     print(table.groupby("batch").apply(summary, include_groups=False).round(4).to_string())

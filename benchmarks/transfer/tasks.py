@@ -143,3 +143,10 @@ def _fits(task: Task, name: str) -> bool:
     if name in {"all", "loco"}:
         return is_loco == (name == "loco")
     return name == task.name or (name == task.family and not is_loco)
+
+
+def smallest_first(data: Path, done: set[str]) -> list[Task]:
+    """Tasks of ``tasks.csv`` that are not done yet, those with the fewest rows first."""
+    size = pd.read_csv(data / "tasks.csv").set_index("task")[["n_source", "n_target"]].sum(axis=1)
+    tasks = [task for task in select_tasks(data, ["all"]) if task.name not in done]
+    return sorted(tasks, key=lambda task: size[task.name])

@@ -297,8 +297,8 @@ def add_verdict(
         set_aside=summary.get(_keys.SET_ASIDE),
         n_small=int((np.bincount(prepared.domain)[prepared.domain[about]] < SMALL_COHORT).sum()),
         is_new=not is_own(model, prepared),
-        scaled_alike=model.registry_[SETUP_ARGS_KEY]["batch_key"] is None
-        or model.scaling == "global",
+        scaled_alike=len(model.domains) == 1
+        and (model.registry_[SETUP_ARGS_KEY]["batch_key"] is None or model.scaling == "global"),
         n_excluded=n_excluded,
     )
     summary[_keys.CAUTIONS], summary[_keys.NOTES] = texts(found, "caution"), texts(found, "note")
