@@ -38,7 +38,7 @@ FACADES = {
     "disentangled/_disentangledvi.py",
 }
 MAX_FILES = 16
-MAX_LINES, MAX_TOTAL_CODE_LINES = 33_020, 20_450
+MAX_LINES, MAX_TOTAL_CODE_LINES = 33_090, 20_450
 MAX_OWN_CLASSES = 2
 # Pairs of subpackages that may import each other, with the reason.
 ALLOWED_CYCLES: dict[frozenset[str], str] = {}

@@ -132,20 +132,16 @@ def test_with_enough_labels_in_the_target_experts_of_single_rows_have_no_share(p
 
 
 def test_class_prior_correction_by_hand():
-    label = np.array([0, 1, 0, -1, -1, -1, -1, -1])
-    rows = TrainingRows(
-        np.zeros((8, 1), dtype=np.float32),
-        np.array([0, 0, 1, 1, 1, 1, 2, 2]),
-        label,
-        np.array([True, False, False]),
-        2,
-    )
-    probs = np.tile([0.25, 0.75], (8, 1))
-    found = class_prior_correction(rows, probs)
-    # Domain 1: three predicted rows, one labelled 0, and five of either class beyond those seen.
-    expected = np.array([3 * 0.25 + 1 + PSEUDO_ROWS, 3 * 0.75 + PSEUDO_ROWS])
+    # Domain 1 has six labels, three a class; domain 2 has five, and domain 3 none.
+    label = np.array([0, 1, *[0] * 5, 1, -1, -1, -1, *[0] * 5, -1, -1])
+    domain = np.repeat([0, 1, 2, 3], [2, 9, 6, 1])
+    is_source = np.array([True, False, False, False])
+    rows = TrainingRows(np.zeros((18, 1), dtype=np.float32), domain, label, is_source, 2)
+    found = class_prior_correction(rows, np.tile([0.25, 0.75], (18, 1)))
+    # Three predicted rows, six labelled, and five of either class beyond those seen.
+    expected = np.array([3 * 0.25 + 5 + PSEUDO_ROWS, 3 * 0.75 + 1 + PSEUDO_ROWS])
     np.testing.assert_allclose(found[1], np.log(2 * expected / expected.sum()))
-    assert not found[[0, 2]].any()
+    assert not found[[0, 2, 3]].any()
 
 
 def test_cross_fitting_favours_the_right_view(planted):

@@ -44,6 +44,8 @@ def make(kind: str, adata: AnnData) -> Any:
         ({"accelerator": "quantum"}, "quantum"),
         ({"precision": "7-bit"}, "7-bit"),
         ({"devices": "many"}, "devices"),
+        ({"early_stopping_patienc": 3}, "patienc"),
+        ({"early_stopping_mode": "most"}, "most"),
         ({"callbacks": [3]}, "callbacks has 3"),
         ({"max_epochs": 0}, "max_epochs=0"),
         ({"checkpoint_every": 0, "checkpoint_dir": "x"}, "checkpoint_every=0"),

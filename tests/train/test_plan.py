@@ -92,7 +92,7 @@ def test_large_gradients_of_the_autoencoder_are_clipped(module):
 def test_the_adversary_is_ramped_up(module, progress):
     class At(DomainTrainingPlan):
         @property
-        def progress(self) -> float:
+        def warmup_progress(self) -> float:
             return progress
 
     plan = At(module, n_steps=10, adversary_weight=0.5)

@@ -9,13 +9,13 @@ from pathlib import Path
 import lightning.pytorch as pl
 import numpy as np
 import pytest
-from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.strategies import DDPStrategy
 from tests.processes import ONE_THREAD, environment, run_to_end, started
 
 import domainvi as dv
 from domainvi.errors import InputError
 from domainvi.train import is_distributed, is_main_process, trainer_arguments
+from domainvi.train._early_stopping import EarlyStoppingAfterWarmup
 
 SCRIPT = Path(__file__).with_name("ddp_process.py")
 
@@ -115,13 +115,6 @@ def test_auxiliary_phenotypes_are_trained_in_one_process():
     assert not model.fitted.is_scaled
 
 
-def test_one_process_leaves_early_stopping_to_scvi_tools():
-    found = trainer_arguments("cpu", 1, True, {"enable_progress_bar": False})
-    assert found["early_stopping"] is True
-    assert "callbacks" not in found
-    assert is_main_process()
-
-
 @pytest.mark.parametrize(
     ("devices", "others", "expected"),
     [
@@ -142,20 +135,26 @@ def test_devices_decide_as_lightning_does(devices, others, expected):
 @pytest.mark.parametrize("devices", [1, 2])
 def test_early_stopping_is_as_asked_for(devices):
     asked = {"early_stopping_patience": 3, "early_stopping_monitor": "train_loss"}
-    found = trainer_arguments("cpu", devices, True, {**asked, "early_stopping_min_delta": 0.1})
-    if devices == 1:
-        assert found.items() >= {**asked, "early_stopping_min_delta": 0.1}.items()
-        return
+    asked |= {"early_stopping_min_delta": 0.1, "early_stopping_warmup_epochs": 7}
+    found = trainer_arguments("cpu", devices, True, 20, asked)
     (stop,) = found["callbacks"]
     assert (stop.patience, stop.monitor, abs(stop.min_delta)) == (3, "train_loss", 0.1)
+    assert stop.warmup_epochs == 7
+    assert found["check_val_every_n_epoch"] == 1
     assert not [name for name in found if name.startswith("early_stopping")]
+
+
+def test_without_early_stopping_held_out_rows_are_not_looked_at():
+    found = trainer_arguments("cpu", 1, False, 20, {"enable_progress_bar": False})
+    assert found == {"accelerator": "cpu", "devices": 1, "enable_progress_bar": False}
+    assert is_main_process()
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn", DDPStrategy()])
 @pytest.mark.parametrize("early_stopping", [True, False])
 def test_several_processes_bring_their_own(strategy, early_stopping):
-    found = trainer_arguments("cpu", 2, early_stopping, {"strategy": strategy})
-    stops = [c for c in found["callbacks"] if isinstance(c, EarlyStopping)]
-    assert len(stops) == early_stopping
+    found = trainer_arguments("cpu", 2, early_stopping, 20, {"strategy": strategy})
+    stops = [c for c in found.get("callbacks", ()) if isinstance(c, EarlyStoppingAfterWarmup)]
+    assert [s.warmup_epochs for s in stops] == [20] * early_stopping
     assert found["use_distributed_sampler"] is False
     assert "early_stopping" not in found

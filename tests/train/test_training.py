@@ -276,3 +276,17 @@ def test_planted_classes_are_found_by_default(seed):
 )
 def test_epochs_fall_with_rows(n_rows, epochs):
     assert default_epochs(n_rows) == epochs
+
+
+def test_alignment_has_set_in_before_a_long_training_stops_early(cohorts):
+    adata = cohorts()
+    dv.DomainVI.setup_anndata(adata, batch_key="domain", labels_key="label")
+    model = dv.DomainVI(adata, n_latent=4, n_hidden=8, n_components=8)
+    impatient = {"early_stopping_patience": 1, "early_stopping_min_delta": 1e3}
+    model.train(max_epochs=60, batch_size=32, enable_progress_bar=False, **impatient)
+    weight = model.history["adversary_weight"].to_numpy(dtype=float).ravel()
+    # The weight has risen after 20 epochs; the second loss from then on ends the training.
+    assert len(weight) == default_epochs(len(adata)) + 2
+    assert weight[3] == 0
+    assert weight[19] == pytest.approx(weight[21], rel=1e-3)
+    assert weight[21] > 1

@@ -45,7 +45,7 @@ from ._independence import INDEPENDENCE, Blocks
 from ._leakage import leakage
 from ._metadata import direct_levels, subspace_sizes
 from ._module import DisentangledVAE
-from ._training import train
+from ._training import DEFAULT_EPOCHS, train
 
 if TYPE_CHECKING:
     import os
@@ -57,8 +57,6 @@ if TYPE_CHECKING:
 
     from domainvi.data import PreparedAnnData
     from domainvi.explain import Head
-
-DEFAULT_EPOCHS = 40
 
 
 class DisentangledVI(CohortModel):
@@ -302,9 +300,9 @@ class DisentangledVI(CohortModel):
         batch_size
             Rows a step.
         early_stopping
-            Stop when the loss of held-out rows has not improved for 10 epochs. Off by default: the
-            loss without the independence term says when reconstruction is done, not when the
-            subspaces are apart.
+            Stop when the loss of held-out rows has not improved for 10 epochs after the 40th. Off
+            by default: the loss without the independence term says when reconstruction is done,
+            not when the subspaces are apart.
         plan_kwargs
             Arguments of :class:`~domainvi.disentangled.DisentangledTrainingPlan`: learning rate
             and weights of the terms.

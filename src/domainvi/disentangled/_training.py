@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ._model import DisentangledVI
     from ._module import DisentangledVAE
 
+DEFAULT_EPOCHS = 40
 # Where the loss of a factor is of the order of 1.
 DEFAULT_WEIGHT = {"adversarial": 0.2, "covariance": 10.0, "hsic": 20.0, "none": 0.0}
 # With momentum encoder and adversaries chase each other in circles, and more is left of foreign
@@ -99,7 +100,7 @@ class DisentangledTrainingPlan(DomainTrainingPlan):
         """Weights of the terms at this step."""
         return {
             "reconstruction_weight": self.reconstruction_weight,
-            "penalty_weight": self.penalty_weight * ramp(self.progress),
+            "penalty_weight": self.penalty_weight * ramp(self.warmup_progress),
         }
 
     def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
@@ -173,6 +174,7 @@ def train(
         BestWeights(data, checkpoint_dir, checkpoint_every),
         posthoc,
         max_epochs=max_epochs,
+        warmup_epochs=DEFAULT_EPOCHS,
         early_stopping=arguments["early_stopping"],
         files=files,
         accelerator=accelerator,

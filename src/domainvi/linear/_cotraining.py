@@ -33,7 +33,7 @@ ROUNDS = (0.3, 0.4, 0.5, 0.6)
 # Of many classes two rounds give as much, in half of the time.
 ROUNDS_OF_MANY = (0.3, 0.6)
 SELF_TRAINED_SHARPNESS = 1.15
-# With fewer labels a class than this, a target trains itself; with more, its labels do.
+# With fewer labels a class than this, a target trains itself; otherwise its labels do.
 MIN_LABELS = 3
 # A target with this many labels a class gets half of the weight.
 HALF_SHARE = 4
@@ -112,8 +112,8 @@ def fit_linear_ensemble(rows: TrainingRows) -> LinearEnsembleFit:
     this composition leaves (:func:`composition_statistics`), fitted to the source's labels and to
     the blend's labels of all target rows, where classes count by the square root of their rows.
 
-    Where a target has labels, its class prior is estimated and the scores are corrected for it
-    (:func:`class_prior_correction`).
+    Where a target has three labels a class, its class prior is estimated and the scores are
+    corrected for it (:func:`class_prior_correction`).
 
     Self-training follows Yarowsky (ACL 1995), co-training Blum and Mitchell (COLT 1998), and the
     class-wise standardisation is an expectation-maximisation in their spirit.
@@ -205,17 +205,17 @@ def target_share(rows: TrainingRows) -> FloatArray:
 
 
 def class_prior_correction(rows: TrainingRows, probs: FloatArray) -> FloatArray:
-    r"""Log-odds by which the classes of a partly labelled target differ from balanced ones.
+    r"""Log-odds by which the classes of a labelled target differ from balanced ones.
 
     The members are trained with balanced classes, and their targets need not be. With predictions
     :math:`p`, labelled rows :math:`n_k` and :math:`N` rows in all, :math:`\pi_k = (\sum_i p_{ik}
     + n_k + 5) / (N + 5K)` over a domain, and :math:`\log K \pi_k` is added to the scores: one
     step of the expectation-maximisation of Saerens, Latinne and Decaestecker (Neural Computation
-    2002) with a prior. Domains without labels get 0, since the same step harms there. The shape is
-    ``(n_domains, n_classes)``.
+    2002) with a prior. Targets with fewer than three labels a class get 0: what they predict comes
+    from co-training, and the same step harms there. The shape is ``(n_domains, n_classes)``.
     """
     out = np.zeros((rows.n_domains, rows.n_classes))
-    for d in np.flatnonzero(rows.partly_labelled):
+    for d in np.flatnonzero(~rows.is_source & (rows.labels_per_class >= MIN_LABELS)):
         inside = rows.domain == d
         expected = probs[inside & ~rows.labelled].sum(axis=0) + PSEUDO_ROWS
         expected += np.bincount(rows.label[inside & rows.labelled], minlength=rows.n_classes)

@@ -662,7 +662,8 @@ class DomainVI(ArchesMixin, CohortModel):
         batch_size
             Rows a step on each device: half of them labelled, with classes and domains balanced.
         early_stopping
-            Stop when the loss of held-out rows has not improved for 10 epochs.
+            Stop when the loss of held-out rows has not improved for 10 epochs, counted from the end
+            of as many epochs as by default. Until then the adversary's weight rises.
         force_alignment
             Align domains even where the audit refuses.
         validation_size

@@ -44,13 +44,19 @@ def run_training(
     posthoc: Callable[[], None],
     *,
     max_epochs: int,
+    warmup_epochs: int,
     early_stopping: bool,
     files: CheckpointFiles | None,
     accelerator: str,
     devices: int | list[int] | str,
     trainer_kwargs: dict[str, Any],
 ) -> None:
-    """Train and fit post hoc; what ends a training early is raised when the model is in order."""
+    """Train and fit post hoc; what ends a training early is raised when the model is in order.
+
+    In the first ``warmup_epochs``, or in all of fewer, the weight of what encoder and heads fight
+    over rises; early stopping waits for its end.
+    """
+    warmup_epochs = min(warmup_epochs, max_epochs)
     stopping = early_stopping and len(data.val_idx) > 0
     others = {**trainer_kwargs, "callbacks": [best_weights, *callbacks_in(trainer_kwargs)]}
     if files is not None:
@@ -64,11 +70,12 @@ def run_training(
             training_plan=plan,
             data_splitter=data,
             max_epochs=max_epochs,
-            **trainer_arguments(accelerator, devices, stopping, others),
+            **trainer_arguments(accelerator, devices, stopping, warmup_epochs, others),
         )
     # The trainer knows how many processes there are, and so how many steps.
     data.sampler.share_among(runner.trainer.num_devices * runner.trainer.num_nodes)
     plan.n_steps = max_epochs * len(data.sampler)
+    plan.n_warmup_steps = warmup_epochs * len(data.sampler)
     problem: TrainingError | ModelFileError | None = None
     plan.train()  # The module may come from predicting, of which lightning would warn.
     with seeded(model.seed), interruptible(best_weights), quiet():

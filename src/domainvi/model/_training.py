@@ -143,6 +143,7 @@ def train(
         BestWeights(data, checkpoint_dir, checkpoint_every),
         posthoc,
         max_epochs=arguments["max_epochs"],
+        warmup_epochs=default_epochs(len(order)),
         early_stopping=early_stopping,
         files=files,
         accelerator=accelerator,

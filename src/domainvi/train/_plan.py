@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from domainvi.module import DomainVAE
 
 
-# Share of the training steps at which the weight of the adversary begins to rise.
+# Share of the steps of the warm-up at which the weight of the adversary begins to rise.
 START = 0.2
 
 
@@ -36,7 +36,7 @@ def ramp(progress: float) -> float:
     Parameters
     ----------
     progress
-        Share of the training steps done, in [0, 1].
+        Share of the steps done over which the weight rises, in [0, 1].
 
     Examples
     --------
@@ -85,7 +85,8 @@ class DomainTrainingPlan(pl.LightningModule):
     module
         What to train.
     n_steps
-        Planned steps, the length of all schedules.
+        Planned steps, the length of the schedules; ``n_warmup_steps``, over which the adversary's
+        weight rises, is fewer where more epochs than by default are trained.
     lr, weight_decay
         Learning rate and weight decay of AdamW.
     reconstruction_weight
@@ -123,7 +124,7 @@ class DomainTrainingPlan(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.module = module
-        self.n_steps = n_steps
+        self.n_steps = self.n_warmup_steps = n_steps
         self.lr = lr
         self.weight_decay = weight_decay
         self.reconstruction_weight = reconstruction_weight
@@ -141,15 +142,15 @@ class DomainTrainingPlan(pl.LightningModule):
         )
 
     @property
-    def progress(self) -> float:
-        """Share of the planned steps that is done."""
-        return min(self.global_step / max(self.n_steps, 1), 1.0)
+    def warmup_progress(self) -> float:
+        """Share of the steps over which the adversary's weight rises that is done."""
+        return min(self.global_step / max(self.n_warmup_steps, 1), 1.0)
 
     def loss_weights(self) -> dict[str, float]:
         """Weights of the terms at this step."""
         return {
             "reconstruction_weight": self.reconstruction_weight,
-            "adversary_weight": self.adversary_weight * ramp(self.progress),
+            "adversary_weight": self.adversary_weight * ramp(self.warmup_progress),
             "teaching_weight": self.teaching_weight,
         }
 

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from lightning.pytorch.accelerators import AcceleratorRegistry
-from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.strategies import DDPStrategy
 from scvi import settings
 
 from domainvi._compat import SimpleLogger, parse_device_args
 from domainvi.data import process_number
+
+from ._early_stopping import EarlyStoppingAfterWarmup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,25 +61,35 @@ def is_distributed(
 
 
 def trainer_arguments(
-    accelerator: str, devices: int | list[int] | str, early_stopping: bool, others: dict[str, Any]
+    accelerator: str,
+    devices: int | list[int] | str,
+    early_stopping: bool,
+    warmup_epochs: int,
+    others: dict[str, Any],
 ) -> dict[str, Any]:
     """Arguments of :class:`scvi.train.TrainRunner` beyond model, plan and data.
 
-    The trainer of scvi-tools drops early stopping with several processes, and writes its history
-    to the working directory. Here the losses are means over all processes, so all of them stop
-    at the same epoch, and nothing is written. Our sampler shares the rows out itself.
+    Early stopping is a callback of our own: that of scvi-tools counts its epochs anew when a
+    training is resumed, and is dropped with several processes. Here the losses are means over all
+    processes, so all of them stop at the same epoch. With several processes the trainer of
+    scvi-tools would write its history to the working directory, and lightning would share out the
+    rows, which our sampler does.
     """
-    stopping = {"early_stopping_monitor": MONITOR, "early_stopping_patience": PATIENCE}
-    arguments = {"accelerator": accelerator, "devices": devices, **stopping, **others}
-    if not is_distributed(accelerator, devices, others):
-        return arguments | {"early_stopping": early_stopping}
-    callbacks = list(others.get("callbacks", []))
-    given = {k: arguments.pop(k) for k in list(arguments) if k.startswith(STOPPING)}
+    arguments = {"accelerator": accelerator, "devices": devices, **others}
+    given = {
+        name.removeprefix(STOPPING): arguments.pop(name)
+        for name in list(arguments)
+        if name.startswith(STOPPING)
+    }
+    defaults = {"monitor": MONITOR, "patience": PATIENCE, "warmup_epochs": warmup_epochs}
+    stopping = EarlyStoppingAfterWarmup(**{**defaults, **given})
     if early_stopping:
-        callbacks.append(EarlyStopping(**{k.removeprefix(STOPPING): v for k, v in given.items()}))
+        arguments["callbacks"] = [*others.get("callbacks", []), stopping]
         arguments.setdefault("check_val_every_n_epoch", 1)
-    arguments.setdefault("logger", SimpleLogger())
-    return arguments | {"callbacks": callbacks, "use_distributed_sampler": False}
+    if is_distributed(accelerator, devices, others):
+        arguments.setdefault("logger", SimpleLogger())
+        arguments["use_distributed_sampler"] = False
+    return arguments
 
 
 _turn = threading.RLock()

@@ -81,7 +81,7 @@ def check_trainer_arguments(
             warnings.simplefilter("ignore")  # What is said of it is said by the trainer in use.
             others = trainer_kwargs | {"callbacks": callbacks}
             others.pop("ckpt_path", None)
-            arguments = trainer_arguments(accelerator, devices, False, others)
+            arguments = trainer_arguments(accelerator, devices, False, 0, others)
             # Strategies of several processes may start them.
             if "use_distributed_sampler" not in arguments:
                 Trainer(max_epochs=1, **arguments)
