@@ -15,7 +15,7 @@ from tests.processes import ONE_THREAD, environment, run_to_end, started
 import domainvi as dv
 from domainvi.errors import InputError
 from domainvi.train import is_distributed, is_main_process, trainer_arguments
-from domainvi.train._early_stopping import EarlyStoppingAfterWarmup
+from domainvi.train._processes import EarlyStoppingAfterWarmup
 
 SCRIPT = Path(__file__).with_name("ddp_process.py")
 

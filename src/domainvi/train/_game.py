@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 N_STEPS = 5
 LEARNING_RATE = 2e-3
 BETAS = (0.5, 0.9)
+# Probe above chance that counts as nothing; how much the strength of the adversary changes by an
+# epoch, and what is left of it at least.
+TOLERANCE, FACTOR, LEAST = 0.05, 1.5, 0.1
 # Last batches of an epoch, whose rows the referee looks at as users get them.
 N_BATCHES = 10
 
@@ -57,7 +60,7 @@ class DomainGame:
         """Take the steps; ``loss`` computes the loss of the heads on constant latents."""
         if not self.parameters:
             return
-        together = torch.distributed.is_available() and torch.distributed.is_initialized()
+        together = is_together()
         for _ in range(N_STEPS):
             value = loss()
             # A batch without two domains has nothing to say; other processes may have more.
@@ -104,10 +107,47 @@ class Referee:
     def verdict(self) -> tuple[float, float] | None:
         """Accuracy of the probe on half of the rows seen, and chance; then forget them.
 
-        A row that was drawn twice is on one side of the split.
+        A row that was drawn twice is on one side of the split. Processes that train together take
+        the mean over those whose rows can be probed.
         """
         if not self.seen:
             return None
         mean, domain, code, rows = (torch.cat(parts) for parts in zip(*self.seen, strict=True))
         self.seen.clear()
-        return within_class_probe(mean, domain, code, rows % 2 == 1, self.module.n_domains[0])
+        found = within_class_probe(mean, domain, code, rows % 2 == 1, self.module.n_domains[0])
+        if not is_together():
+            return found
+        total = torch.tensor([*(found or (0.0, 0.0)), float(found is not None)], device=mean.device)
+        torch.distributed.all_reduce(total)
+        accuracy, chance, n_processes = total.tolist()
+        return (accuracy / n_processes, chance / n_processes) if n_processes else None
+
+
+def strength_after(strength: float, accuracy: float, chance: float) -> float:
+    """Share of the adversary's full weight after an epoch, by what the referee found in it.
+
+    A strong adversary wins where a weak one never does, and one that has won needs little to keep
+    it so; more than that only adds noise to latents in which nothing is found. So the share falls
+    by a third, to a tenth at least, while the probe is no better than chance by .05, and rises
+    by a half otherwise, to 1 at most.
+
+    Parameters
+    ----------
+    strength
+        Share until now.
+    accuracy, chance
+        Accuracy of the probe, and that of guessing.
+
+    Examples
+    --------
+    >>> strength_after(0.3, accuracy=0.9, chance=0.5), strength_after(0.3, 0.52, 0.5)
+    (0.45, 0.2)
+    """
+    if accuracy > chance + TOLERANCE:
+        return min(strength * FACTOR, 1.0)
+    return max(strength / FACTOR, LEAST)
+
+
+def is_together() -> bool:
+    """Whether this process trains with others."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()

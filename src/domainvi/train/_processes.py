@@ -1,4 +1,4 @@
-"""Processes and threads: arguments of the trainer, who writes, seeds put back, a quiet trainer."""
+"""Processes and threads: arguments of the trainer, when it stops, who writes, seeds, quiet."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from lightning.pytorch.accelerators import AcceleratorRegistry
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.strategies import DDPStrategy
 from scvi import settings
 
 from domainvi._compat import SimpleLogger, parse_device_args
 from domainvi.data import process_number
 
-from ._early_stopping import EarlyStoppingAfterWarmup
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import lightning.pytorch as pl
+
+logger = logging.getLogger(__name__)
 
 PATIENCE = 10
 MONITOR = "validation_loss"
@@ -58,6 +60,37 @@ def is_distributed(
     kind = AcceleratorRegistry.get(name)
     n_devices = len(kind.get_parallel_devices(kind.parse_devices(chosen)))
     return n_devices * others.get("num_nodes", 1) > 1
+
+
+class EarlyStoppingAfterWarmup(EarlyStopping):
+    """Stop when the loss of held-out rows no longer falls, but not before an epoch.
+
+    That loss leaves out what encoder and domain heads fight over, so it rises as soon as alignment
+    sets in. Counted from the first epoch on, it would end trainings before they have aligned.
+
+    Parameters
+    ----------
+    warmup_epochs
+        Epochs of which the losses are not looked at.
+    **kwargs
+        Arguments of :class:`lightning.pytorch.callbacks.EarlyStopping`.
+    """
+
+    def __init__(self, warmup_epochs: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.warmup_epochs = warmup_epochs
+
+    def _run_early_stopping_check(self, trainer: pl.Trainer) -> None:
+        if trainer.current_epoch < self.warmup_epochs:
+            return
+        super()._run_early_stopping_check(trainer)
+        if trainer.should_stop and self.stopped_epoch == trainer.current_epoch:
+            logger.info(
+                "Training stopped after %d epochs: %s has not improved in the last %d.",
+                trainer.current_epoch + 1,
+                self.monitor,
+                self.wait_count,
+            )
 
 
 def trainer_arguments(
