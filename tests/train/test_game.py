@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from domainvi.train import DomainGame, strength_after
-from domainvi.train._game import BETAS, LEARNING_RATE, LEAST, N_STEPS, TOLERANCE
+from domainvi.train import DomainGame
+from domainvi.train._game import BETAS, LEARNING_RATE, N_STEPS
 
 
 @pytest.fixture
@@ -80,15 +80,3 @@ def test_without_heads_nobody_plays(frozen):
     game = DomainGame(module)
     game.play(loss)
     game.optimizer.load_state_dict(game.optimizer.state_dict())
-
-
-@pytest.mark.parametrize(
-    ("strength", "accuracy", "expected"),
-    [(0.3, 0.9, 0.45), (0.9, 0.9, 1.0), (0.3, 0.5, 0.2), (0.12, 0.2, LEAST)],
-)
-def test_the_adversary_is_as_strong_as_the_referee_asks(strength, accuracy, expected):
-    assert strength_after(strength, accuracy, 0.5) == pytest.approx(expected)
-
-
-def test_what_is_little_above_chance_asks_for_less():
-    assert strength_after(0.6, 0.5 + TOLERANCE, 0.5) < 0.6 < strength_after(0.6, 0.56, 0.5)

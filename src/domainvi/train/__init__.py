@@ -2,7 +2,7 @@
 
 from ._best_weights import BestWeights, interruptible
 from ._checkpoint import CheckpointFiles, has_checkpoint, read_checkpoint
-from ._game import DomainGame, strength_after
+from ._game import DomainGame
 from ._new_cohorts import extend_statistics
 from ._plan import MAX_GRADIENT_NORM, DomainTrainingPlan, cosine, own_rate, parameter_groups, ramp
 from ._processes import (
@@ -52,6 +52,5 @@ __all__ = [
     "set_library",
     "set_mean_profiles",
     "set_projection",
-    "strength_after",
     "trainer_arguments",
 ]

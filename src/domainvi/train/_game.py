@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 N_STEPS = 5
 LEARNING_RATE = 2e-3
 BETAS = (0.5, 0.9)
-# Probe above chance that counts as nothing; how much the strength of the adversary changes by an
-# epoch, and what is left of it at least.
-TOLERANCE, FACTOR, LEAST = 0.05, 1.5, 0.1
 # Last batches of an epoch, whose rows the referee looks at as users get them.
 N_BATCHES = 10
 
@@ -108,7 +105,7 @@ class Referee:
         """Accuracy of the probe on half of the rows seen, and chance; then forget them.
 
         A row that was drawn twice is on one side of the split. Processes that train together take
-        the mean over those whose rows can be probed.
+        the mean over those whose rows can be probed, so that all of them have a verdict or none.
         """
         if not self.seen:
             return None
@@ -121,31 +118,6 @@ class Referee:
         torch.distributed.all_reduce(total)
         accuracy, chance, n_processes = total.tolist()
         return (accuracy / n_processes, chance / n_processes) if n_processes else None
-
-
-def strength_after(strength: float, accuracy: float, chance: float) -> float:
-    """Share of the adversary's full weight after an epoch, by what the referee found in it.
-
-    A strong adversary wins where a weak one never does, and one that has won needs little to keep
-    it so; more than that only adds noise to latents in which nothing is found. So the share falls
-    by a third, to a tenth at least, while the probe is no better than chance by .05, and rises
-    by a half otherwise, to 1 at most.
-
-    Parameters
-    ----------
-    strength
-        Share until now.
-    accuracy, chance
-        Accuracy of the probe, and that of guessing.
-
-    Examples
-    --------
-    >>> strength_after(0.3, accuracy=0.9, chance=0.5), strength_after(0.3, 0.52, 0.5)
-    (0.45, 0.2)
-    """
-    if accuracy > chance + TOLERANCE:
-        return min(strength * FACTOR, 1.0)
-    return max(strength / FACTOR, LEAST)
 
 
 def is_together() -> bool:

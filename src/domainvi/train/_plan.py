@@ -13,7 +13,7 @@ from domainvi.data import ROWS_KEY
 from domainvi.nn import NO_DECAY
 
 from ._faults import FaultFinder
-from ._game import LEAST, N_BATCHES, DomainGame, Referee, strength_after
+from ._game import N_BATCHES, DomainGame, Referee
 
 if TYPE_CHECKING:
     from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
@@ -72,13 +72,12 @@ class DomainTrainingPlan(pl.LightningModule):
     r"""Minimise the loss of :class:`~domainvi.module.DomainVAE`.
 
     AdamW with a cosine learning rate. Before each step the domain heads take several of their own
-    (:class:`~domainvi.train.DomainGame`). The adversary's weight rises along
-    :func:`~domainvi.train.ramp` and falls to a tenth as long as the referee, a fresh probe, finds
-    nothing (:func:`~domainvi.train.strength_after`). Gradient norms of the autoencoder and of the
-    domain heads are clipped apart, so that heads whose reversal weight is 0 change nothing for the
-    encoder. Means over an epoch are gathered on the device and logged once, as ``<name>_train`` and
+    (:class:`~domainvi.train.DomainGame`), and the adversary's weight rises along
+    :func:`~domainvi.train.ramp`. Gradient norms of the autoencoder and of the domain heads are
+    clipped apart, so that heads whose reversal weight is 0 change nothing for the encoder. Means
+    over an epoch are gathered on the device and logged once, as ``<name>_train`` and
     ``<name>_validation``; ``domain_accuracy_train`` stands beside ``domain_accuracy_chance``.
-    ``domain_probe_train`` is what the referee finds in the rows of the epoch's last batches
+    ``domain_probe_train`` is what a fresh probe finds in the rows of the epoch's last batches
     (:func:`~domainvi.nn.within_class_probe`), beside ``domain_probe_chance``.
 
     Parameters
@@ -93,8 +92,7 @@ class DomainTrainingPlan(pl.LightningModule):
     reconstruction_weight
         Weight of the ELBO a gene.
     adversary_weight
-        Full weight of the adversary, while the referee finds the cohort in the latents. Without
-        linear members, as with ``scaling="global"``, it is a tenth of that throughout.
+        Final weight of the adversary.
     teaching_weight
         Weight of the linear members' probabilities as targets of unlabelled rows.
     genes_per_step
@@ -119,7 +117,7 @@ class DomainTrainingPlan(pl.LightningModule):
         lr: float = 1e-3,
         weight_decay: float = 1e-2,
         reconstruction_weight: float = 10.0,
-        adversary_weight: float = 30.0,
+        adversary_weight: float = 3.0,
         teaching_weight: float = 1.0,
         genes_per_step: int | None = 256,
         encoder_lr_factor: float = 1.0,
@@ -137,10 +135,6 @@ class DomainTrainingPlan(pl.LightningModule):
         self.game = DomainGame(module.alignment) if self.plays else None
         self.stored_game: dict[str, Any] | None = None
         self.referee = Referee(module)
-        # Without linear members classes are what the network says, and a strong adversary would
-        # make its mistakes last.
-        self.is_led = self.plays and module.modalities.n_members > 0
-        self.strength = 1.0 if self.is_led else LEAST
         self.sums: dict[str, torch.Tensor] = {}
         self.counts: dict[str, torch.Tensor | float] = {}
         self.faults = FaultFinder(
@@ -156,7 +150,7 @@ class DomainTrainingPlan(pl.LightningModule):
         """Weights of the terms at this step."""
         return {
             "reconstruction_weight": self.reconstruction_weight,
-            "adversary_weight": self.adversary_weight * self.strength * ramp(self.warmup_progress),
+            "adversary_weight": self.adversary_weight * ramp(self.warmup_progress),
             "teaching_weight": self.teaching_weight,
         }
 
@@ -170,12 +164,11 @@ class DomainTrainingPlan(pl.LightningModule):
         """Add the state of the game to a checkpoint."""
         if self.game is not None:
             checkpoint["game"] = self.game.optimizer.state_dict()
-            checkpoint["strength"] = self.strength
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the state of the game until the weights are on their device."""
         if self.game is not None:
-            self.stored_game, self.strength = checkpoint["game"], checkpoint["strength"]
+            self.stored_game = checkpoint["game"]
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
         """Compute the loss of one batch."""
@@ -255,12 +248,11 @@ class DomainTrainingPlan(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Log the epoch's means, and the adversary's weight at its end."""
         self.faults.check()
-        weight, found = self.loss_weights()[self.penalty_name], self.referee.verdict()
+        found = self.referee.verdict()
         if found is not None:
             for name, value in zip(("train", "chance"), found, strict=True):
                 self._add(f"domain_probe_{name}", torch.tensor(value, device=self.device))
-            if self.is_led and self.warmup_progress > START:
-                self.strength = strength_after(self.strength, *found)
+        weight = self.loss_weights()[self.penalty_name]
         self.log(self.penalty_name, weight, on_step=False, on_epoch=True)
         if "domain_accuracy_train" in self.sums:
             self.log("domain_accuracy_chance", self.module.alignment.chance, on_epoch=True)
