@@ -1,6 +1,7 @@
 """The game of the domain heads: they answer, they are continued, and the encoder is not touched."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from domainvi.train import DomainGame
-from domainvi.train._game import BETAS, LEARNING_RATE, N_STEPS
+from domainvi.train._game import BETAS, LEARNING_RATE, N_STEPS, Referee
 
 
 @pytest.fixture
@@ -80,3 +81,33 @@ def test_without_heads_nobody_plays(frozen):
     game = DomainGame(module)
     game.play(loss)
     game.optimizer.load_state_dict(game.optimizer.state_dict())
+
+
+@pytest.fixture
+def process_group():
+    store = torch.distributed.HashStore()
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+def referee_of(n_rows):
+    z = torch.randn(n_rows, 3, generator=torch.Generator().manual_seed(0))
+    domain = torch.arange(n_rows) // 2 % 2
+    referee = Referee(SimpleNamespace(n_domains=[2]))
+    referee.seen = [
+        (z + 3 * domain[:, None], domain, torch.zeros_like(domain), torch.arange(n_rows))
+    ]
+    return referee
+
+
+@pytest.mark.parametrize("n_rows", [80, 4])
+def test_processes_that_train_together_have_one_verdict(n_rows, request):
+    alone = referee_of(n_rows).verdict()
+    request.getfixturevalue("process_group")
+    together = referee_of(n_rows).verdict()
+    if n_rows == 4:  # too few rows to be probed, which must not keep other processes waiting
+        assert alone is together is None
+    else:
+        assert together == pytest.approx(alone)
+        assert alone[0] > 0.9
