@@ -38,12 +38,12 @@ FACADES = {
     "disentangled/_disentangledvi.py",
 }
 MAX_FILES = 16
-MAX_LINES, MAX_TOTAL_CODE_LINES = 33_090, 20_485
+MAX_LINES, MAX_TOTAL_CODE_LINES = 33_070, 20_475
 MAX_OWN_CLASSES = 2
 # Pairs of subpackages that may import each other, with the reason.
 ALLOWED_CYCLES: dict[frozenset[str], str] = {}
 # As many as were reached, so that they do not grow; 160 functions in 35 files would be good.
-MAX_TRAIN_FILES, MAX_TRAIN_FUNCTIONS, MAX_PREDICT_FILES = 43, 273, 16
+MAX_TRAIN_FILES, MAX_TRAIN_FUNCTIONS, MAX_PREDICT_FILES = 43, 272, 16
 QUESTIONS = {"guard", "domain loss", "h5ad keys", "co-training", "calibration", "query"}
 
 

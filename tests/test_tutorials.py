@@ -34,8 +34,8 @@ TOLERANCE, ROWS = 0.1, 3
 # Share of the words of an output that may differ, since a row that is near a boundary can cross it,
 # and one gene take the place of another in a list of six.
 OTHER_WORDS = 0.3
-# Colours of a terminal, and a line of anndata 0.13.
-NOT_COMPARED = re.compile(r"\x1b\[[\d;]*m|layers:\s+None(?: \(\.X\))?")
+# Colours of a terminal, what training prints when it stops early, and a line of anndata 0.13.
+NOT_COMPARED = re.compile(r"\x1b\[[\d;]*m|Monitored metric .*\n|layers:\s+None(?: \(\.X\))?")
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 

@@ -95,9 +95,8 @@ def referee_of(n_rows):
     z = torch.randn(n_rows, 3, generator=torch.Generator().manual_seed(0))
     domain = torch.arange(n_rows) // 2 % 2
     referee = Referee(SimpleNamespace(n_domains=[2]))
-    referee.seen = [
-        (z + 3 * domain[:, None], domain, torch.zeros_like(domain), torch.arange(n_rows))
-    ]
+    z, code = z + 3 * domain[:, None], torch.zeros_like(domain)
+    referee.seen = [(z, domain, code, torch.arange(n_rows))]
     return referee
 
 

@@ -15,7 +15,7 @@ from tests.processes import ONE_THREAD, environment, run_to_end, started
 import domainvi as dv
 from domainvi.errors import InputError
 from domainvi.train import is_distributed, is_main_process, trainer_arguments
-from domainvi.train._processes import EarlyStoppingAfterWarmup
+from domainvi.train._processes import ResumedEarlyStopping
 
 SCRIPT = Path(__file__).with_name("ddp_process.py")
 
@@ -154,7 +154,7 @@ def test_without_early_stopping_held_out_rows_are_not_looked_at():
 @pytest.mark.parametrize("early_stopping", [True, False])
 def test_several_processes_bring_their_own(strategy, early_stopping):
     found = trainer_arguments("cpu", 2, early_stopping, 20, {"strategy": strategy})
-    stops = [c for c in found.get("callbacks", ()) if isinstance(c, EarlyStoppingAfterWarmup)]
+    stops = [c for c in found.get("callbacks", ()) if isinstance(c, ResumedEarlyStopping)]
     assert [s.warmup_epochs for s in stops] == [20] * early_stopping
     assert found["use_distributed_sampler"] is False
     assert "early_stopping" not in found

@@ -33,6 +33,7 @@ from ._loaders import (
     row_loader,
     stratified_split,
     to_tensors,
+    trains_with_others,
 )
 from ._matrix import (
     LARGEST_LOG_VALUE,

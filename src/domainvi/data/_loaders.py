@@ -77,8 +77,12 @@ def row_loader(
 
 def process_number() -> int:
     """Rank of this process among those that train together, 0 if it is alone."""
-    has_others = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return torch.distributed.get_rank() if has_others else 0
+    return torch.distributed.get_rank() if trains_with_others() else 0
+
+
+def trains_with_others() -> bool:
+    """Whether this process is one of several that train together."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 class TransferSampler(Sampler[list[int]]):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from domainvi.data import ROWS_KEY
+from domainvi.data import ROWS_KEY, trains_with_others
 from domainvi.nn import within_class_probe
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class DomainGame:
         """Take the steps; ``loss`` computes the loss of the heads on constant latents."""
         if not self.parameters:
             return
-        together = is_together()
+        together = trains_with_others()
         for _ in range(N_STEPS):
             value = loss()
             # A batch without two domains has nothing to say; other processes may have more.
@@ -112,14 +112,9 @@ class Referee:
         mean, domain, code, rows = (torch.cat(parts) for parts in zip(*self.seen, strict=True))
         self.seen.clear()
         found = within_class_probe(mean, domain, code, rows % 2 == 1, self.module.n_domains[0])
-        if not is_together():
+        if not trains_with_others():
             return found
         total = torch.tensor([*(found or (0.0, 0.0)), float(found is not None)], device=mean.device)
         torch.distributed.all_reduce(total)
         accuracy, chance, n_processes = total.tolist()
         return (accuracy / n_processes, chance / n_processes) if n_processes else None
-
-
-def is_together() -> bool:
-    """Whether this process trains with others."""
-    return torch.distributed.is_available() and torch.distributed.is_initialized()

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from lightning.pytorch.accelerators import AcceleratorRegistry
-from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.strategies import DDPStrategy
 from scvi import settings
+from scvi.train import LoudEarlyStopping
 
 from domainvi._compat import SimpleLogger, parse_device_args
 from domainvi.data import process_number
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     import lightning.pytorch as pl
 
-logger = logging.getLogger(__name__)
 
 PATIENCE = 10
 MONITOR = "validation_loss"
@@ -62,35 +61,17 @@ def is_distributed(
     return n_devices * others.get("num_nodes", 1) > 1
 
 
-class EarlyStoppingAfterWarmup(EarlyStopping):
-    """Stop when the loss of held-out rows no longer falls, but not before an epoch.
+class ResumedEarlyStopping(LoudEarlyStopping):
+    """Early stopping of scvi-tools, whose warm-up counts the epochs of the training.
 
-    That loss leaves out what encoder and domain heads fight over, so it rises as soon as alignment
-    sets in. Counted from the first epoch on, it would end trainings before they have aligned.
-
-    Parameters
-    ----------
-    warmup_epochs
-        Epochs of which the losses are not looked at.
-    **kwargs
-        Arguments of :class:`lightning.pytorch.callbacks.EarlyStopping`.
+    That of scvi-tools counts those of the process, and so anew when a training is resumed. The loss
+    of held-out rows leaves out what encoder and domain heads fight over, so it rises as soon as
+    alignment sets in; without a warm-up it would end trainings before they have aligned.
     """
 
-    def __init__(self, warmup_epochs: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.warmup_epochs = warmup_epochs
-
     def _run_early_stopping_check(self, trainer: pl.Trainer) -> None:
-        if trainer.current_epoch < self.warmup_epochs:
-            return
+        self._current_step = trainer.current_epoch
         super()._run_early_stopping_check(trainer)
-        if trainer.should_stop and self.stopped_epoch == trainer.current_epoch:
-            logger.info(
-                "Training stopped after %d epochs: %s has not improved in the last %d.",
-                trainer.current_epoch + 1,
-                self.monitor,
-                self.wait_count,
-            )
 
 
 def trainer_arguments(
@@ -102,11 +83,9 @@ def trainer_arguments(
 ) -> dict[str, Any]:
     """Arguments of :class:`scvi.train.TrainRunner` beyond model, plan and data.
 
-    Early stopping is a callback of our own: that of scvi-tools counts its epochs anew when a
-    training is resumed, and is dropped with several processes. Here the losses are means over all
-    processes, so all of them stop at the same epoch. With several processes the trainer of
-    scvi-tools would write its history to the working directory, and lightning would share out the
-    rows, which our sampler does.
+    The trainer of scvi-tools drops early stopping with several processes, and writes its history
+    to the working directory. Here the losses are means over all processes, so all of them stop
+    at the same epoch, and nothing is written. Our sampler shares the rows out itself.
     """
     arguments = {"accelerator": accelerator, "devices": devices, **others}
     given = {
@@ -115,7 +94,7 @@ def trainer_arguments(
         if name.startswith(STOPPING)
     }
     defaults = {"monitor": MONITOR, "patience": PATIENCE, "warmup_epochs": warmup_epochs}
-    stopping = EarlyStoppingAfterWarmup(**{**defaults, **given})
+    stopping = ResumedEarlyStopping(**{**defaults, **given})
     if early_stopping:
         arguments["callbacks"] = [*others.get("callbacks", []), stopping]
         arguments.setdefault("check_val_every_n_epoch", 1)
